@@ -1,0 +1,30 @@
+"""flatspot says when, where and why a recurrent network's outputs go flat, and what to do about it."""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from flatspot.diagnosis import Diagnosis, Finding
+    from flatspot.models.forecaster import Forecaster
+
+__all__ = ["Diagnosis", "Finding", "Forecaster"]
+
+# Imported on first use: `import flatspot` stays cheap, and the doctor never pays for torch.
+_HOMES: Final = {
+    "Diagnosis": "flatspot.diagnosis",
+    "Finding": "flatspot.diagnosis",
+    "Forecaster": "flatspot.models.forecaster",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return version("flatspot")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'flatspot' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

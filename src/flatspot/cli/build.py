@@ -1,0 +1,115 @@
+"""From a checked configuration to data, model and trainer: names are looked up, values handed over plainly."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from lightning import Callback, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+
+from flatspot.cli.job import SOURCE_KEYS
+from flatspot.cli.loggers import LOGGERS
+from flatspot.data.module import SeriesDataModule
+from flatspot.data.read import Series
+from flatspot.errors import BadInput
+from flatspot.models.forecaster import Forecaster
+from flatspot.monitors import MONITORS
+from flatspot.monitors.progress import EpochLines
+from flatspot.monitors.recording import EvidenceRecorder
+from flatspot.monitors.seeding import EpochSeed
+from flatspot.registry import Registry, nearest
+
+T = TypeVar("T")
+Config = Mapping[str, Any]
+
+MODELS: Final[Registry[type[Forecaster]]] = Registry("model", {"forecaster": Forecaster})
+
+
+def build_data(config: Config, series: Series) -> SeriesDataModule:
+    """The series split, scaled and cut as the `data` keys say."""
+    shaping = {key: value for key, value in config["data"].items() if key not in {"name", *SOURCE_KEYS}}
+    return SeriesDataModule(series, seed=config["seed"], **shaping)
+
+
+def build_model(config: Config, data: SeriesDataModule) -> Forecaster:
+    """The model that the `model`, `optimizer` and `scheduler` keys describe, fitted to the data's shape and scale."""
+    values = dict(config["model"])
+    optimizer = dict(config["optimizer"])
+    model = MODELS[values.pop("name")](
+        inputs=len(data.series.columns),
+        targets=data.series.num_targets,
+        horizon=data.horizon,
+        optimizer=optimizer.pop("name"),
+        scheduler=config["scheduler"],
+        **values,
+        **optimizer,
+    )
+    model.input_scaling.set(data.input_scaling.mean, data.input_scaling.scale)
+    model.target_scaling.set(data.target_scaling.mean, data.target_scaling.scale)
+    return model
+
+
+def build_trainer(config: Config, folder: Path) -> Trainer:
+    """A Trainer that watches, saves and logs into the run folder.
+
+    Raises:
+        BadInput: for a device that is not here.
+    """
+    values = dict(config["trainer"])
+    for key in ("max_epochs", "accumulate_grad_batches", "log_every_n_steps"):
+        if values[key] < 1:
+            raise BadInput(f"trainer.{key}={values[key]}: must be at least 1")
+    try:
+        return Trainer(
+            **values,
+            logger=[_named(LOGGERS, name, options, folder=folder) for name, options in config["logger"].items()],
+            callbacks=build_callbacks(config, folder),
+            default_root_dir=folder,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            use_distributed_sampler=False,  # our samplers know their process
+        )
+    except (MisconfigurationException, ValueError) as error:
+        reason = " ".join(str(error).split())
+        chosen = f"trainer.accelerator={values['accelerator']} trainer.devices={values['devices']}"
+        raise BadInput(f"{chosen}: {reason.rstrip('.!')}; trainer.accelerator=auto takes what is here") from error
+
+
+def build_callbacks(config: Config, folder: Path) -> list[Callback]:
+    """Seeding first; monitors; what stops and saves; then those that tell what the others measured."""
+    monitors = [_named(MONITORS, name, options) for name, options in config["monitors"].items()]
+    return [
+        EpochSeed(config["seed"]),
+        *monitors,
+        *_early_stopping(config["early_stopping"]),
+        ModelCheckpoint(
+            folder / "checkpoints",
+            filename="best",
+            monitor="loss/val",
+            save_last=True,
+            enable_version_counter=False,
+        ),
+        EvidenceRecorder(folder),
+        EpochLines(),
+    ]
+
+
+def _early_stopping(values: Config) -> list[Callback]:
+    patience = values["patience"]
+    if patience is None:
+        return []
+    if patience < 1:
+        raise BadInput(f"early_stopping.patience={patience}: must be at least 1, or null to train all epochs")
+    return [EarlyStopping("loss/val", patience=patience, min_delta=values["min_delta"])]
+
+
+def _named(registry: Registry[Callable[..., T]], name: str, options: Config | None, **given: Any) -> T:  # noqa: ANN401
+    """A registered thing with the options that its constructor takes."""
+    build = registry[name]
+    known = [key for key in inspect.signature(build).parameters if key not in given]
+    for key in options or {}:
+        if key not in known:
+            raise BadInput(f"the {registry.kind} {name} has no option {key!r}; {nearest(key, known)}")
+    return build(**given, **(options or {}))

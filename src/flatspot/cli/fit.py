@@ -1,0 +1,148 @@
+"""Fit, test, examine and report one run: from here on everything is imported."""
+
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import lightning
+import torch
+from lightning import Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from omegaconf import OmegaConf
+
+from flatspot.cli.build import build_data, build_model, build_trainer
+from flatspot.cli.folder import write_text
+from flatspot.cli.results import keep, log_end, metrics_of
+from flatspot.data.module import SeriesDataModule
+from flatspot.data.read import Series
+from flatspot.errors import BadInput
+from flatspot.examine import examine_forecaster
+from flatspot.models.forecaster import Forecaster
+from flatspot.report.text import summary
+
+log = logging.getLogger(__name__)
+
+SIGTERM_CODE: Final = 143
+
+ADVERTS: Final = ("Tip:", "💡", "available:", "litlogger", "Restor", "Loaded model weights", "`Trainer.fit` stopped")
+"""What Lightning says in every run and nobody needs twice."""
+
+KNOWN_WARNINGS: Final = (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 with torch 2.13
+    r"The number of training batches .* is smaller than the logging interval",  # each epoch ends with a point
+    r"The '\w+_dataloader' does not have many workers",  # batches are gathered from memory
+)
+
+
+def fit_and_report(config: Mapping[str, Any], series: Series, folder: Path, started: float) -> float | None:
+    """Train on the series, keep what was measured in the run folder, and say how it went.
+
+    Args:
+        config: checked and resolved.
+        series: in original units.
+        folder: the run folder.
+        started: when the command or job began, by `time.perf_counter`.
+
+    Returns:
+        The test MAE in original units; None in processes other than the first.
+    """
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advert)
+    with warnings.catch_warnings():
+        for message in KNOWN_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        return _fit_and_report(config, series, folder, started)
+
+
+def _fit_and_report(config: Mapping[str, Any], series: Series, folder: Path, started: float) -> float | None:
+    _set_up_process(config)
+    data = build_data(config, series)
+    model = build_model(config, data)
+    trainer = build_trainer(config, folder)
+    if trainer.is_global_zero:
+        write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+        _announce(config, data, model, trainer)
+    fit_seconds = _fit(trainer, model, data)
+    trainer.test(model, datamodule=data, ckpt_path=_best(trainer), weights_only=True, verbose=False)
+    if not trainer.is_global_zero:
+        return None
+    examination = examine_forecaster(model, data)
+    metrics = metrics_of(examination, trainer.global_step, fit_seconds, time.perf_counter() - started)
+    keep(folder, trainer, metrics, examination)
+    log_end(trainer, config, data, examination)
+    target = ", ".join(series.targets)
+    log.info("\n%s", summary(metrics, model=_name(config), target=target, run=_shown(folder)))
+    return examination.score.mae
+
+
+def _set_up_process(config: Mapping[str, Any]) -> None:
+    if not 0 <= config["seed"] < 2**32:
+        raise BadInput(f"seed={config['seed']}: must lie between 0 and 4294967295")
+    lightning.seed_everything(config["seed"], workers=True, verbose=False)
+    if config["threads"] is not None:
+        if config["threads"] < 1:
+            raise BadInput(f"threads={config['threads']}: must be at least 1, or null for torch's own choice")
+        torch.set_num_threads(config["threads"])
+
+
+def _fit(trainer: Trainer, model: Forecaster, data: SeriesDataModule) -> float:
+    """Train; the seconds that it took. Lightning ends a killed fit like a good one: say what really happened."""
+    started = time.perf_counter()
+    try:
+        trainer.fit(model, datamodule=data)
+    except SIGTERMException:
+        sys.exit(SIGTERM_CODE)
+    except SystemExit as stopped:
+        if isinstance(stopped.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from stopped
+        raise
+    return time.perf_counter() - started
+
+
+def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: Forecaster, trainer: Trainer) -> None:
+    times, rows = data.series.times, data.rows
+    span = f", {str(times[0])[:10]} to {str(times[-1])[:10]}" if times is not None else ", in row order"
+    parts = ", ".join(f"{part} {len(each):,}" for part, each in rows.items())
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    log.info(
+        "data   %s: %s rows%s; rows by part: %s",
+        data.series.name,
+        f"{len(data.series.values):,}",
+        span,
+        parts,
+    )
+    log.info(
+        "model  %s, %s weights; %d steps from %d, on %s",
+        _name(config),
+        f"{weights:,}",
+        data.horizon,
+        data.window,
+        trainer.strategy.root_device,
+    )
+
+
+def _name(config: Mapping[str, Any]) -> str:
+    model = config["model"]
+    layers = f"{model['num_layers']} × " if model["num_layers"] > 1 else ""
+    return f"{model['cell']} ({model['activation']}, {layers}{model['hidden_size']} units)"
+
+
+def _best(trainer: Trainer) -> str:
+    checkpoint = trainer.checkpoint_callback
+    path: str = checkpoint.best_model_path if checkpoint is not None else ""  # type: ignore[attr-defined]
+    if not path:
+        raise RuntimeError("training ended without a checkpoint")
+    return path
+
+
+def _shown(folder: Path) -> str:
+    """The folder as one would type it from here."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+
+
+def _no_advert(record: logging.LogRecord) -> bool:
+    return not any(advert in record.getMessage() for advert in ADVERTS)

@@ -1,0 +1,32 @@
+"""The files of a run folder, each written whole or not at all."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+State = Literal["running", "done", "failed"]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a crash, meets the old one or the new one and nothing between."""
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    half.write_text(text, encoding="utf-8")
+    half.replace(path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON that any reader takes: no NaN, no infinity."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def first_process() -> bool:
+    """Whether this is the process that writes; Lightning numbers those that it starts."""
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+
+
+def write_status(folder: Path, state: State, why: str | None = None) -> None:
+    """Write `status.json`: running, done, or failed and why. Only the first process of a run does."""
+    if first_process():
+        write_json(folder / "status.json", {"status": state} | ({"why": why} if why else {}))

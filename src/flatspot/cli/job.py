@@ -1,0 +1,94 @@
+"""One job: its run folder, its status, its record of failure. What is wrong with the input is found before torch is
+imported.
+"""
+
+import inspect
+import logging
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from flatspot.cli import STARTED
+from flatspot.cli.folder import write_status
+from flatspot.cli.schema import checked
+from flatspot.data.datasets import DATASETS
+from flatspot.data.read import Series
+from flatspot.errors import BadInput
+
+log = logging.getLogger(__name__)
+
+SOURCE_KEYS: Final = ("path", "target", "features", "time")
+"""The `data` keys that say what to read; the others say what to do with it."""
+
+
+def run(cfg: DictConfig) -> float | None:
+    """Run one job in its run folder.
+
+    Returns:
+        Its test MAE, for a sweeper to minimise; None in processes other than the first.
+
+    Raises:
+        BadInput: for what the user can mend. Whatever is raised is first written to the folder's `status.json`
+            and log.
+    """
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    started = STARTED if HydraConfig.get().mode == RunMode.RUN else time.perf_counter()
+    write_status(folder, "running")
+    try:
+        mae = _run(checked(cfg), folder, started)
+    except BaseException as error:
+        _record_failure(folder, error)
+        raise
+    write_status(folder, "done")
+    return mae
+
+
+def _run(cfg: DictConfig, folder: Path, started: float) -> float | None:
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    series = read_series(config["data"])
+    from flatspot.cli.fit import fit_and_report
+
+    return fit_and_report(config, series, folder, started)
+
+
+def read_series(data: Mapping[str, Any]) -> Series:
+    """Read what the `data` keys name.
+
+    Raises:
+        BadInput: naming the file, row, column, key or value that cannot be used.
+    """
+    read = DATASETS[data["name"]]
+    takes = inspect.signature(read).parameters
+    if data["path"] is not None and "path" not in takes:
+        raise BadInput(
+            f"data.path={data['path']}: the data set {data['name']} is no file; "
+            f"did you mean data=csv data.path={data['path']}?"
+        )
+    return read(**{key: data[key] for key in SOURCE_KEYS if key in takes})
+
+
+def _record_failure(folder: Path, error: BaseException) -> None:
+    """Into the folder, not onto the screen: that is for the command to say, once."""
+    why = _reason(error)
+    write_status(folder, "failed", why)
+    text = why if isinstance(error, BadInput) else "".join(traceback.format_exception(error))
+    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, BadInput):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, SystemExit):
+        return f"ended with exit code {error.code}"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,119 @@
+"""`flatspot train`, and `python train.py`: compose the configuration, run the job, map outcomes to exit codes."""
+
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from flatspot.cli.schema import explained
+from flatspot.errors import BadInput
+
+log = logging.getLogger(__name__)
+
+BAD_INPUT: Final = 2
+FAILED: Final = 3
+INTERRUPTED: Final = 130
+
+
+def conf_dir() -> Path:
+    """The folder of our configs: inside the installed package, or at the root of a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parents[1] / "conf"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train as the command line says, and leave with the exit code of the outcome.
+
+    Args:
+        arguments: Hydra's; None: those of the process.
+    """
+    sys.exit(_outcome(_parse_only(arguments)))
+
+
+def _outcome(typed: list[str]) -> int:
+    """Run, print one sentence for what the user can mend, and say how it ended."""
+    try:
+        _compose_and_run(typed)
+    except BadInput as error:
+        return _say(str(error), BAD_INPUT)
+    except (HydraException, OmegaConfBaseException) as error:
+        return _say(_composing_failed(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        return _say("interrupted", INTERRUPTED)
+    except Exception:  # noqa: BLE001 - the last one to see it
+        traceback.print_exc()
+        return FAILED
+    return 0
+
+
+def _say(sentence: str, code: int) -> int:
+    print(f"error: {sentence}", file=sys.stderr)  # noqa: T201 - the command's answer
+    return code
+
+
+def _parse_only(arguments: Sequence[str] | None) -> list[str]:
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    if any(argument.startswith("--experimental-rerun") for argument in typed):
+        sys.exit(_say("--experimental-rerun runs what a pickle file says; it is refused", BAD_INPUT))
+    return typed
+
+
+def _compose_and_run(typed: list[str]) -> None:
+    """Let Hydra parse `typed` and run the job.
+
+    Lightning starts its other processes with `sys.argv`, so the task finds it as it was: only Hydra's parser
+    sees the shortened one. The error of a single run goes around Hydra, which would print it and end with 1.
+    """
+    original = sys.argv
+    errors: list[Exception] = []
+
+    def task(cfg: DictConfig) -> float | None:
+        sys.argv = original
+        from flatspot.cli.job import run
+
+        try:
+            return run(cfg)
+        except Exception as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            errors.append(error)
+            return None
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to us, instead of printing and exiting with 1
+    sys.argv = [original[0], *typed]
+    try:
+        hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(task)()
+    finally:
+        sys.argv = original
+    if errors:
+        raise errors[0]
+
+
+def _composing_failed(error: Exception) -> str:
+    """Hydra's word on a key, group or value, in one sentence."""
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return explained(cause)
+    if isinstance(error, OmegaConfBaseException):
+        return explained(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not of the form key=value"
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    missing = re.search(r"Could not find '(\w+)/(.+)'", lines[0])
+    if missing:
+        options = [line.strip() for line in str(error).splitlines() if line.startswith("\t")]
+        listed = ", ".join(option for option in options if "://" not in option)
+        return f"{missing[1]}={missing[2]}: there is no such choice; known: {listed}"
+    return lines[0]

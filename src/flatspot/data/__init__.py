@@ -1,0 +1,1 @@
+"""From a file or a generator to windows: read, split by time, scale, serve."""

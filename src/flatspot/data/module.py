@@ -1,0 +1,150 @@
+"""The LightningDataModule: split by time, scale by the training rows, serve windows."""
+
+from dataclasses import dataclass
+from typing import Final, Literal, final
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+from torch.utils.data import DataLoader
+
+from flatspot.data.read import Series
+from flatspot.data.windows import Batch, EpochSampler, Windows, as_is, require_windows
+from flatspot.errors import BadInput
+from flatspot.registry import Registry
+
+Part = Literal["train", "val", "test"]
+
+SCALERS: Final = Registry("scaling", {"standard": True, "none": False})
+
+
+@final
+@dataclass(frozen=True)
+class ChannelScaling:
+    """The mean and scale of each channel, in original units: `(x - mean) / scale`."""
+
+    mean: list[float]
+    scale: list[float]
+
+
+@final
+class SeriesDataModule(LightningDataModule):
+    """Windows of one series, split by time and scaled by its training rows alone.
+
+    Batches are `(x, y)`: x `[batch, window, channel]`, y `[batch, horizon, target]`, float32, in scaled units.
+
+    Args:
+        series: in original units.
+        window: L, the steps of an input. horizon: H, the steps predicted after it.
+        batch_size: windows a batch.
+        val_share: the share of rows, after the training rows, that validation targets come from.
+        test_share: the share of rows, at the end, that test targets come from.
+        scale: `standard` (scikit-learn's StandardScaler) or `none`, for the input channels.
+        scale_target: the same for the targets as they are predicted.
+        seed: with the epoch's number, the order of the training windows.
+
+    Raises:
+        BadInput: naming the value, or the split that is too short for one window.
+    """
+
+    def __init__(
+        self,
+        series: Series,
+        *,
+        window: int,
+        horizon: int,
+        batch_size: int = 64,
+        val_share: float = 0.15,
+        test_share: float = 0.15,
+        scale: str = "standard",
+        scale_target: str = "standard",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        _require_positive(window=window, horizon=horizon, batch_size=batch_size)
+        self.series = series
+        self.window = window
+        self.horizon = horizon
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rows = _split(len(series.values), val_share, test_share)
+        for part, rows in self.rows.items():
+            require_windows(_reach(rows, window), window, horizon, part, series.name)
+        training = series.values[: self.rows["train"].stop]
+        self.input_scaling = _fit(training, standard=SCALERS[scale])
+        self.target_scaling = _fit(training[:, : series.num_targets], standard=SCALERS[scale_target])
+        self._datasets = self._build()
+
+    def dataset(self, part: Part) -> Windows:
+        """The windows of one split, in time order."""
+        return self._datasets[part]
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Windows in an order that derives from (seed, epoch) alone."""
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Windows in time order; in several processes each is counted once."""
+        return self._loader("val", shuffle=False)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Windows in time order; in several processes each is counted once."""
+        return self._loader("test", shuffle=False)
+
+    def _loader(self, part: Part, *, shuffle: bool) -> DataLoader[Batch]:
+        data = self.dataset(part)
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        sampler = EpochSampler(len(data), seed=self.seed, shuffle=shuffle, rank=rank, world_size=world_size)
+        # A generator of its own: a loader without one draws from the global random state at every epoch.
+        return DataLoader(
+            data,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            collate_fn=as_is,
+            generator=torch.Generator(),
+        )
+
+    def _build(self) -> dict[Part, Windows]:
+        inputs = _scaled(self.series.values, self.input_scaling)
+        targets = _scaled(self.series.values[:, : self.series.num_targets], self.target_scaling)
+        sizes = {"window": self.window, "horizon": self.horizon}
+        return {part: Windows(inputs, targets, rows=rows, **sizes) for part, rows in self.rows.items()}
+
+
+def _require_positive(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise BadInput(f"data.{name}={number}: must be at least 1")
+
+
+def _split(rows: int, val_share: float, test_share: float) -> dict[Part, range]:
+    """Cut by time: training first, validation after it, test last."""
+    for name, share in {"val_share": val_share, "test_share": test_share}.items():
+        if not 0 < share < 1:
+            raise BadInput(f"data.{name}={share}: must lie between 0 and 1")
+    if val_share + test_share >= 1:
+        raise BadInput(f"data.val_share={val_share} and data.test_share={test_share} leave no rows to train on")
+    test = rows - round(rows * test_share)
+    val = test - round(rows * val_share)
+    return {"train": range(val), "val": range(val, test), "test": range(test, rows)}
+
+
+def _reach(rows: range, window: int) -> int:
+    """The rows that a split's windows may touch: its own, and the window before them where there is a past."""
+    return rows.stop - max(rows.start - window, 0)
+
+
+def _fit(training: NDArray[np.float64], *, standard: bool) -> ChannelScaling:
+    """Mean and scale of each channel over the training rows; a constant channel keeps the scale 1."""
+    if not standard:
+        channels = training.shape[1]
+        return ChannelScaling([0.0] * channels, [1.0] * channels)
+    fitted = StandardScaler().fit(training)
+    return ChannelScaling(fitted.mean_.tolist(), fitted.scale_.tolist())
+
+
+def _scaled(values: NDArray[np.float64], scaling: ChannelScaling) -> torch.Tensor:
+    """Scaled in float64, so that 1e9 ± 1 keeps its digits, then float32."""
+    return torch.from_numpy((values - scaling.mean) / scaling.scale).float()

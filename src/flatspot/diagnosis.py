@@ -1,0 +1,101 @@
+"""What a doctor may say: a verdict, findings, and what was not examined."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, final
+
+Verdict = Literal["healthy", "shrunken", "flat", "varied-but-wrong", "rightly-flat", "unknown"]
+
+FLAT: Final = 0.1
+"""Below this share of the spread that the inputs allow, outputs are flat."""
+
+SHRUNKEN: Final = 0.3
+"""Below this share of the spread that the inputs allow, outputs are shrunken."""
+
+NO_SIGNAL: Final = 0.02
+"""Achievable skill up to here counts as no signal found."""
+
+FAR_BELOW: Final = 0.5
+"""Skill under this share of the achievable, less a margin, is wrong rather than flat."""
+
+MARGIN: Final = 0.1
+"""The margin of FAR_BELOW, in skill: near no signal, a share alone would judge noise."""
+
+EXPLAINED: Final[Mapping[Verdict, str]] = {
+    "healthy": "the outputs vary as much as the inputs allow",
+    "shrunken": "the outputs vary, but far less than the inputs allow",
+    "flat": "the outputs are nearly the same for every input",
+    "varied-but-wrong": "the outputs differ between inputs, and the skill is far below the achievable",
+    "rightly-flat": "the outputs hardly vary, and no reference found anything in the inputs to follow",
+    "unknown": "diversity or skill is not finite or was not measured",
+}
+
+
+@final
+@dataclass(frozen=True)
+class Finding:
+    """One cause of flat outputs, in the words that a person reads.
+
+    `seen` is a number and the line that it crossed, `means` one consequence, `try_first` one thing to paste.
+    """
+
+    cause: str
+    seen: str
+    means: str
+    try_first: str
+    confidence: float
+
+
+@final
+@dataclass(frozen=True)
+class Diagnosis:
+    """A verdict on a model's outputs, the causes found, and what could not be examined (with the reason)."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    not_examined: Mapping[str, str] | None = None
+
+    @property
+    def explained(self) -> str:
+        """The verdict in a sentence."""
+        return EXPLAINED[self.verdict]
+
+
+def judge(diversity: float | None, skill: float | None, achievable: float | None) -> Verdict:
+    """Judge how much outputs vary, beside how much the inputs allow them to.
+
+    For squared loss the best possible forecast has D² = R², so spread is judged against √(achievable skill):
+    *flat* below 0.1·√, *shrunken* below 0.3·√. See docs/decisions/0002-verdict.md.
+
+    Args:
+        diversity: diversity ratio D, or None if it was not measured.
+        skill: 1 - loss / loss of the best constant, held out, under the user's loss.
+        achievable: the best held-out skill of the references. The model's own skill raises it.
+
+    >>> judge(diversity=0.02, skill=0.0, achievable=0.8)
+    'flat'
+    >>> judge(diversity=0.02, skill=0.0, achievable=-0.1)
+    'rightly-flat'
+    """
+    if not all(number is not None and math.isfinite(number) for number in (diversity, skill, achievable)):
+        return "unknown"
+    assert diversity is not None and skill is not None and achievable is not None  # noqa: S101, PT018
+    allowed = max(achievable, skill)
+    if allowed <= NO_SIGNAL:
+        return _judge_without_signal(diversity, skill)
+    return _judge_with_signal(diversity, skill, allowed)
+
+
+def _judge_without_signal(diversity: float, skill: float) -> Verdict:
+    if diversity < SHRUNKEN:
+        return "rightly-flat"
+    return "varied-but-wrong" if skill < -MARGIN else "healthy"
+
+
+def _judge_with_signal(diversity: float, skill: float, allowed: float) -> Verdict:
+    if diversity < FLAT * math.sqrt(allowed):
+        return "flat"
+    if diversity < SHRUNKEN * math.sqrt(allowed):
+        return "shrunken"
+    return "varied-but-wrong" if skill < FAR_BELOW * allowed - MARGIN else "healthy"

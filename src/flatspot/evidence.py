@@ -1,0 +1,68 @@
+"""Named measurements of one run, as JSON lines: what rules judge and reports speak of.
+
+A line is one measurement time: `{"when": "epoch", "epoch": 3, "step": 116, "values": {"diversity/ratio_val": 0.71}}`.
+Every value is finite or absent, so that no rule ever compares with NaN. The file is only appended to, and a
+last line torn by a crash is passed over.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, final
+
+FILE: Final = "evidence.jsonl"
+
+
+@final
+@dataclass(frozen=True)
+class Measurement:
+    """The numbers taken at one time of a run.
+
+    Args:
+        when: `"epoch"` during training, `"end"` for the final examination.
+        epoch: epochs finished. step: optimizer steps taken.
+        values: finite numbers by name; others are left out.
+    """
+
+    when: str
+    epoch: int
+    step: int
+    values: Mapping[str, float]
+
+
+def measurement(when: str, epoch: int, step: int, values: Mapping[str, float | None]) -> Measurement:
+    """A measurement of the values that are finite numbers.
+
+    >>> measurement("end", 1, 10, {"a": 1.0, "b": float("nan"), "c": None}).values
+    {'a': 1.0}
+    """
+    kept = {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
+    return Measurement(when, epoch, step, kept)
+
+
+def append(folder: Path, entry: Measurement) -> None:
+    """Append one measurement to the run folder's evidence."""
+    with (folder / FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(entry), allow_nan=False) + "\n")
+
+
+def read(folder: Path) -> list[Measurement]:
+    """All measurements in a run folder, in the order in which they were taken; none if there is no file."""
+    path = folder / FILE
+    return list(_parsed(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+
+
+def latest(entries: Iterable[Measurement]) -> dict[str, float]:
+    """The last value of every name."""
+    return {name: value for entry in entries for name, value in entry.values.items()}
+
+
+def _parsed(lines: list[str]) -> Iterable[Measurement]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield Measurement(**json.loads(line))
+        except ValueError:
+            if number < len(lines):
+                raise ValueError(f"{FILE}, line {number}: not a measurement: {line[:60]!r}") from None

@@ -1,0 +1,140 @@
+"""Examine a trained forecaster on the test split: model and data to figures, evidence and a diagnosis."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Final, final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from flatspot.data.module import Part, SeriesDataModule
+from flatspot.diagnosis import Diagnosis, judge
+from flatspot.models.forecaster import Forecaster
+from flatspot.probes.diversity import Diversity, output_diversity
+from flatspot.probes.errors import Errors, forecast_errors
+from flatspot.probes.references import fit_ridge
+from flatspot.probes.skill import skill
+
+BATCH: Final = 512
+"""Windows a batch: nothing is trained here, so only memory sets it."""
+
+NOT_EXAMINED: Final = {
+    "causes": "no cause was looked for yet; the verdict rests on diversity, skill and the ridge reference alone"
+}
+
+
+@final
+@dataclass(frozen=True)
+class Score:
+    """Errors in original units, and MASE: the MAE in units of the one-step naive error on the training rows.
+
+    Source of MASE: Hyndman & Koehler 2006. NaN where the training rows never change.
+    """
+
+    mae: float
+    rmse: float
+    mase: float
+    r2: float
+
+
+@final
+@dataclass(frozen=True)
+class Examination:
+    """What the test split says of a forecaster.
+
+    Args:
+        score: of the model. baselines: scores by name: `mean` (of the training rows), `persistence`, `ridge`.
+        diversity: of the model's test outputs.
+        skill: of the model, under its own loss. ridge_skill: the achievable skill, as far as ridge can tell.
+        diagnosis: the verdict, the findings, and what was not examined.
+        predictions, targets: `[window, horizon, target]` in original units, in time order.
+    """
+
+    score: Score
+    baselines: Mapping[str, Score]
+    diversity: Diversity
+    skill: float
+    ridge_skill: float
+    diagnosis: Diagnosis
+    predictions: Float[Tensor, "window horizon target"]
+    targets: Float[Tensor, "window horizon target"]
+
+    def figures(self) -> dict[str, float]:
+        """Every number by its name, as evidence."""
+        named = {f"test/{name}": value for name, value in asdict(self.score).items()}
+        for baseline, score in self.baselines.items():
+            named |= {f"baseline/{baseline}/{name}": value for name, value in asdict(score).items()}
+        named |= {f"diversity/{name}_test": value for name, value in self.diversity._asdict().items()}
+        return named | {"skill/model_test": self.skill, "skill/ridge_test": self.ridge_skill}
+
+
+def examine_forecaster(model: Forecaster, data: SeriesDataModule) -> Examination:
+    """Score a forecaster beside the baselines on the test windows, and judge how much its outputs vary.
+
+    The model's mode and the random states stay as they were.
+    """
+    scaled = predict(model, data)
+    ridge = fit_ridge(lambda: batches(data, "train"), lambda: batches(data, "val"))
+    by_ridge = torch.cat([ridge.predict(x) for x, _ in batches(data, "test")])
+    y = torch.cat([y for _, y in batches(data, "test")])
+    diversity = output_diversity(scaled, y)
+    own, achievable = skill(model.loss, scaled, y), skill(model.loss, by_ridge, y)
+    targets = _original(data, y)
+    forecasts = {"ridge": _original(data, by_ridge), **_naive_forecasts(data, targets)}
+    predictions = model.target_scaling.inverse(scaled)
+    return Examination(
+        score=_score(data, predictions, targets),
+        baselines={name: _score(data, forecasts[name], targets) for name in ("mean", "persistence", "ridge")},
+        diversity=diversity,
+        skill=own,
+        ridge_skill=achievable,
+        diagnosis=Diagnosis(judge(diversity.ratio, own, achievable), not_examined=NOT_EXAMINED),
+        predictions=predictions,
+        targets=targets,
+    )
+
+
+@torch.inference_mode()
+def predict(model: Forecaster, data: SeriesDataModule) -> Float[Tensor, "window horizon target"]:
+    """The model's forecasts for all test windows, in scaled units, on the host."""
+    training = model.training
+    model.eval()
+    outputs = [model(x.to(model.device)) for x, _ in batches(data, "test")]
+    model.train(training)
+    return torch.cat(outputs).to("cpu")
+
+
+def batches(data: SeriesDataModule, part: Part) -> Iterator[tuple[Tensor, Tensor]]:
+    """All windows of a split in time order, in large batches."""
+    windows = data.dataset(part)
+    return (windows.__getitems__(chunk) for chunk in _chunks(range(len(windows))))
+
+
+def _chunks(indices: range) -> Iterable[range]:
+    return (indices[start : start + BATCH] for start in range(0, len(indices), BATCH))
+
+
+def _original(data: SeriesDataModule, scaled: Tensor) -> Tensor:
+    scaling = data.target_scaling
+    return scaled.double() * torch.tensor(scaling.scale) + torch.tensor(scaling.mean)
+
+
+def _naive_forecasts(data: SeriesDataModule, like: Tensor) -> dict[str, Tensor]:
+    """The training mean, and the last value seen, for every step of the horizon."""
+    values = torch.from_numpy(data.series.values[:, : data.series.num_targets])
+    windows = data.dataset("test")
+    last_seen = values[windows.starts.start + windows.window - 1 :][: len(windows)]
+    return {
+        "mean": values[: data.rows["train"].stop].mean(dim=0).expand_as(like),
+        "persistence": last_seen.unsqueeze(1).expand_as(like),
+    }
+
+
+def _score(data: SeriesDataModule, predictions: Tensor, targets: Tensor) -> Score:
+    errors: Errors = forecast_errors(predictions, targets)
+    training = data.series.values[: data.rows["train"].stop, : data.series.num_targets]
+    naive = torch.from_numpy(np.abs(np.diff(training, axis=0)).mean(axis=0))
+    mase = ((predictions - targets).abs().mean(dim=(0, 1)) / naive).mean().item()
+    return Score(errors.mae, errors.rmse, mase if np.isfinite(mase) else float("nan"), errors.r2)

@@ -1,0 +1,1 @@
+"""LightningModules: an encoder and a head."""

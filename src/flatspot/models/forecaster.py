@@ -1,0 +1,144 @@
+"""A recurrent encoder over the window, and a linear head for all steps of the horizon at once."""
+
+from dataclasses import asdict
+from typing import Any, final
+
+from jaxtyping import Float
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from flatspot.errors import BadInput
+from flatspot.models.encoder import build_encoder
+from flatspot.models.losses import LOSSES
+from flatspot.models.optimizers import OPTIMIZERS, SCHEDULERS, configure
+from flatspot.nn.scaling import Scaling
+from flatspot.probes.errors import ForecastErrors
+
+Batch = tuple[Tensor, Tensor]
+
+
+@final
+class Forecaster(LightningModule):
+    """Forecasts the `horizon` steps that follow a window, from the encoder's last state.
+
+    Plain values in, layers built inside: `save_hyperparameters` stores numbers and words, and a checkpoint
+    loads with `weights_only=True`.
+
+    Args:
+        inputs: channels of the window. targets: channels predicted. horizon: steps predicted.
+        cell: `rnn`, `gru` or `lstm`. activation: `tanh`, and `relu` for `rnn`.
+        hidden_size: units a layer. num_layers: stacked layers.
+        dropout: share dropped between stacked layers; with one layer there is no such place.
+        loss: `mse`, `mae` or `huber`, in scaled units.
+        optimizer: `adam`, `adamw`, `sgd` or `rmsprop`. lr: its learning rate. weight_decay: its decay.
+        momentum: for `sgd` and `rmsprop`.
+        scheduler: `none`, `cosine` or `plateau`.
+
+    Raises:
+        BadInput: naming the value that cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        inputs: int = 1,
+        targets: int = 1,
+        horizon: int = 1,
+        cell: str = "lstm",
+        activation: str = "tanh",
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        loss: str = "mse",
+        optimizer: str = "adamw",
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        momentum: float | None = None,
+        scheduler: str = "none",
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        _check(hidden_size=hidden_size, num_layers=num_layers, dropout=dropout, lr=lr)
+        _ = (
+            OPTIMIZERS[optimizer],
+            SCHEDULERS[scheduler],
+        )  # an unknown name is refused here, before any training
+        self.loss = LOSSES[loss]
+        self.input_scaling = Scaling(inputs)
+        self.target_scaling = Scaling(targets)
+        self.encoder = build_encoder(
+            cell, activation, inputs=inputs, hidden_size=hidden_size, num_layers=num_layers, dropout=dropout
+        )
+        self.head = nn.Linear(hidden_size, horizon * targets)
+        self._shape = (horizon, targets)
+        self.val_errors, self.test_errors = ForecastErrors(), ForecastErrors()
+        # Sums, not a mean of batch means: batches and processes may be of unequal size.
+        self.val_loss, self.test_loss = MeanMetric(), MeanMetric()
+
+    def forward(self, x: Float[Tensor, "batch time feature"]) -> Float[Tensor, "batch horizon target"]:
+        """Forecasts in scaled units, from windows in scaled units."""
+        states, _ = self.encoder(x)
+        outputs: Tensor = self.head(states[:, -1])
+        return outputs.view(-1, *self._shape)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of a batch."""
+        x, y = batch
+        loss = self.loss(self(x), y)
+        self.log("loss/train", loss, on_step=False, on_epoch=True, batch_size=len(x), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Take a validation batch into the loss and the errors."""
+        self._evaluate(batch, self.val_loss, self.val_errors)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Take a test batch into the loss and the errors."""
+        self._evaluate(batch, self.test_loss, self.test_errors)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Forecasts in scaled units."""
+        predictions: Tensor = self(batch[0])
+        return predictions
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the loss, and the errors in original units."""
+        self._log_evaluation("val", self.val_loss, self.val_errors)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the loss, and the errors in original units."""
+        self._log_evaluation("test", self.test_loss, self.test_errors)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer and schedule that the hyperparameters name."""
+        keys = ("optimizer", "lr", "weight_decay", "momentum", "scheduler")
+        chosen: dict[str, Any] = {key: self.hparams[key] for key in keys}
+        return configure(self.parameters(), epochs=self.trainer.max_epochs or 1, **chosen)
+
+    def _evaluate(self, batch: Batch, mean_loss: MeanMetric, errors: ForecastErrors) -> None:
+        x, y = batch
+        predictions = self(x)
+        errors.update(predictions, y)
+        mean_loss.update(self.loss(predictions, y), weight=len(x))
+
+    def _log_evaluation(self, part: str, mean_loss: MeanMetric, errors: ForecastErrors) -> None:
+        measured = asdict(errors.errors(self.target_scaling.scale))
+        figures = {f"error/{name}_{part}": value for name, value in measured.items()}
+        # sync_dist: the metrics have already gathered all processes; it only tells Lightning so.
+        self.log_dict({f"loss/{part}": mean_loss.compute(), **figures}, sync_dist=True)
+        errors.reset()
+        mean_loss.reset()
+
+
+def _check(*, hidden_size: int, num_layers: int, dropout: float, lr: float) -> None:
+    for name, size in {"hidden_size": hidden_size, "num_layers": num_layers}.items():
+        if size < 1:
+            raise BadInput(f"model.{name}={size}: must be at least 1")
+    if not 0 <= dropout < 1:
+        raise BadInput(f"model.dropout={dropout}: must be at least 0 and below 1")
+    if dropout and num_layers == 1:
+        raise BadInput(f"model.dropout={dropout}: acts between stacked layers; set model.num_layers=2 or more")
+    if not lr > 0:
+        raise BadInput(f"optimizer.lr={lr}: must be above 0")

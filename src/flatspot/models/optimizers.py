@@ -1,0 +1,60 @@
+"""Optimizers and learning-rate schedules by name, built from plain values."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import nn, optim
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
+
+from flatspot.registry import Registry
+
+Build = Callable[..., optim.Optimizer]
+
+OPTIMIZERS: Final[Registry[Build]] = Registry(
+    "optimizer",
+    {"adam": optim.Adam, "adamw": optim.AdamW, "sgd": optim.SGD, "rmsprop": optim.RMSprop},
+)
+
+
+def _cosine(optimizer: optim.Optimizer, epochs: int) -> LRScheduler:
+    return CosineAnnealingLR(optimizer, T_max=epochs)
+
+
+def _plateau(optimizer: optim.Optimizer, epochs: int) -> LRScheduler:
+    return ReduceLROnPlateau(optimizer, patience=max(epochs // 10, 1), factor=0.3)
+
+
+def _constant(_: optim.Optimizer, __: int) -> None:
+    return None
+
+
+SCHEDULERS: Final[Registry[Callable[[optim.Optimizer, int], LRScheduler | None]]] = Registry(
+    "scheduler",
+    {"none": _constant, "cosine": _cosine, "plateau": _plateau},
+)
+
+
+def configure(
+    parameters: Iterable[nn.Parameter],
+    *,
+    optimizer: str,
+    lr: float,
+    weight_decay: float,
+    momentum: float | None,
+    scheduler: str,
+    epochs: int,
+) -> OptimizerLRScheduler:
+    """An optimizer and its schedule, in the form that Lightning takes.
+
+    Args:
+        momentum: for `sgd` and `rmsprop`; None leaves the optimizer's own default.
+        scheduler: `cosine` falls to zero over `epochs`; `plateau` takes 0.3 of the rate when the validation
+            loss has not improved for a tenth of `epochs`.
+    """
+    extra = {} if momentum is None else {"momentum": momentum}
+    built = OPTIMIZERS[optimizer](parameters, lr=lr, weight_decay=weight_decay, **extra)
+    schedule = SCHEDULERS[scheduler](built, epochs)
+    if schedule is None:
+        return built
+    return {"optimizer": built, "lr_scheduler": {"scheduler": schedule, "monitor": "loss/val"}}

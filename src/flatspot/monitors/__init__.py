@@ -1,0 +1,17 @@
+"""Lightning callbacks for any Trainer: when to measure and where to log, nothing else."""
+
+from collections.abc import Callable
+from typing import Final
+
+from lightning import Callback
+
+from flatspot.monitors.gradient_norm import GradientNormMonitor
+from flatspot.monitors.output_diversity import OutputDiversityMonitor
+from flatspot.registry import Registry
+
+__all__ = ["MONITORS", "GradientNormMonitor", "OutputDiversityMonitor"]
+
+MONITORS: Final[Registry[Callable[..., Callback]]] = Registry(
+    "monitor",
+    {"output_diversity": OutputDiversityMonitor, "gradient_norm": GradientNormMonitor},
+)

@@ -1,0 +1,120 @@
+"""Log how different a model's outputs are between samples, in training and validation."""
+
+import logging
+import math
+from typing import Any, final
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from flatspot.monitors.predictions import PredictionFinder
+from flatspot.probes.diversity import DiversityReport, OutputDiversity
+
+log = logging.getLogger(__name__)
+
+
+@final
+class OutputDiversityMonitor(Callback):
+    """Logs output diversity once an epoch, over all of its samples, for any LightningModule and Trainer.
+
+    Under `diversity/` with the endings `_train` and `_val`: `ratio` (0: one answer for every input),
+    `minimum`, `flat_share`, `clock_share` and `duplicates`; and the histogram `diversity/distance` of each
+    output's distance from the centre, in units of the target's spread. In training the weights move while the
+    epoch is measured. Figures that are not finite are not logged.
+
+    Args:
+        predictions: the dotted name of the submodule whose output is the prediction. None: found by itself, in
+            the step's returned dict, or in what the module or one of its children returned.
+        sample_size: outputs kept for duplicates and the histogram.
+
+    >>> from lightning import Trainer
+    >>> trainer = Trainer(callbacks=[OutputDiversityMonitor()], logger=False, enable_checkpointing=False)
+    """
+
+    def __init__(self, predictions: str | None = None, sample_size: int = 256) -> None:
+        self._finder = PredictionFinder(predictions)
+        self._sample_size = sample_size
+        self._metrics: dict[str, OutputDiversity] = {}
+        self._said = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Listen to the module."""
+        if stage == "fit":
+            self._metrics = {
+                part: OutputDiversity(self._sample_size, seed=trainer.global_rank) for part in ("train", "val")
+            }
+            self._finder.attach(pl_module)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the module as it was."""
+        self._finder.detach()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Take the batch's outputs."""
+        self._take("train", outputs, batch)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take the batch's outputs."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._take("val", outputs, batch)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the epoch's figures."""
+        self._log("train", trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the epoch's figures."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._log("val", trainer, pl_module)
+
+    def _take(self, part: str, outputs: Any, batch: Any) -> None:
+        found = self._finder.take(outputs, batch)
+        if found is not None:
+            self._metrics[part].update(*found)
+        elif not self._said:
+            self._said = True
+            log.warning(
+                "OutputDiversityMonitor found no predictions that fit the targets of a %s batch, so it logs no "
+                "diversity for it. Point it to them: OutputDiversityMonitor(predictions='name_of_submodule'), or "
+                "return {'loss': loss, 'predictions': y_hat, 'targets': y} from the step.",
+                part,
+            )
+
+    def _log(self, part: str, trainer: Trainer, pl_module: LightningModule) -> None:
+        metric = self._metrics[part]
+        if not metric.update_called:
+            return
+        report = metric.compute()
+        # sync_dist: all processes hold the same figures; it only tells Lightning so.
+        pl_module.log_dict(_figures(report, part), sync_dist=True)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                tag = f"diversity/distance_{part}"
+                logger.experiment.add_histogram(tag, report.distances, trainer.global_step)
+        metric.reset()
+
+
+def _figures(report: DiversityReport, part: str) -> dict[str, float]:
+    figures = {
+        "ratio": report.diversity.ratio,
+        "minimum": report.diversity.minimum,
+        "flat_share": report.diversity.flat_share,
+        "clock_share": report.diversity.clock_share,
+        "duplicates": report.duplicates,
+    }
+    return {f"diversity/{name}_{part}": value for name, value in figures.items() if math.isfinite(value)}

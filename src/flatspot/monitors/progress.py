@@ -1,0 +1,106 @@
+"""One line an epoch, and a bar while it runs on a terminal."""
+
+import logging
+import sys
+import time
+from contextlib import ExitStack
+from typing import Any, Final, final
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+log = logging.getLogger(__name__)
+
+REFRESH: Final = 20
+"""Batches between two looks at the bar."""
+
+COLUMNS: Final = (
+    ("loss/train", "loss {:.4f} train"),
+    ("loss/val", "{:.4f} val"),
+    ("error/mae_val", "mae {:.4g} val"),
+    ("diversity/ratio_val", "diversity {:.2f} val"),
+    ("gradient/total", "gradient {:.2g}"),
+)
+"""What a line says, where it was measured."""
+
+
+@final
+class EpochLines(ProgressBar):
+    """Logs one line an epoch: losses, error, diversity, gradient, seconds. Last among the monitors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._enabled = True
+        self._bar: tqdm[Any] | None = None
+        self._until_end = ExitStack()
+        self._epoch_started = 0.0
+
+    def disable(self) -> None:
+        """Say nothing: another process does."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Speak again."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the bar."""
+        if not self._enabled:
+            return
+        self._until_end = ExitStack()
+        self._until_end.enter_context(logging_redirect_tqdm())
+        total = int(self.total_train_batches) if self.total_train_batches != float("inf") else None
+        self._bar = self._until_end.enter_context(
+            tqdm(total=total, unit="batch", leave=False, disable=not sys.stderr.isatty(), dynamic_ncols=True)
+        )
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's clock and bar."""
+        self._epoch_started = time.perf_counter()
+        if self._bar is not None:
+            self._bar.reset()
+            self._bar.set_description(f"epoch {_progress(trainer)}")
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Move the bar now and then."""
+        if self._bar is not None and (batch_idx + 1) % REFRESH == 0:
+            self._bar.update(REFRESH)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say how the epoch went."""
+        if self._enabled:
+            seconds = time.perf_counter() - self._epoch_started
+            log.info("epoch %s · %s · %.1f s", _progress(trainer), _figures(trainer), seconds)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the bar."""
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Close the bar, so that the error stands on a line of its own."""
+        self._close()
+
+    def _close(self) -> None:
+        self._until_end.close()
+        self._bar = None
+
+
+def _progress(trainer: Trainer) -> str:
+    if trainer.max_epochs is None or trainer.max_epochs < 0:
+        return str(trainer.current_epoch + 1)
+    width = len(str(trainer.max_epochs))
+    return f"{trainer.current_epoch + 1:{width}}/{trainer.max_epochs}"
+
+
+def _figures(trainer: Trainer) -> str:
+    measured = trainer.callback_metrics
+    return " · ".join(text.format(measured[name].item()) for name, text in COLUMNS if name in measured)

@@ -1,0 +1,1 @@
+"""Recurrent layers and what goes around them."""

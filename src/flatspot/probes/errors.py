@@ -1,0 +1,102 @@
+"""Forecast errors in original units, accumulated over batches and processes."""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchmetrics import Metric
+
+from flatspot.probes.moments import Moments, merge, moments, widest
+
+
+@final
+@dataclass(frozen=True)
+class Errors:
+    """Errors over all samples and steps of the horizon.
+
+    Args:
+        mae: mean absolute error. rmse: root mean squared error. Both in the target's units (several targets:
+            the mean over them, for rmse of the squares).
+        r2: 1 - Σ(y - ŷ)² / Σ(y - ȳ)², ȳ being each output's own mean over the samples; NaN if y is constant.
+    """
+
+    mae: float
+    rmse: float
+    r2: float
+
+
+def forecast_errors(
+    predictions: Float[Tensor, "sample horizon target"], targets: Float[Tensor, "sample horizon target"]
+) -> Errors:
+    """The errors of predictions in original units.
+
+    >>> y = torch.tensor([[[1.0]], [[3.0]]])
+    >>> forecast_errors(y + 1, y)
+    Errors(mae=1.0, rmse=1.0, r2=0.0)
+    """
+    metric = ForecastErrors()
+    metric.update(predictions, targets)
+    return metric.errors()
+
+
+@final
+class ForecastErrors(Metric):
+    """Sums of errors and moments of the targets, per output; scaled to original units when asked.
+
+    Errors need the scale and not the mean of the target, so batches are taken in the network's units and no
+    batch is moved or rescaled.
+    """
+
+    full_state_update = False
+    higher_is_better = False
+    is_differentiable = False
+
+    sums: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("sums", default=torch.empty(0), dist_reduce_fx=None)
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Take a batch: `[sample, horizon, target]`, in any unit."""
+        error = widest(predictions.detach()) - widest(targets)
+        y = moments(targets)
+        shape = error.shape[1:]
+        batch = torch.stack(
+            [
+                error.abs().sum(dim=0),
+                error.square().sum(dim=0),
+                y.size.expand(shape),
+                y.mean.view(shape),
+                y.m2.view(shape),
+            ]
+        )
+        self.sums = _added(self.sums, batch) if self.sums.numel() else batch
+
+    def compute(self) -> Float[Tensor, "figure horizon target"]:
+        """Per output: Σ|e|, Σe², n, mean and M2 of y, over all batches and processes."""
+        if self.sums.dim() < 4:
+            return self.sums
+        total = self.sums[0]
+        for other in self.sums[1:]:
+            total = _added(total, other)
+        return total
+
+    def errors(self, scale: Float[Tensor, " target"] | None = None) -> Errors:
+        """The errors in original units: `scale` is the target's units per unit of the network."""
+        sums = self.compute()
+        absolute, squared, count, _, m2 = sums
+        unit = torch.ones(sums.shape[-1], dtype=sums.dtype) if scale is None else scale
+        unit = unit.to(sums)
+        return Errors(
+            mae=(absolute / count * unit).mean().item(),
+            rmse=(squared / count * unit.square()).mean().sqrt().item(),
+            r2=(1 - (squared * unit.square()).sum() / (m2 * unit.square()).sum()).item(),
+        )
+
+
+def _added(a: Tensor, b: Tensor) -> Tensor:
+    y = merge(Moments(a[2].max(), a[3], a[4]), Moments(b[2].max(), b[3], b[4]))
+    return torch.stack([a[0] + b[0], a[1] + b[1], a[2] + b[2], y.mean, y.m2])
