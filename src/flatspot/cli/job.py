@@ -1,5 +1,6 @@
-"""One job: its run folder, its status, its record of failure. What is wrong with the input is found before torch is
-imported.
+"""One job: its run folder, its status, its record of failure.
+
+What is wrong with a file or a key is found before torch is imported.
 """
 
 import inspect

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, final
+from typing import Any, Final, Literal, final
 
 import numpy as np
 import polars as pl
@@ -47,7 +47,7 @@ class Series:
     columns: tuple[str, ...]
     num_targets: int
     values: NDArray[np.float64]
-    times: NDArray[np.datetime64] | None = None
+    times: NDArray[Any] | None = None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -180,7 +180,7 @@ def _parsed(column: pl.Series, form: str) -> pl.Series:
     return column.str.to_datetime(form, strict=False, time_unit="us", time_zone=None)
 
 
-def _times(column: pl.Series, path: str | Path) -> NDArray[np.datetime64]:
+def _times(column: pl.Series, path: str | Path) -> NDArray[Any]:
     """Time stamps in strictly rising order, in the one form that the first of them has."""
     _refuse_first(column, column.is_null(), path, "is missing")
     text = column.str.strip_chars()

@@ -1,13 +1,16 @@
 """Log gradient norms before clipping, in total and by block."""
 
+from collections import defaultdict
 from typing import final
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
-from flatspot.probes.gradient import gradient_norms, parameter_blocks
+from flatspot.probes.gradient import by_block, fused_norms, parameter_blocks
+
+Blocks = tuple[str, ...]
 
 
 @final
@@ -17,57 +20,48 @@ class GradientNormMonitor(Callback):
     `gradient/total` and `gradient/<block>` are means over the optimizer steps since the last point, and
     `gradient/total_max` is the largest of them, so no spike between two points is lost. A point is set every
     `log_every_n_steps` optimizer steps and at the end of every epoch. Blocks are the module's children, and the
-    layers of a stacked recurrent child. Accumulating batches do not step and are not counted by themselves.
+    layers of a stacked recurrent child. A batch that only accumulates takes no step and is not counted. With
+    several optimizers, each step counts for the blocks that it moves.
 
-    Between points the sums stay on the device.
+    A step costs one fused norm, and nothing is copied to the host between points.
     """
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._steps: dict[str, int] = {}
-        self._largest: Tensor | None = None
-        self._blocks: dict[str, list[nn.Parameter]] = {}
+        self._block_of: dict[int, str] = {}
+        self._steps: defaultdict[Blocks, list[list[Tensor]]] = defaultdict(list)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Sort the parameters into blocks."""
-        self._blocks = parameter_blocks(pl_module)
-        self._forget()
+        blocks = parameter_blocks(pl_module)
+        self._block_of = {id(parameter): name for name, block in blocks.items() for parameter in block}
+        self._steps.clear()
 
-    def on_before_optimizer_step(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        optimizer: Optimizer,
-    ) -> None:
-        """Take the norms of this optimizer's parameters."""
-        norms = gradient_norms(self._of(optimizer))
-        for name, norm in norms.items():
-            self._sums[name] = self._sums[name] + norm if name in self._sums else norm
-            self._steps[name] = self._steps.get(name, 0) + 1
-        total = norms["total"]
-        self._largest = total if self._largest is None else torch.maximum(self._largest, total)
-        if self._steps["total"] >= trainer.log_every_n_steps > 0:  # type: ignore[attr-defined] # set, undeclared
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """Take the norms of the gradients that this optimizer is about to follow."""
+        held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        moved = [parameter for parameter in held if parameter.grad is not None]
+        if not moved:
+            return
+        blocks = tuple(self._block_of.get(id(parameter), "own") for parameter in moved)
+        self._steps[blocks].append(fused_norms([parameter.grad for parameter in moved]))
+        waiting = sum(len(steps) for steps in self._steps.values())
+        if waiting >= trainer.log_every_n_steps > 0:  # type: ignore[attr-defined] # set, but not declared
+            figures = self._take()
             for logger in trainer.loggers:
-                logger.log_metrics(self._figures(), step=trainer.global_step)
-            self._forget()
+                logger.log_metrics(figures, step=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log what is left of the epoch."""
         if self._steps:
-            pl_module.log_dict(self._figures(), sync_dist=True)
-            self._forget()
+            # sync_dist: gradients are the same in all processes by now; it only tells Lightning so.
+            pl_module.log_dict(self._take(), sync_dist=True)
 
-    def _of(self, optimizer: Optimizer) -> dict[str, list[nn.Parameter]]:
-        held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-        blocks = {name: [p for p in block if id(p) in held] for name, block in self._blocks.items()}
-        return {name: block for name, block in blocks.items() if block}
-
-    def _figures(self) -> dict[str, float]:
-        assert self._largest is not None  # noqa: S101 - a step was taken
-        names = list(self._sums)
-        sums = torch.stack([*self._sums.values(), self._largest]).tolist()
-        means = {f"gradient/{name}": total / self._steps[name] for name, total in zip(names, sums, strict=False)}
-        return {**means, "gradient/total_max": sums[-1]}
-
-    def _forget(self) -> None:
-        self._sums, self._steps, self._largest = {}, {}, None
+    def _take(self) -> dict[str, float]:
+        """The figures of the steps since the last point."""
+        norms: defaultdict[str, list[Tensor]] = defaultdict(list)
+        for blocks, steps in self._steps.items():
+            for name, by_step in by_block(steps, blocks).items():
+                norms[name].append(by_step)
+        self._steps.clear()
+        means = {f"gradient/{name}": torch.cat(parts).mean().item() for name, parts in norms.items()}
+        return {**means, "gradient/total_max": torch.cat(norms["total"]).max().item()}

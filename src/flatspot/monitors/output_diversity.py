@@ -2,15 +2,21 @@
 
 import logging
 import math
-from typing import Any, final
+from typing import Any, Final, Literal, final
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from flatspot.monitors.predictions import PredictionFinder
+from flatspot.monitors.predictions import Pair, PredictionFinder
 from flatspot.probes.diversity import DiversityReport, OutputDiversity
 
 log = logging.getLogger(__name__)
+
+Part = Literal["train", "val"]
+
+CHUNK: Final = 1024
+"""Samples that wait to be measured together."""
 
 
 @final
@@ -34,15 +40,14 @@ class OutputDiversityMonitor(Callback):
     def __init__(self, predictions: str | None = None, sample_size: int = 256) -> None:
         self._finder = PredictionFinder(predictions)
         self._sample_size = sample_size
-        self._metrics: dict[str, OutputDiversity] = {}
+        self._metrics: dict[Part, OutputDiversity] = {}
+        self._waiting: dict[Part, list[Pair]] = {"train": [], "val": []}
         self._said = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen to the module."""
         if stage == "fit":
-            self._metrics = {
-                part: OutputDiversity(self._sample_size, seed=trainer.global_rank) for part in ("train", "val")
-            }
+            self._metrics = {part: OutputDiversity(self._sample_size, trainer.global_rank) for part in self._waiting}
             self._finder.attach(pl_module)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -82,20 +87,37 @@ class OutputDiversityMonitor(Callback):
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._log("val", trainer, pl_module)
 
-    def _take(self, part: str, outputs: Any, batch: Any) -> None:
+    def _take(self, part: Part, outputs: Any, batch: Any) -> None:
         found = self._finder.take(outputs, batch)
-        if found is not None:
-            self._metrics[part].update(*found)
-        elif not self._said:
-            self._said = True
-            log.warning(
-                "OutputDiversityMonitor found no predictions that fit the targets of a %s batch, so it logs no "
-                "diversity for it. Point it to them: OutputDiversityMonitor(predictions='name_of_submodule'), or "
-                "return {'loss': loss, 'predictions': y_hat, 'targets': y} from the step.",
-                part,
-            )
+        waiting = self._waiting[part]
+        if found is None or (waiting and waiting[0][1].shape[1:] != found[1].shape[1:]):
+            return self._say_once(part)
+        waiting.append(found)
+        if sum(len(target) for _, target in waiting) >= CHUNK:
+            self._measure(part)
+        return None
 
-    def _log(self, part: str, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _measure(self, part: Part) -> None:
+        """Hand over what has waited: one update for many batches, or watching would cost as much as a small net."""
+        waiting = self._waiting[part]
+        if waiting:
+            predictions, targets = zip(*waiting, strict=True)
+            self._metrics[part].update(torch.cat(predictions), torch.cat(targets))
+            waiting.clear()
+
+    def _say_once(self, part: Part) -> None:
+        if self._said:
+            return
+        self._said = True
+        log.warning(
+            "OutputDiversityMonitor found no predictions that fit the targets of a %s batch, so it logs no diversity "
+            "for it. Point it to them: OutputDiversityMonitor(predictions='name_of_submodule'), or return "
+            "{'loss': loss, 'predictions': y_hat, 'targets': y} from the step.",
+            part,
+        )
+
+    def _log(self, part: Part, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._measure(part)
         metric = self._metrics[part]
         if not metric.update_called:
             return
@@ -109,7 +131,7 @@ class OutputDiversityMonitor(Callback):
         metric.reset()
 
 
-def _figures(report: DiversityReport, part: str) -> dict[str, float]:
+def _figures(report: DiversityReport, part: Part) -> dict[str, float]:
     figures = {
         "ratio": report.diversity.ratio,
         "minimum": report.diversity.minimum,

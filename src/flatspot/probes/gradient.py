@@ -1,15 +1,14 @@
 """Gradient norms, total and by block, without asking the device to wait."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
 
 
 def parameter_blocks(module: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """A module's trainable parameters by block: its children, and each layer of a stacked recurrent child.
+    """A module's parameters by block: its children, and each layer of a stacked recurrent child.
 
     A module that only wraps another one is looked through. Parameters of the module's own are the block `own`.
 
@@ -17,10 +16,10 @@ def parameter_blocks(module: nn.Module) -> dict[str, list[nn.Parameter]]:
     >>> sorted(blocks)
     ['head', 'rnn_l0', 'rnn_l1']
     """
+    inside = _unwrapped(module)
     blocks: dict[str, list[nn.Parameter]] = {}
-    for name, parameter in _unwrapped(module).named_parameters():
-        if parameter.requires_grad:
-            blocks.setdefault(_block_name(_unwrapped(module), name), []).append(parameter)
+    for name, parameter in inside.named_parameters():
+        blocks.setdefault(_block_name(inside, name), []).append(parameter)
     return blocks
 
 
@@ -40,16 +39,42 @@ def _block_name(module: nn.Module, name: str) -> str:
 
 def _layer_name(child: str, parameter: str) -> str:
     """The layer that torch.nn writes into a recurrent parameter's name: `weight_hh_l1_reverse` is of layer 1."""
-    return f"{child}_l{parameter.split('_l')[1].split('_', maxsplit=1)[0]}"
+    return f"{child}_l{parameter.rpartition('_l')[2].partition('_')[0]}"
 
 
-def gradient_norms(blocks: Mapping[str, Iterable[nn.Parameter]]) -> dict[str, Float[Tensor, ""]]:
+def gradient_norms(blocks: Mapping[str, Sequence[nn.Parameter]]) -> dict[str, Float[Tensor, ""]]:
     """The 2-norm of each block's gradient, and of all together as `total`.
 
-    A parameter without a gradient counts as zero. One fused norm a block; nothing is copied to the host.
+    A parameter without a gradient counts as zero. One fused norm; nothing is copied to the host.
+
+    >>> weight = nn.Parameter(torch.zeros(2))
+    >>> weight.grad = torch.tensor([3.0, 4.0])
+    >>> gradient_norms({"head": [weight]})
+    {'total': tensor(5.), 'head': tensor(5.)}
     """
-    norms = {name: get_total_norm([p.grad for p in block if p.grad is not None]) for name, block in blocks.items()}
-    if not norms:
-        return {"total": torch.zeros(())}
-    total = torch.linalg.vector_norm(torch.stack(list(norms.values())))
-    return {"total": total, **norms}
+    found = [(name, parameter.grad) for name, block in blocks.items() for parameter in block]
+    names = [name for name, gradient in found if gradient is not None]
+    norms = fused_norms([gradient for _, gradient in found if gradient is not None])
+    present = by_block([norms], names) if norms else {}
+    missing = {name: torch.zeros(1) for name in ("total", *blocks) if name not in present}
+    return {name: norm.squeeze(0) for name, norm in (present | missing).items()}
+
+
+def fused_norms(tensors: Sequence[Tensor]) -> list[Float[Tensor, ""]]:
+    """The 2-norm of each tensor, by one fused call a device: what a training step can afford."""
+    return list(torch._foreach_norm(list(tensors))) if tensors else []
+
+
+def by_block(steps: Sequence[Sequence[Float[Tensor, ""]]], names: Sequence[str]) -> dict[str, Float[Tensor, " step"]]:
+    """From the norms of single tensors, `[step][tensor]`, to those of blocks and of all as `total`, by step.
+
+    Args:
+        steps: for every step, the norms in the same order.
+        names: the block of each tensor.
+    """
+    squares = torch.stack([torch.stack(list(step)) for step in steps]).square()
+    blocks = {name: [index for index, each in enumerate(names) if each == name] for name in dict.fromkeys(names)}
+    return {
+        "total": squares.sum(dim=1).sqrt(),
+        **{name: squares[:, indices].sum(dim=1).sqrt() for name, indices in blocks.items()},
+    }

@@ -42,7 +42,7 @@ def moments(samples: Float[Tensor, "sample *output"]) -> Moments:
     (2.0, 1.0)
     """
     flat = widest(samples.detach()).flatten(1) if samples.dim() > 1 else widest(samples.detach()).unsqueeze(1)
-    size = flat.new_tensor(float(len(flat)))
+    size = flat.new_full((), len(flat))  # filled on the device: nothing is copied to it
     mean = flat.mean(dim=0) if len(flat) else flat.new_zeros(flat.shape[1])
     return Moments(size, mean, (flat - mean).square().sum(dim=0))
 

@@ -1,0 +1,55 @@
+"""What the tests share: small series, and quiet third parties."""
+
+import numpy as np
+import pytest
+import torch
+
+from flatspot.data.module import SeriesDataModule
+from flatspot.data.read import Series
+from flatspot.models.forecaster import Forecaster
+
+
+def pytest_collection_modifyitems(items):
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+
+
+@pytest.fixture
+def waves():
+    """Two channels of 400 steps: a noisy sine of mean 100 and std 7 or so, and a cosine of another scale."""
+    steps = np.arange(400)
+    noise = np.random.default_rng(0).normal(size=400)
+    first = 100 + 10 * np.sin(steps / 5) + noise
+    values = np.column_stack([first, 0.01 * np.cos(steps / 5)])
+    times = np.datetime64("2020-01-01", "us") + steps * np.timedelta64(1, "D")
+    return Series("waves", ("level", "tilt"), 1, values, times)
+
+
+@pytest.fixture
+def data(waves):
+    return SeriesDataModule(waves, window=12, horizon=3, batch_size=32)
+
+
+@pytest.fixture
+def forecaster():
+    torch.manual_seed(0)
+    return Forecaster(inputs=2, targets=1, horizon=3, cell="gru", hidden_size=8, lr=1e-2)
+
+
+@pytest.fixture
+def trainer_options(tmp_path):
+    """A Trainer that is small and silent."""
+    return {
+        "default_root_dir": tmp_path,
+        "accelerator": "cpu",
+        "devices": 1,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,
+    }

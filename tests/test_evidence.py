@@ -1,0 +1,39 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flatspot import evidence
+
+
+def test_what_is_appended_is_read_back_in_order(tmp_path):
+    entries = [evidence.measurement("epoch", e, 10 * e, {"loss/val": 1 / e}) for e in (1, 2)]
+    for entry in entries:
+        evidence.append(tmp_path, entry)
+    assert evidence.read(tmp_path) == entries
+    assert evidence.latest(entries) == {"loss/val": 0.5}
+
+
+@given(st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.floats())))
+def test_every_value_is_finite_or_absent(values):
+    kept = evidence.measurement("end", 1, 1, values).values
+    assert json.loads(json.dumps(kept, allow_nan=False)) == kept
+    assert set(kept) <= set(values)
+
+
+def test_no_file_is_no_evidence(tmp_path):
+    assert evidence.read(tmp_path) == []
+
+
+def test_a_last_line_torn_by_a_crash_is_passed_over(tmp_path):
+    evidence.append(tmp_path, evidence.measurement("epoch", 1, 10, {"a": 1.0}))
+    with (tmp_path / evidence.FILE).open("a") as file:
+        file.write('{"when": "epo')
+    assert len(evidence.read(tmp_path)) == 1
+
+
+def test_a_broken_line_in_the_middle_is_named(tmp_path):
+    (tmp_path / evidence.FILE).write_text("nonsense\n" * 2)
+    with pytest.raises(ValueError, match=r"evidence.jsonl, line 1"):
+        evidence.read(tmp_path)
