@@ -81,7 +81,11 @@ def test_time_stamps_in_the_usual_forms(csv, stamps):
         ("day,y\n2024-01-01,1\n2024-01-02,NaN\n", {"target": "y"}, "row 2, column 'y': 'NaN' is not finite"),
         ("day,y\n2024-01-01,inf\n2024-01-02,1\n", {"target": "y"}, "row 1, column 'y': 'inf' is not finite"),
         ("day,y\n2024-01-01,x\n2024-01-02,x\n2024-01-03,x\n", {"target": "y"}, r"\(2 more such cells"),
-        ("day,y\n2024-01-01,1\n2024-13-02,2\n", {"time": "day"}, "row 2, column 'day': '2024-13-02' cannot be read as a"),
+        (
+            "day,y\n2024-01-01,1\n2024-13-02,2\n",
+            {"time": "day"},
+            "row 2, column 'day': '2024-13-02' cannot be read as a",
+        ),
         ("day,y\nsoon,1\nlater,2\n", {"time": "day"}, "row 1, column 'day': 'soon' cannot be read as a date"),
         ("day,y\n2024-01-02,1\n2024-01-01,2\n", {}, "row 2, column 'day': '2024-01-01' does not come after"),
         ("day,y\n2024-01-01,1\n2024-01-01,2\n", {}, "row 2, column 'day': '2024-01-01' does not come after"),

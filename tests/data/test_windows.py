@@ -30,9 +30,7 @@ def test_a_batch_is_its_windows_one_by_one(draw):
     assert torch.equal(y, torch.stack([each for _, each in slow]))
 
 
-@given(
-    rows=st.integers(10, 40), window=st.integers(1, 5), horizon=st.integers(1, 4), start=st.integers(0, 5)
-)
+@given(rows=st.integers(10, 40), window=st.integers(1, 5), horizon=st.integers(1, 4), start=st.integers(0, 5))
 def test_targets_stay_within_their_rows_and_use_all_of_them(rows, window, horizon, start):
     part = range(start, rows)
     data, _ = windows(rows=rows, channels=1, window=window, horizon=horizon, part=part)

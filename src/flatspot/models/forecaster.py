@@ -12,7 +12,7 @@ from torchmetrics import MeanMetric
 from flatspot.errors import BadInput
 from flatspot.models.encoder import build_encoder
 from flatspot.models.losses import LOSSES
-from flatspot.models.optimizers import OPTIMIZERS, SCHEDULERS, configure
+from flatspot.models.optimizers import check_optimizer, configure
 from flatspot.nn.scaling import Scaling
 from flatspot.probes.errors import ForecastErrors
 
@@ -60,11 +60,8 @@ class Forecaster(LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
-        _check(hidden_size=hidden_size, num_layers=num_layers, dropout=dropout, lr=lr)
-        _ = (
-            OPTIMIZERS[optimizer],
-            SCHEDULERS[scheduler],
-        )  # an unknown name is refused here, before any training
+        _check_sizes(hidden_size=hidden_size, num_layers=num_layers, dropout=dropout)
+        check_optimizer(optimizer, scheduler, lr=lr, weight_decay=weight_decay, momentum=momentum)
         self.loss = LOSSES[loss]
         self.input_scaling = Scaling(inputs)
         self.target_scaling = Scaling(targets)
@@ -132,7 +129,7 @@ class Forecaster(LightningModule):
         mean_loss.reset()
 
 
-def _check(*, hidden_size: int, num_layers: int, dropout: float, lr: float) -> None:
+def _check_sizes(*, hidden_size: int, num_layers: int, dropout: float) -> None:
     for name, size in {"hidden_size": hidden_size, "num_layers": num_layers}.items():
         if size < 1:
             raise BadInput(f"model.{name}={size}: must be at least 1")
@@ -140,5 +137,3 @@ def _check(*, hidden_size: int, num_layers: int, dropout: float, lr: float) -> N
         raise BadInput(f"model.dropout={dropout}: must be at least 0 and below 1")
     if dropout and num_layers == 1:
         raise BadInput(f"model.dropout={dropout}: acts between stacked layers; set model.num_layers=2 or more")
-    if not lr > 0:
-        raise BadInput(f"optimizer.lr={lr}: must be above 0")

@@ -1,5 +1,6 @@
 """Optimizers and learning-rate schedules by name, built from plain values."""
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -7,6 +8,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn, optim
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 
+from flatspot.errors import BadInput
 from flatspot.registry import Registry
 
 Build = Callable[..., optim.Optimizer]
@@ -33,6 +35,24 @@ SCHEDULERS: Final[Registry[Callable[[optim.Optimizer, int], LRScheduler | None]]
     "scheduler",
     {"none": _constant, "cosine": _cosine, "plateau": _plateau},
 )
+
+
+def check_optimizer(
+    optimizer: str, scheduler: str, *, lr: float, weight_decay: float, momentum: float | None
+) -> None:
+    """Refuse unknown names and impossible rates before anything is trained.
+
+    Raises:
+        BadInput: naming the value.
+    """
+    takes = inspect.signature(OPTIMIZERS[optimizer]).parameters
+    if momentum is not None and "momentum" not in takes:
+        raise BadInput(f"optimizer.momentum={momentum}: {optimizer} takes no momentum")
+    if not lr > 0:
+        raise BadInput(f"optimizer.lr={lr}: must be above 0")
+    if weight_decay < 0:
+        raise BadInput(f"optimizer.weight_decay={weight_decay}: must be at least 0")
+    _ = SCHEDULERS[scheduler]
 
 
 def configure(

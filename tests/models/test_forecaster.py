@@ -1,0 +1,119 @@
+import pytest
+import torch
+from lightning import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
+
+from flatspot.activations import BY_CELL
+from flatspot.errors import BadInput
+from flatspot.models.forecaster import Forecaster
+
+PAIRS = [(cell, activation) for cell, activations in BY_CELL.items() for activation in activations]
+
+
+@pytest.mark.parametrize(("cell", "activation"), PAIRS)
+def test_every_cell_forecasts_every_step_and_target(cell, activation):
+    model = Forecaster(inputs=3, targets=2, horizon=5, cell=cell, activation=activation, hidden_size=4)
+    assert model(torch.zeros(7, 11, 3)).shape == (7, 5, 2)
+
+
+def test_the_named_activation_is_the_one_that_runs():
+    outputs = {}
+    for activation in BY_CELL["rnn"]:
+        torch.manual_seed(0)
+        outputs[activation] = Forecaster(cell="rnn", activation=activation)(torch.ones(2, 5, 1))
+    assert not torch.allclose(outputs["tanh"], outputs["relu"])
+
+
+@pytest.mark.parametrize(("cell", "activation"), PAIRS)
+def test_it_is_torchs_layer_and_a_linear_head_on_the_last_state(cell, activation):
+    torch.manual_seed(0)
+    model = Forecaster(horizon=2, cell=cell, activation=activation, hidden_size=4, num_layers=2)
+    layer = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[cell]
+    options = {"nonlinearity": activation} if cell == "rnn" else {}
+    twin = layer(1, 4, 2, batch_first=True, **options)
+    twin.load_state_dict(model.encoder.state_dict())
+    x = torch.randn(3, 6, 1)
+    expected = twin(x)[0][:, -1] @ model.head.weight.T + model.head.bias
+    torch.testing.assert_close(model(x).flatten(1), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cell": "gur"}, "no cell is called 'gur'; did you mean 'gru'"),
+        (
+            {"cell": "lstm", "activation": "relu"},
+            "model.activation=relu: the cell lstm runs tanh; try model.cell=rnn",
+        ),
+        ({"cell": "rnn", "activation": "sigmoid"}, "model.activation=sigmoid: the cell rnn runs tanh, relu"),
+        ({"loss": "msee"}, "no loss is called 'msee'; did you mean 'mse'"),
+        ({"optimizer": "adams"}, "no optimizer is called 'adams'"),
+        ({"scheduler": "cosin"}, "no scheduler is called 'cosin'; did you mean 'cosine'"),
+        ({"hidden_size": 0}, "model.hidden_size=0: must be at least 1"),
+        ({"num_layers": 0}, "model.num_layers=0: must be at least 1"),
+        ({"dropout": 1.0}, "model.dropout=1.0: must be at least 0 and below 1"),
+        ({"dropout": 0.5}, "model.dropout=0.5: acts between stacked layers"),
+        ({"lr": 0.0}, "optimizer.lr=0.0: must be above 0"),
+        ({"optimizer": "adam", "momentum": 0.9}, "optimizer.momentum=0.9: adam takes no momentum"),
+        ({"weight_decay": -0.1}, "optimizer.weight_decay=-0.1: must be at least 0"),
+    ],
+)
+def test_what_cannot_be_used_is_named(options, message):
+    with pytest.raises(BadInput, match=message):
+        Forecaster(**options)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
+@pytest.mark.parametrize("scheduler", ["none", "cosine", "plateau"])
+def test_every_optimizer_and_schedule_trains(optimizer, scheduler, data, trainer_options):
+    torch.manual_seed(0)
+    model = Forecaster(inputs=2, horizon=3, hidden_size=4, optimizer=optimizer, scheduler=scheduler)
+    before = model.head.weight.detach().clone()
+    trainer = Trainer(max_epochs=1, limit_train_batches=2, **trainer_options)
+    trainer.fit(model, datamodule=data)
+    assert not torch.equal(model.head.weight, before)
+
+
+def test_momentum_and_decay_reach_the_optimizer(data, trainer_options):
+    model = Forecaster(inputs=2, horizon=3, optimizer="sgd", lr=0.1, momentum=0.7, weight_decay=0.2)
+    trainer = Trainer(max_epochs=1, limit_train_batches=1, limit_val_batches=0, **trainer_options)
+    trainer.fit(model, datamodule=data)
+    group = trainer.optimizers[0].param_groups[0]
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.1, 0.7, 0.2)
+
+
+def test_a_checkpoint_loads_with_weights_only_and_forecasts_the_same(forecaster, data, trainer_options, tmp_path):
+    forecaster.target_scaling.set(data.target_scaling.mean, data.target_scaling.scale)
+    keep = ModelCheckpoint(tmp_path, filename="best", monitor="loss/val")
+    trainer = Trainer(max_epochs=1, callbacks=[keep], **(trainer_options | {"enable_checkpointing": True}))
+    trainer.fit(forecaster, datamodule=data)
+    loaded = Forecaster.load_from_checkpoint(tmp_path / "best.ckpt", weights_only=True)
+    x = torch.randn(3, 12, 2)
+    assert torch.equal(loaded(x), forecaster(x))
+    assert loaded.hparams["cell"] == "gru"
+    assert loaded.target_scaling.mean.tolist() == data.target_scaling.mean
+    assert all(isinstance(value, (int, float, str, type(None))) for value in loaded.hparams.values())
+
+
+def test_logged_errors_are_in_original_units(forecaster, data, waves, trainer_options):
+    forecaster.target_scaling.set(data.target_scaling.mean, data.target_scaling.scale)
+    trainer = Trainer(**trainer_options)
+    (logged,) = trainer.test(forecaster, datamodule=data, verbose=False)
+    x, y = data.dataset("test").__getitems__(range(len(data.dataset("test"))))
+    with torch.no_grad():
+        gap = forecaster.eval()(x) - y
+    assert logged["error/mae_test"] == pytest.approx(
+        (gap.abs().mean() * data.target_scaling.scale[0]).item(), rel=1e-5
+    )
+    assert logged["loss/test"] == pytest.approx(gap.square().mean().item(), rel=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("cell", "activation"), PAIRS)
+def test_a_gpu_gives_the_numbers_of_a_cpu(cell, activation):
+    model = Forecaster(horizon=3, cell=cell, activation=activation)
+    x = torch.randn(8, 20, 1)
+    here = model(x)
+    there = model.cuda()(x.cuda())
+    torch.testing.assert_close(there.to("cpu"), here, atol=1e-4, rtol=1e-4)

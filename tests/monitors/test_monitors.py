@@ -1,0 +1,177 @@
+"""Monitors on our own module: what they log, and that logging it changes nothing."""
+
+import copy
+import math
+
+import pytest
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from flatspot.models.forecaster import Forecaster
+from flatspot.monitors import GradientNormMonitor, OutputDiversityMonitor
+from flatspot.monitors.seeding import EpochSeed
+from flatspot.probes.diversity import output_diversity
+from flatspot.probes.gradient import gradient_norms, parameter_blocks
+
+
+def fit(model, data, options, callbacks, **others):
+    trainer = Trainer(**({"max_epochs": 2, **options, "callbacks": callbacks} | others))
+    trainer.fit(model, datamodule=data)
+    return trainer
+
+
+class Witness(Callback):
+    """The slow, obvious twin: keeps every gradient norm and every prediction, and compares afterwards."""
+
+    def __init__(self):
+        self.norms, self.pairs = [], {"train": [], "val": []}
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        self.norms.append(gradient_norms(parameter_blocks(pl_module))["total"].item())
+
+    def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
+        with torch.no_grad():
+            self.pairs["val"].append((pl_module(batch[0]), batch[1]))
+
+    def on_validation_epoch_start(self, trainer, pl_module):
+        self.pairs["val"].clear()
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.norms.clear()
+
+
+def test_validation_diversity_is_that_of_all_samples_together(forecaster, data, trainer_options):
+    witness = Witness()
+    trainer = fit(forecaster, data, trainer_options, [OutputDiversityMonitor(), witness])
+    predictions, targets = (torch.cat(parts) for parts in zip(*witness.pairs["val"], strict=True))
+    expected = output_diversity(predictions, targets)
+    for name, value in expected._asdict().items():
+        assert trainer.callback_metrics[f"diversity/{name}_val"].item() == pytest.approx(value, rel=1e-5)
+    assert "diversity/ratio_train" in trainer.callback_metrics
+    assert "diversity/duplicates_train" in trainer.callback_metrics
+
+
+def test_gradient_figures_are_of_every_step_since_the_last_point(forecaster, data, trainer_options):
+    witness = Witness()
+    trainer = fit(forecaster, data, trainer_options, [GradientNormMonitor(), witness])
+    assert trainer.callback_metrics["gradient/total"].item() == pytest.approx(sum(witness.norms) / len(witness.norms))
+    assert trainer.callback_metrics["gradient/total_max"].item() == pytest.approx(max(witness.norms))
+    assert {"gradient/encoder", "gradient/head"} <= set(trainer.callback_metrics)
+
+
+def test_gradients_are_read_before_clipping(forecaster, data, trainer_options):
+    free = fit(copy.deepcopy(forecaster), data, trainer_options, [GradientNormMonitor()], max_steps=1, max_epochs=-1)
+    clipped = fit(
+        forecaster, data, trainer_options, [GradientNormMonitor()], max_steps=1, max_epochs=-1, gradient_clip_val=1e-4
+    )
+    assert clipped.callback_metrics["gradient/total"] == free.callback_metrics["gradient/total"] > 1e-3
+
+
+def test_under_accumulation_steps_are_counted_and_not_batches(forecaster, data, trainer_options):
+    """Two half batches give the gradient of one whole one, and one step, not two, is counted."""
+    halves = data.__class__(data.series, window=12, horizon=3, batch_size=16)
+    steps = {"max_steps": 2, "max_epochs": -1}
+    whole = fit(copy.deepcopy(forecaster), data, trainer_options, [GradientNormMonitor()], **steps)
+    witness = Witness()
+    accumulated = fit(
+        forecaster, halves, trainer_options, [GradientNormMonitor(), witness], accumulate_grad_batches=2, **steps
+    )
+    assert len(witness.norms) == 2
+    for name in ("gradient/total", "gradient/total_max", "gradient/head"):
+        assert accumulated.callback_metrics[name].item() == pytest.approx(
+            whole.callback_metrics[name].item(), rel=1e-5
+        )
+
+
+def test_under_accumulation_every_sample_is_counted(forecaster, data, trainer_options, monkeypatch):
+    monitor, sizes = OutputDiversityMonitor(), []
+    measure = monitor._measure
+
+    def counting(part):
+        sizes.extend((part, len(target)) for _, target in monitor._waiting[part])
+        measure(part)
+
+    monkeypatch.setattr(monitor, "_measure", counting)
+    fit(forecaster, data, trainer_options, [monitor], max_epochs=1, accumulate_grad_batches=3)
+    assert sum(size for part, size in sizes if part == "train") == len(data.dataset("train"))
+    assert sum(size for part, size in sizes if part == "val") == len(data.dataset("val"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "activation"), [("rnn", "relu"), ("rnn", "tanh"), ("gru", "tanh"), ("lstm", "tanh")]
+)
+def test_watching_changes_nothing(cell, activation, data, trainer_options, tmp_path):
+    """Bitwise the same weights with monitors on and off: dropout on, shuffling on, logger on."""
+
+    def weights(monitors):
+        torch.manual_seed(0)
+        model = Forecaster(
+            inputs=2, horizon=3, cell=cell, activation=activation, hidden_size=8, num_layers=2, dropout=0.3, lr=1e-2
+        )
+        logger = TensorBoardLogger(tmp_path, name="", version="")
+        fit(model, data, trainer_options | {"logger": logger}, [EpochSeed(0), *monitors], log_every_n_steps=2)
+        return model.state_dict()
+
+    off, on = weights([]), weights([OutputDiversityMonitor(), GradientNormMonitor()])
+    assert all(torch.equal(off[name], on[name]) for name in off)
+
+
+def test_the_tags_stand_in_tensorboard_under_their_names(forecaster, data, trainer_options, tmp_path):
+    logger = TensorBoardLogger(tmp_path, name="", version="")
+    monitors = [OutputDiversityMonitor(), GradientNormMonitor()]
+    fit(forecaster, data, trainer_options | {"logger": logger}, monitors, log_every_n_steps=3)
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    names = {
+        f"diversity/{name}_{part}"
+        for name in ("ratio", "minimum", "flat_share", "clock_share", "duplicates")
+        for part in ("train", "val")
+    }
+    assert names | {"gradient/total", "gradient/total_max", "gradient/encoder", "gradient/head"} <= set(
+        events.Tags()["scalars"]
+    )
+    assert {"diversity/distance_train", "diversity/distance_val"} == set(events.Tags()["histograms"])
+    # Nine steps an epoch, a point after every third; the last one falls on the epoch's end.
+    assert [point.step for point in events.Scalars("gradient/total")] == [2, 5, 8, 11, 14, 17]
+    assert all(math.isfinite(point.value) for tag in events.Tags()["scalars"] for point in events.Scalars(tag))
+
+
+def test_every_epoch_draws_from_its_own_seed(data, forecaster, trainer_options):
+    class Draws(Callback):
+        def __init__(self):
+            self.drawn = []
+
+        def on_train_epoch_start(self, trainer, pl_module):
+            self.drawn.append(torch.rand(1).item())
+
+    def drawn(seed, noise):
+        torch.manual_seed(noise)
+        watch = Draws()
+        fit(copy.deepcopy(forecaster), data, trainer_options, [EpochSeed(seed), watch])
+        return watch.drawn
+
+    assert drawn(0, noise=1) == drawn(0, noise=2)
+    assert len({*drawn(0, 1), *drawn(1, 1)}) == 4
+
+
+def test_lightning_gives_every_epoch_its_own_order(data, forecaster, trainer_options):
+    class Orders(Callback):
+        def __init__(self):
+            self.first = []
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if batch_idx == 0:
+                self.first.append(batch[1][:, 0, 0].tolist())
+
+    watch = Orders()
+    fit(forecaster, data, trainer_options, [watch])
+    expected = data.dataset("train").targets[:, 0]
+    orders = []
+    for epoch in (0, 1):
+        sampler = data.train_dataloader().sampler
+        sampler.set_epoch(epoch)
+        orders.append([expected[index + 12].item() for index in list(sampler)[:32]])
+    assert watch.first == orders
+    assert orders[0] != orders[1]

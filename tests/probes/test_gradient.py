@@ -1,0 +1,81 @@
+import pytest
+import torch
+from torch import nn
+
+from flatspot.probes.gradient import by_block, fused_norms, gradient_norms, parameter_blocks
+
+
+class Net(nn.Module):
+    def __init__(self, cell=nn.LSTM, **options):
+        super().__init__()
+        self.rnn = cell(1, 4, batch_first=True, **options)
+        self.head = nn.Linear(8 if options.get("bidirectional") else 4, 1)
+
+    def forward(self, x):
+        return self.head(self.rnn(x)[0][:, -1])
+
+
+class Wrapper(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.loss = nn.MSELoss()
+        self.model = Net()
+
+
+class Own(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.initial_state = nn.Parameter(torch.zeros(4))
+        self.rnn = nn.RNN(1, 4)
+
+
+@pytest.mark.parametrize(
+    ("module", "blocks"),
+    [
+        (Net(), {"rnn", "head"}),
+        (Net(num_layers=2, dropout=0.1), {"rnn_l0", "rnn_l1", "head"}),
+        (Net(num_layers=2, bidirectional=True), {"rnn_l0", "rnn_l1", "head"}),
+        (Wrapper(), {"rnn", "head"}),
+        (Own(), {"own", "rnn"}),
+        (nn.GRU(1, 2, num_layers=2), {"own_l0", "own_l1"}),
+        (nn.ReLU(), set()),
+    ],
+)
+def test_blocks_hold_every_parameter_once(module, blocks):
+    found = parameter_blocks(module)
+    assert set(found) == blocks
+    ids = [id(parameter) for block in found.values() for parameter in block]
+    assert sorted(ids) == sorted(id(parameter) for parameter in module.parameters())
+
+
+def slow(block):
+    """The obvious twin: all numbers of the block in one long vector."""
+    gradients = [parameter.grad.flatten() for parameter in block if parameter.grad is not None]
+    return torch.cat(gradients).norm() if gradients else torch.zeros(())
+
+
+def test_norms_equal_their_slow_twin():
+    torch.manual_seed(0)
+    net = Net(num_layers=2)
+    net(torch.randn(5, 7, 1)).square().sum().backward()
+    blocks = parameter_blocks(net)
+    norms = gradient_norms(blocks)
+    torch.testing.assert_close(norms["total"], slow(net.parameters()))
+    for name, block in blocks.items():
+        torch.testing.assert_close(norms[name], slow(block))
+
+
+def test_parameters_without_a_gradient_count_as_zero():
+    net = Net()
+    assert all(norm == 0 for norm in gradient_norms(parameter_blocks(net)).values())
+    net.head(torch.ones(1, 4)).sum().backward()
+    norms = gradient_norms(parameter_blocks(net))
+    assert norms["rnn"] == 0
+    assert norms["total"] == norms["head"] > 0
+
+
+def test_steps_are_kept_apart():
+    steps = [fused_norms([torch.tensor([3.0]), torch.tensor([4.0])]), fused_norms([torch.zeros(1), torch.ones(1)])]
+    norms = by_block(steps, ["a", "b"])
+    assert norms["total"].tolist() == [5, 1]
+    assert norms["a"].tolist() == [3, 0]
