@@ -52,7 +52,7 @@ def test_negative_and_missing_indices_behave_like_a_list():
 
 
 def test_a_loader_fetches_a_batch_in_one_call():
-    data, values = windows()
+    data, _ = windows()
     calls = []
     fetch = data.__getitems__
     data.__getitems__ = lambda indices: calls.append(list(indices)) or fetch(indices)

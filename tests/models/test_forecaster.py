@@ -96,7 +96,7 @@ def test_a_checkpoint_loads_with_weights_only_and_forecasts_the_same(forecaster,
     assert all(isinstance(value, (int, float, str, type(None))) for value in loaded.hparams.values())
 
 
-def test_logged_errors_are_in_original_units(forecaster, data, waves, trainer_options):
+def test_logged_errors_are_in_original_units(forecaster, data, trainer_options):
     forecaster.target_scaling.set(data.target_scaling.mean, data.target_scaling.scale)
     trainer = Trainer(**trainer_options)
     (logged,) = trainer.test(forecaster, datamodule=data, verbose=False)

@@ -26,6 +26,10 @@ FAILED: Final = 3
 INTERRUPTED: Final = 130
 
 
+class SweepFailed(Exception):  # noqa: N818 - it names what happened
+    """At least one job of a sweep failed; each has its own record, and the others have run."""
+
+
 def conf_dir() -> Path:
     """The folder of our configs: inside the installed package, or at the root of a checkout."""
     package = Path(__file__).resolve().parents[1]
@@ -46,6 +50,8 @@ def _outcome(typed: list[str]) -> int:
     """Run, print one sentence for what the user can mend, and say how it ended."""
     try:
         _compose_and_run(typed)
+    except SweepFailed as error:
+        return _say(f"a job of the sweep failed: {error}", FAILED)
     except BadInput as error:
         return _say(str(error), BAD_INPUT)
     except (HydraException, OmegaConfBaseException) as error:
@@ -87,7 +93,7 @@ def _compose_and_run(typed: list[str]) -> None:
             return run(cfg)
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise
+                raise SweepFailed(str(error)) from error
             errors.append(error)
             return None
 

@@ -7,7 +7,6 @@ from jaxtyping import Float
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from flatspot.errors import BadInput
 from flatspot.models.encoder import build_encoder
@@ -15,6 +14,7 @@ from flatspot.models.losses import LOSSES
 from flatspot.models.optimizers import check_optimizer, configure
 from flatspot.nn.scaling import Scaling
 from flatspot.probes.errors import ForecastErrors
+from flatspot.probes.mean import WeightedMean
 
 Batch = tuple[Tensor, Tensor]
 
@@ -71,8 +71,7 @@ class Forecaster(LightningModule):
         self.head = nn.Linear(hidden_size, horizon * targets)
         self._shape = (horizon, targets)
         self.val_errors, self.test_errors = ForecastErrors(), ForecastErrors()
-        # Sums, not a mean of batch means: batches and processes may be of unequal size.
-        self.val_loss, self.test_loss = MeanMetric(), MeanMetric()
+        self.val_loss, self.test_loss = WeightedMean(), WeightedMean()
 
     def forward(self, x: Float[Tensor, "batch time feature"]) -> Float[Tensor, "batch horizon target"]:
         """Forecasts in scaled units, from windows in scaled units."""
@@ -114,13 +113,13 @@ class Forecaster(LightningModule):
         chosen: dict[str, Any] = {key: self.hparams[key] for key in keys}
         return configure(self.parameters(), epochs=self.trainer.max_epochs or 1, **chosen)
 
-    def _evaluate(self, batch: Batch, mean_loss: MeanMetric, errors: ForecastErrors) -> None:
+    def _evaluate(self, batch: Batch, mean_loss: WeightedMean, errors: ForecastErrors) -> None:
         x, y = batch
         predictions = self(x)
         errors.update(predictions, y)
         mean_loss.update(self.loss(predictions, y), weight=len(x))
 
-    def _log_evaluation(self, part: str, mean_loss: MeanMetric, errors: ForecastErrors) -> None:
+    def _log_evaluation(self, part: str, mean_loss: WeightedMean, errors: ForecastErrors) -> None:
         measured = asdict(errors.errors(self.target_scaling.scale))
         figures = {f"error/{name}_{part}": value for name, value in measured.items()}
         # sync_dist: the metrics have already gathered all processes; it only tells Lightning so.

@@ -124,10 +124,10 @@ class OutputDiversityMonitor(Callback):
         report = metric.compute()
         # sync_dist: all processes hold the same figures; it only tells Lightning so.
         pl_module.log_dict(_figures(report, part), sync_dist=True)
+        distances = report.distances[report.distances.isfinite()]
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                tag = f"diversity/distance_{part}"
-                logger.experiment.add_histogram(tag, report.distances, trainer.global_step)
+            if isinstance(logger, TensorBoardLogger) and distances.numel():
+                logger.experiment.add_histogram(f"diversity/distance_{part}", distances, trainer.global_step)
         metric.reset()
 
 

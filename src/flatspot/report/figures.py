@@ -61,7 +61,7 @@ def _draw_example(
     past, future = np.arange(-window + 1, 1), np.arange(1, horizon + 1)
     cut = start + window
     draw = axes.plot  # type: ignore[attr-defined]
-    draw(future, behind.T, color="tab:orange", alpha=0.06, linewidth=0.8)
+    draw(future, behind.T, color="tab:orange", alpha=0.1, linewidth=0.8)
     draw(past, series[start:cut], color="0.35", linewidth=1.0, label="window")
     draw(future, series[cut : cut + horizon], color="tab:blue", linewidth=1.6, label="truth")
     draw(future, predictions[index], color="tab:red", linewidth=1.8, label="prediction")

@@ -1,5 +1,6 @@
 """The end of a run in plain text, from what `metrics.json` holds."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,33 +19,37 @@ def summary(metrics: Mapping[str, Any], *, model: str, target: str, run: str) ->
     return "\n".join([*_table(f"test error in {target}", rows), "", *_facts(metrics, run)])
 
 
-def number(value: float | None) -> str:
-    """Four figures, as a person writes them; a dash for what could not be measured.
+def number(value: float | None, decimals: int | None = None) -> str:
+    """A figure as a person writes it; a dash for what could not be measured.
 
-    >>> number(22.1234), number(0.76), number(123456.0), number(None)
-    ('22.12', '0.76', '123456', '-')
+    >>> number(22.1234), number(0.76), number(123456.0), number(None), number(0.5, decimals=3)
+    ('22.12', '0.76', '123,456', '-', '0.500')
     """
     if value is None:
         return "-"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if decimals is not None:
+        return f"{value:,.{decimals}f}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _table(title: str, rows: Sequence[tuple[str, Mapping[str, float | None]]]) -> list[str]:
+    decimals = {key: _decimals([figures[key] for _, figures in rows]) for key, _ in COLUMNS}
     cells = [[title, *(head for _, head in COLUMNS)]]
-    cells += [[name, *(number(figures[key]) for key, _ in COLUMNS)] for name, figures in rows]
+    cells += [[name, *(number(figures[key], decimals[key]) for key, _ in COLUMNS)] for name, figures in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
     return [lines[0], "─" * len(lines[0]), *lines[1:]]
 
 
+def _decimals(column: Sequence[float | None]) -> int:
+    """So many that a column lines up and its largest figure keeps four digits."""
+    largest = max((abs(value) for value in column if value), default=1.0)
+    return min(max(3 - math.floor(math.log10(largest)), 0), 9)
+
+
 def _facts(metrics: Mapping[str, Any], run: str) -> list[str]:
-    diversity = metrics["diversity"]
     facts = [
-        (
-            "diversity ratio",
-            f"{number(diversity['ratio'])} (smallest {number(diversity['minimum'])}, "
-            f"{number(100 * (diversity['flat_share'] or 0))} % of outputs flat)",
-        ),
+        ("diversity ratio", _diversity(metrics["diversity"])),
         ("verdict", f"{metrics['verdict']}: {metrics['explained']}"),
         *(("finding", finding["cause"]) for finding in metrics["findings"]),
         *(("not examined", f"{what}: {why}") for what, why in metrics["not_examined"].items()),
@@ -53,6 +58,13 @@ def _facts(metrics: Mapping[str, Any], run: str) -> list[str]:
     ]
     width = max(len(name) for name, _ in facts)
     return [f"{name.ljust(width)}  {text}" for name, text in facts]
+
+
+def _diversity(measured: Mapping[str, float | None]) -> str:
+    if measured["ratio"] is None or measured["flat_share"] is None:
+        return "-"
+    flat = f"{100 * measured['flat_share']:.0f} % of the outputs flat"
+    return f"{number(measured['ratio'])} (smallest {number(measured['minimum'])}; {flat})"
 
 
 def _quoted(path: str) -> str:

@@ -1,0 +1,44 @@
+"""Run the command in this process, in a folder of its own."""
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from flatspot.cli.train import main
+
+QUICK = ("trainer.max_epochs=1", "model.hidden_size=4", "model.cell=rnn", "data.window=12", "data.horizon=3")
+
+
+@dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+    folder: Path
+
+    def files(self):
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def train(tmp_path, capfd, monkeypatch):
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.chdir(tmp_path)
+
+    def run(*overrides, flags=(), folder=tmp_path / "run"):
+        # Hydra wants its flags before the overrides.
+        with pytest.raises(SystemExit) as left:
+            main([*flags, f"hydra.run.dir={folder}", *QUICK, *overrides])
+        said = capfd.readouterr()
+        return Outcome(left.value.code, said.out, said.err, Path(folder))
+
+    yield run
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()
+    root.handlers[:], root.level = handlers, level

@@ -1,0 +1,156 @@
+"""What the user can mend: exit code 2, one sentence, no traceback, and nothing but the record of it left behind."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+RECORD = [".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "status.json", "train.log"]
+GOOD = "day,y\n" + "".join(f"2024-01-{day:02},{day}\n" for day in range(1, 31))
+
+
+def files(tmp_path):
+    made = {
+        "empty.csv": "",
+        "good.csv": GOOD,
+        "text.csv": GOOD.replace(",7\n", ",seven\n"),
+        "nan.csv": GOOD.replace(",7\n", ",NaN\n"),
+        "gap.csv": GOOD.replace(",7\n", ",\n"),
+        "date.csv": GOOD.replace("2024-01-07", "the seventh"),
+    }
+    for name, text in made.items():
+        (tmp_path / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["data=csv", "data.path=nope.csv"], "data.path=nope.csv: there is no such file"),
+        (["data=csv"], "data=csv needs a file: data=csv data.path=my.csv data.target=column"),
+        (["data=csv", "data.path=empty.csv"], "empty.csv: the file is empty"),
+        (
+            ["data=csv", "data.path=good.csv", "data.target=yy"],
+            "good.csv: has no column 'yy' (data.target); did you mean 'y'?",
+        ),
+        (["data=csv", "data.path=text.csv"], "text.csv: row 7, column 'y': 'seven' is not a number"),
+        (["data=csv", "data.path=nan.csv"], "nan.csv: row 7, column 'y': 'NaN' is not finite"),
+        (["data=csv", "data.path=gap.csv"], "gap.csv: row 7, column 'y': the value is missing"),
+        (["data=csv", "data.path=date.csv"], "date.csv: row 7, column 'day': 'the seventh' cannot be read as a date"),
+        (["data=csv", "data.path=good.csv"], "good.csv: 22 rows reach the train split, and one window needs 23"),
+        (["data.window=0"], "data.window=0: must be at least 1"),
+        (["data.horizon=0"], "data.horizon=0: must be at least 1"),
+        (["data.path=my.csv"], "did you mean data=csv data.path=my.csv?"),
+        (["data.scale=robustt"], "no scaling is called 'robustt'"),
+        (["model.cell=gur"], "no cell is called 'gur'; did you mean 'gru'?"),
+        (["model.cell=lstm", "model.activation=relu"], "model.activation=relu: the cell lstm runs tanh"),
+        (["model.hidden_size=many"], "model.hidden_size: Value 'many'"),
+        (["+model.typo=1"], "model.typo: there is no such key"),
+        (["+optimizer._target_=os.system"], "optimizer._target_: refused"),
+        (
+            ["+monitors.output_diversty={}"],
+            "no monitor is called 'output_diversty'; did you mean 'output_diversity'?",
+        ),
+        (["+monitors.output_diversity.sample=1"], "has no option 'sample'; did you mean 'sample_size'?"),
+        (["trainer.max_epochs=0"], "trainer.max_epochs=0: must be at least 1"),
+        (["early_stopping.patience=0"], "early_stopping.patience=0: must be at least 1"),
+        (["seed=-1"], "seed=-1: must lie between"),
+        (["threads=0"], "threads=0: must be at least 1"),
+        (["trainer.accelerator=quantum"], "trainer.accelerator=quantum"),
+    ],
+)
+def test_bad_input_is_named_in_one_sentence(train, tmp_path, overrides, sentence):
+    files(tmp_path)
+    quick = ["data.window=20"] if "data.path=good.csv" in overrides else []
+    refused = train(*quick, *overrides)
+    assert refused.code == 2
+    assert sentence in refused.err
+    assert refused.err.count("\n") == 1
+    assert refused.out == ""
+    assert refused.files() == RECORD
+    status = json.loads((refused.folder / "status.json").read_text())
+    assert status["status"] == "failed"
+    assert f"error: {status['why']}\n" == refused.err
+    log = (refused.folder / "train.log").read_text()
+    assert status["why"] in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here a GPU can be had")
+def test_a_gpu_where_there_is_none(train):
+    refused = train("trainer.accelerator=gpu")
+    assert refused.code == 2
+    assert "trainer.accelerator=gpu" in refused.err
+    assert "trainer.accelerator=auto takes what is here" in refused.err
+    assert refused.files() == RECORD
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["model.activaton=relu"], "model.activaton: there is no such key; did you mean 'activation'?"),
+        (["modl.cell=gru"], "modl: there is no such key; did you mean 'model'?"),
+        (["model=forcaster"], "model=forcaster: there is no such choice; known: forecaster"),
+        (["optimizer=adm"], "optimizer=adm: there is no such choice; known: adam, adamw, rmsprop, sgd"),
+        (["nonsense"], "nonsense: not of the form key=value"),
+        (["--experimental-rerun=x.pickle"], "it is refused"),
+    ],
+)
+def test_what_cannot_be_composed_leaves_no_folder(train, overrides, sentence):
+    refused = train(*overrides)
+    assert refused.code == 2
+    assert sentence in refused.err
+    assert refused.err.count("\n") == 1
+    assert not refused.folder.exists()
+
+
+def test_our_own_failure_is_code_3_with_its_traceback_in_the_log(train, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("made up")
+
+    monkeypatch.setattr("flatspot.cli.fit.examine_forecaster", broken)
+    failed = train()
+    assert failed.code == 3
+    assert "ZeroDivisionError: made up" in failed.err
+    assert "Traceback" in (failed.folder / "train.log").read_text()
+    why = json.loads((failed.folder / "status.json").read_text())
+    assert why == {"status": "failed", "why": "ZeroDivisionError: made up"}
+
+
+def test_a_job_of_a_sweep_that_fails_hides_no_other(train, tmp_path):
+    sweep = tmp_path / "sweep"
+    done = train(f"hydra.sweep.dir={sweep}", "data.window=0,12", flags=["-m"])
+    assert done.code == 3
+    assert "data.window=0: must be at least 1" in done.err
+    status = [json.loads((sweep / str(job) / "status.json").read_text())["status"] for job in (0, 1)]
+    assert status == ["failed", "done"]
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_stopped_says_so(sent, code, tmp_path):
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            ROOT / "train.py",
+            "trainer.max_epochs=1000",
+            "early_stopping.patience=null",
+            "hydra.run.dir=run",
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    log = tmp_path / "run" / "train.log"
+    for _ in range(600):
+        if log.exists() and "epoch" in log.read_text():
+            break
+        time.sleep(0.2)
+    process.send_signal(sent)
+    process.communicate(timeout=120)
+    assert process.returncode == code
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "failed"

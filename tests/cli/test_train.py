@@ -1,0 +1,247 @@
+"""The main job through its door, on the bundled series and on a file of one's own."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from flatspot import evidence
+from flatspot.models.forecaster import Forecaster
+
+ROOT = Path(__file__).parents[2]
+
+
+def metrics(outcome):
+    return json.loads((outcome.folder / "metrics.json").read_text())
+
+
+def events(outcome):
+    accumulator = EventAccumulator(str(outcome.folder))
+    accumulator.Reload()
+    return accumulator
+
+
+@pytest.fixture
+def my_csv(tmp_path):
+    steps = np.arange(300)
+    level = 50 + 5 * np.sin(steps / 4) + np.random.default_rng(0).normal(size=300)
+    days = np.datetime64("2021-03-01") + steps
+    rows = [f"{day},{value:.3f},{value * 0.1:.3f},shop" for day, value in zip(days, level, strict=True)]
+    path = tmp_path / "my.csv"
+    path.write_text("\n".join(["day,level,tenth,place", *rows]))
+    return path
+
+
+def test_a_run_leaves_its_folder_complete(train):
+    done = train()
+    assert done.code == 0, done.err
+    named = [name for name in done.files() if not name.startswith("events.out.tfevents")]
+    hydra = [".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"]
+    ours = ["config.yaml", "evidence.jsonl", "metrics.json", "status.json", "train.log"]
+    assert named == [*hydra, "checkpoints/best.ckpt", "checkpoints/last.ckpt", *ours]
+    assert len(done.files()) > len(named)
+    assert json.loads((done.folder / "status.json").read_text()) == {"status": "done"}
+
+
+def test_metrics_hold_what_the_table_says_and_are_finite(train):
+    done = train()
+    found = metrics(done)
+    assert set(found["test"]) == {"mae", "rmse", "mase", "r2"}
+    assert set(found["baseline"]) == {"mean", "persistence", "ridge"}
+    assert f"{found['test']['mae']:.2f}" in done.out
+    assert f"{found['baseline']['ridge']['rmse']:.2f}" in done.out
+    assert f"verdict          {found['verdict']}: " in done.out
+    assert found["findings"] == []
+    assert "no cause was looked for yet" in found["not_examined"]["causes"]
+    assert found["steps"] == math.ceil((1974 - 12 - 3 + 1) / 64)
+    assert 0 < found["fit_seconds"] < found["seconds"]
+    assert "tensorboard --logdir run" in done.out
+
+
+def test_baselines_are_right_in_original_units(train):
+    """Against a transcription that goes window by window."""
+    baseline = metrics(train())["baseline"]
+    rows = (ROOT / "src/flatspot/data/bundled/sunspots_monthly.csv").read_text().splitlines()[1:]
+    values = np.array([float(row.split(",")[1]) for row in rows])
+    train_rows, first = values[:1974], 2397
+    mean, persistence, truth = [], [], []
+    for start in range(first, len(values) - 3 + 1):
+        truth.append(values[start : start + 3])
+        mean.append(np.full(3, train_rows.mean()))
+        persistence.append(np.full(3, values[start - 1]))
+    truth, mean, persistence = map(np.array, (truth, mean, persistence))
+    assert baseline["mean"]["mae"] == pytest.approx(np.abs(mean - truth).mean())
+    assert baseline["persistence"]["rmse"] == pytest.approx(np.sqrt(np.square(persistence - truth).mean()))
+    naive = np.abs(np.diff(train_rows)).mean()
+    assert baseline["persistence"]["mase"] == pytest.approx(np.abs(persistence - truth).mean() / naive)
+
+
+def test_tensorboard_holds_scalars_histograms_the_figure_and_the_final_figures(train):
+    done = train("trainer.log_every_n_steps=10")
+    found = events(done)
+    scalars = set(found.Tags()["scalars"])
+    assert {"loss/train", "loss/val", "loss/test"} <= scalars
+    assert {f"error/{name}_{part}" for name in ("mae", "rmse", "r2") for part in ("val", "test")} <= scalars
+    figures = ("ratio", "minimum", "clock_share", "duplicates", "flat_share")
+    assert {f"diversity/{name}_{part}" for name in figures for part in ("train", "val")} <= scalars
+    assert {"gradient/total", "gradient/total_max", "gradient/encoder", "gradient/head"} <= scalars
+    assert found.Tags()["images"] == ["forecast/examples"]
+    assert set(found.Tags()["histograms"]) == {"diversity/distance_train", "diversity/distance_val"}
+    assert found.Scalars("final/mae")[0].value == pytest.approx(metrics(done)["test"]["mae"], rel=1e-5)
+    assert "_hparams_/session_start_info" in found.PluginTagToContent("hparams")
+
+
+def test_evidence_is_one_line_an_epoch_and_one_for_the_end(train):
+    done = train("trainer.max_epochs=2")
+    entries = evidence.read(done.folder)
+    assert [(entry.when, entry.epoch) for entry in entries] == [("epoch", 1), ("epoch", 2), ("end", 2)]
+    assert {"diversity/ratio_val", "diversity/ratio_train", "gradient/total", "loss/train"} <= set(entries[0].values)
+    assert entries[-1].values["test/mae"] == metrics(done)["test"]["mae"]
+
+
+def test_the_checkpoint_needs_no_more_than_weights(train):
+    done = train()
+    path = done.folder / "checkpoints" / "best.ckpt"
+    torch.load(path, weights_only=True)
+    model = Forecaster.load_from_checkpoint(path, weights_only=True)
+    assert model.target_scaling.mean.item() == pytest.approx(45.1, abs=0.1)
+
+
+def test_one_line_an_epoch_and_no_advert(train):
+    done = train("trainer.max_epochs=3")
+    lines = done.out.splitlines()
+    assert len([line for line in lines if line.startswith("epoch ")]) == 3
+    assert lines[0].startswith("data   sunspots: 2,820 rows, 1749-01-01 to 1983-12-01")
+    assert not [line for line in lines if "Tip" in line or "GPU" in line or "lightning" in line.lower()]
+    assert done.err == ""
+    assert not Path("lightning_logs").exists()
+
+
+def test_the_same_seed_gives_the_same_numbers_with_monitors_on_and_off(train, tmp_path):
+    options = ("trainer.max_epochs=2", "model.num_layers=2", "model.dropout=0.3", "seed=5")
+    on = train(*options, folder=tmp_path / "on")
+    again = train(*options, folder=tmp_path / "again")
+    off = train(*options, "monitors=none", folder=tmp_path / "off")
+    other = train(*options, "seed=6", folder=tmp_path / "other")
+    weights = [
+        torch.load(each.folder / "checkpoints/last.ckpt", weights_only=True) for each in (on, again, off, other)
+    ]
+    states = [each["state_dict"] for each in weights]
+    for state in states[1:3]:
+        assert all(torch.equal(state[name], states[0][name]) for name in state)
+    assert not torch.equal(states[3]["head.weight"], states[0]["head.weight"])
+    timeless = [{k: v for k, v in metrics(each).items() if "seconds" not in k} for each in (on, again, off)]
+    assert timeless[0] == timeless[1] == timeless[2]
+
+
+def test_a_file_of_ones_own(train, my_csv):
+    done = train("data=csv", f"data.path={my_csv}", "data.target=level", "data.features=[tenth]")
+    assert done.code == 0, done.err
+    assert "test error in level" in done.out
+    assert "2021-03-01 to 2021-12-25" in done.out
+    assert metrics(done)["baseline"]["mean"]["mae"] < 20
+
+
+def test_the_resolved_configuration_is_kept(train):
+    done = train("model.cell=gru", "optimizer=sgd", "scheduler=plateau", "early_stopping.patience=null")
+    kept = OmegaConf.load(done.folder / "config.yaml")
+    assert (kept.model.cell, kept.optimizer.name, kept.optimizer.momentum, kept.scheduler) == (
+        "gru",
+        "sgd",
+        0.9,
+        "plateau",
+    )
+    assert kept.early_stopping.patience is None
+
+
+def test_early_stopping_ends_a_run_that_does_not_improve(train):
+    done = train("trainer.max_epochs=30", "early_stopping.patience=1", "early_stopping.min_delta=100.0")
+    assert metrics(done)["steps"] == 2 * 31
+
+
+def test_a_run_that_diverges_ends_with_the_verdict_unknown(train):
+    done = train("model.activation=relu", "optimizer=sgd", "optimizer.lr=1e12", "trainer.gradient_clip_val=null")
+    assert done.code == 0, done.err
+    assert metrics(done)["verdict"] in {"unknown", "varied-but-wrong", "flat"}
+    assert "nan" not in (done.folder / "metrics.json").read_text().lower()
+
+
+def test_a_csv_logger_instead_of_tensorboard(train):
+    done = train("logger=csv")
+    assert "metrics.csv" in done.files()
+    assert not [name for name in done.files() if "tfevents" in name]
+
+
+def test_ones_own_yaml(train, my_csv, tmp_path):
+    (tmp_path / "mine" / "data").mkdir(parents=True)
+    (tmp_path / "mine" / "data" / "shop.yaml").write_text(f"name: csv\npath: {my_csv}\ntarget: level\n")
+    done = train("data=shop", flags=["--config-dir", str(tmp_path / "mine")])
+    assert done.code == 0, done.err
+    assert "test error in level" in done.out
+
+
+def test_a_sweep_runs_every_job_in_a_folder_of_its_own(train, tmp_path):
+    sweep = tmp_path / "sweep"
+    done = train(f"hydra.sweep.dir={sweep}", "model.activation=tanh,relu", flags=["-m"])
+    assert done.code == 0, done.err
+    for job, activation in enumerate(("tanh", "relu")):
+        assert OmegaConf.load(sweep / str(job) / "config.yaml").model.activation == activation
+        assert json.loads((sweep / str(job) / "status.json").read_text()) == {"status": "done"}
+
+
+def command(*arguments, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["--version"]])
+def test_looking_at_the_configuration_imports_no_torch(arguments, tmp_path):
+    code = f"""
+import sys
+sys.argv = ["train.py", *{arguments}]
+from flatspot.cli.train import main
+try:
+    main()
+finally:
+    print(*(name in sys.modules for name in ("torch", "lightning", "matplotlib")))
+"""
+    done = command("-c", code, cwd=tmp_path)
+    assert done.stdout.strip().endswith("False False False"), done.stderr
+
+
+def test_python_train_py_and_flatspot_train_are_one_thing(tmp_path):
+    flatspot = Path(sys.executable).with_name("flatspot")
+    by_script = command(ROOT / "train.py", "model.cell=gru", "--cfg", "job", cwd=tmp_path)
+    by_command = subprocess.run(
+        [flatspot, "train", "model.cell=gru", "--cfg", "job"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert by_script.returncode == by_command.returncode == 0
+    assert by_script.stdout == by_command.stdout
+    assert "cell: gru" in by_script.stdout
+
+
+def test_the_console_script_says_what_it_can_do(tmp_path):
+    flatspot = Path(sys.executable).with_name("flatspot")
+    shown = subprocess.run([flatspot, "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert shown.returncode == 0
+    assert "train" in shown.stdout
+    unknown = subprocess.run([flatspot, "trian"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert unknown.returncode == 2

@@ -1,0 +1,55 @@
+import pytest
+
+from flatspot.diagnosis import EXPLAINED
+from flatspot.report.text import summary
+
+
+def metrics(**changes):
+    errors = {"mae": 21.575, "rmse": 29.673, "mase": 1.883, "r2": 0.7316}
+    whole = {
+        "test": errors,
+        "baseline": {name: dict(errors) for name in ("mean", "persistence", "ridge")},
+        "diversity": {"ratio": 0.7727, "minimum": 0.7377, "flat_share": 0.0, "clock_share": 0.01},
+        "verdict": "healthy",
+        "explained": EXPLAINED["healthy"],
+        "findings": [],
+        "not_examined": {"causes": "no cause was looked for yet"},
+    }
+    return whole | changes
+
+
+def shown(**changes):
+    return summary(metrics(**changes), model="lstm", target="sunspots", run="outputs/a run")
+
+
+def test_the_table_lines_up():
+    table = shown().split("\n\n")[0].splitlines()
+    assert len({len(line) for line in table}) == 1
+    assert table[0].split() == ["test", "error", "in", "sunspots", "MAE", "RMSE", "MASE", "R²"]
+    assert [line.split("  ")[0] for line in table[2:]] == ["lstm", "ridge", "persistence", "training mean"]
+
+
+def test_verdict_run_and_what_was_not_examined_are_said():
+    text = shown()
+    assert "verdict          healthy: the outputs vary as much as the inputs allow" in text
+    assert "not examined     causes: no cause was looked for yet" in text
+    assert 'tensorboard --logdir "outputs/a run"' in text
+
+
+def test_findings_are_named():
+    assert "finding          vanishing-gradient" in shown(findings=[{"cause": "vanishing-gradient"}])
+
+
+def test_what_could_not_be_measured_is_a_dash():
+    nothing = dict.fromkeys(("mae", "rmse", "mase", "r2"))
+    unmeasured = {"ratio": None, "minimum": None, "flat_share": None, "clock_share": None}
+    text = shown(test=nothing, diversity=unmeasured)
+    assert text.splitlines()[2].split() == ["lstm", "-", "-", "-", "-"]
+    assert "diversity ratio  -\n" in text
+
+
+@pytest.mark.parametrize(("largest", "written"), [(1234567.0, "1,234,567"), (0.0012, "0.001200"), (12.0, "12.00")])
+def test_figures_keep_four_digits(largest, written):
+    row = {"mae": largest, "rmse": 0.0, "mase": 0.0, "r2": 0.0}
+    baselines = dict.fromkeys(("mean", "persistence", "ridge"), row)
+    assert written in shown(test=row, baseline=baselines).splitlines()[2]
