@@ -8,6 +8,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
+from flatspot.monitors.publishing import publish
 from flatspot.probes.gradient import by_block, fused_norms, parameter_blocks
 
 Blocks = tuple[str, ...]
@@ -46,15 +47,12 @@ class GradientNormMonitor(Callback):
         self._steps[blocks].append(fused_norms([parameter.grad for parameter in moved]))
         waiting = sum(len(steps) for steps in self._steps.values())
         if waiting >= trainer.log_every_n_steps > 0:  # type: ignore[attr-defined] # set, but not declared
-            figures = self._take()
-            for logger in trainer.loggers:
-                logger.log_metrics(figures, step=trainer.global_step)
+            publish(trainer, self._take(), trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log what is left of the epoch."""
         if self._steps:
-            # sync_dist: gradients are the same in all processes by now; it only tells Lightning so.
-            pl_module.log_dict(self._take(), sync_dist=True)
+            publish(trainer, self._take())
 
     def _take(self) -> dict[str, float]:
         """The figures of the steps since the last point."""

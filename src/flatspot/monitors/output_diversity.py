@@ -9,6 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from flatspot.monitors.predictions import Pair, PredictionFinder
+from flatspot.monitors.publishing import publish
 from flatspot.probes.diversity import DiversityReport, OutputDiversity
 
 log = logging.getLogger(__name__)
@@ -80,12 +81,12 @@ class OutputDiversityMonitor(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch's figures."""
-        self._log("train", trainer, pl_module)
+        self._log("train", trainer)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch's figures."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._log("val", trainer, pl_module)
+            self._log("val", trainer)
 
     def _take(self, part: Part, outputs: Any, batch: Any) -> None:
         found = self._finder.take(outputs, batch)
@@ -116,14 +117,13 @@ class OutputDiversityMonitor(Callback):
             part,
         )
 
-    def _log(self, part: Part, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _log(self, part: Part, trainer: Trainer) -> None:
         self._measure(part)
         metric = self._metrics[part]
         if not metric.update_called:
             return
         report = metric.compute()
-        # sync_dist: all processes hold the same figures; it only tells Lightning so.
-        pl_module.log_dict(_figures(report, part), sync_dist=True)
+        publish(trainer, _figures(report, part))
         distances = report.distances[report.distances.isfinite()]
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and distances.numel():

@@ -34,7 +34,7 @@ class WeightedMean(Metric):
         super().__init__()
         self.add_state("sums", default=torch.zeros(2), dist_reduce_fx="sum")
 
-    def update(self, value: Float[Tensor, ""], weight: float) -> None:
+    def update(self, value: Float[Tensor, ""], weight: int) -> None:
         """Take a batch's mean and the number of its samples."""
         wide = widest(value.detach())
         self.sums = self.sums + torch.stack([wide * weight, torch.full_like(wide, weight)])
