@@ -101,9 +101,9 @@ def predict(model: Forecaster, data: SeriesDataModule) -> Float[Tensor, "window 
     """The model's forecasts for all test windows, in scaled units, on the host."""
     training = model.training
     model.eval()
-    outputs = [model(x.to(model.device)) for x, _ in batches(data, "test")]
+    outputs = [model(x.to(model.head.weight)) for x, _ in batches(data, "test")]
     model.train(training)
-    return torch.cat(outputs).to("cpu")
+    return torch.cat(outputs).to("cpu", torch.float32)
 
 
 def batches(data: SeriesDataModule, part: Part) -> Iterator[tuple[Tensor, Tensor]]:

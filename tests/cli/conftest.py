@@ -12,6 +12,12 @@ from flatspot.cli.train import main
 QUICK = ("trainer.max_epochs=1", "model.hidden_size=4", "model.cell=rnn", "data.window=12", "data.horizon=3")
 
 
+@pytest.fixture
+def quick():
+    """Overrides that make a run small."""
+    return QUICK
+
+
 @dataclass
 class Outcome:
     code: int

@@ -99,6 +99,7 @@ def test_a_gpu_where_there_is_none(train):
         (["optimizer=adm"], "optimizer=adm: there is no such choice; known: adam, adamw, rmsprop, sgd"),
         (["nonsense"], "nonsense: not of the form key=value"),
         (["--experimental-rerun=x.pickle"], "it is refused"),
+        (["--exp=x.pickle"], "it is refused"),
     ],
 )
 def test_what_cannot_be_composed_leaves_no_folder(train, overrides, sentence):

@@ -245,3 +245,15 @@ def test_the_console_script_says_what_it_can_do(tmp_path):
     assert "train" in shown.stdout
     unknown = subprocess.run([flatspot, "trian"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert unknown.returncode == 2
+
+
+def test_two_processes_end_in_one_table(quick, tmp_path):
+    """Lightning starts the second process with the command line as it was typed."""
+    flatspot = Path(sys.executable).with_name("flatspot")
+    overrides = [*quick, "trainer.devices=2", "trainer.accelerator=cpu", "hydra.run.dir=run"]
+    done = subprocess.run([flatspot, "train", *overrides], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test error in sunspots") == 1
+    assert len([line for line in done.stdout.splitlines() if line.startswith("epoch ")]) == 1
+    assert json.loads((tmp_path / "run" / "status.json").read_text()) == {"status": "done"}
+    assert len((tmp_path / "run" / "evidence.jsonl").read_text().splitlines()) == 2

@@ -28,7 +28,17 @@ log = logging.getLogger(__name__)
 
 SIGTERM_CODE: Final = 143
 
-ADVERTS: Final = ("Tip:", "💡", "available:", "litlogger", "Restor", "Loaded model weights", "`Trainer.fit` stopped")
+ADVERTS: Final = (
+    "Tip:",
+    "💡",
+    "available:",
+    "litlogger",
+    "Restor",
+    "Loaded model weights",
+    "`Trainer.fit` stopped",
+    "Initializing distributed",
+    "distributed_backend=",
+)
 """What Lightning says in every run and nobody needs twice."""
 
 KNOWN_WARNINGS: Final = (
@@ -51,7 +61,8 @@ def fit_and_report(config: Mapping[str, Any], series: Series, folder: Path, star
     Returns:
         The test MAE in original units; None in processes other than the first.
     """
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advert)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.distributed"):
+        logging.getLogger(name).addFilter(_no_advert)
     with warnings.catch_warnings():
         for message in KNOWN_WARNINGS:
             warnings.filterwarnings("ignore", message=message)

@@ -71,7 +71,8 @@ def _say(sentence: str, code: int) -> int:
 
 def _parse_only(arguments: Sequence[str] | None) -> list[str]:
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    if any(argument.startswith("--experimental-rerun") for argument in typed):
+    # argparse takes `--exp` for it too
+    if any(argument.startswith("--e") for argument in typed):
         sys.exit(_say("--experimental-rerun runs what a pickle file says; it is refused", BAD_INPUT))
     return typed
 

@@ -36,9 +36,7 @@ def forecast_errors(
     >>> forecast_errors(y + 1, y)
     Errors(mae=1.0, rmse=1.0, r2=0.0)
     """
-    metric = ForecastErrors()
-    metric.update(predictions, targets)
-    return metric.errors()
+    return _errors_of(_sums_of(predictions, targets))
 
 
 @final
@@ -61,18 +59,7 @@ class ForecastErrors(Metric):
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
         """Take a batch: `[sample, horizon, target]`, in any unit."""
-        error = widest(predictions.detach()) - widest(targets)
-        y = moments(targets)
-        shape = error.shape[1:]
-        batch = torch.stack(
-            [
-                error.abs().sum(dim=0),
-                error.square().sum(dim=0),
-                y.size.expand(shape),
-                y.mean.view(shape),
-                y.m2.view(shape),
-            ]
-        )
+        batch = _sums_of(predictions.detach(), targets)
         self.sums = _added(self.sums, batch) if self.sums.numel() else batch
 
     def compute(self) -> Float[Tensor, "figure horizon target"]:
@@ -86,15 +73,26 @@ class ForecastErrors(Metric):
 
     def errors(self, scale: Float[Tensor, " target"] | None = None) -> Errors:
         """The errors in original units: `scale` is the target's units per unit of the network."""
-        sums = self.compute()
-        absolute, squared, count, _, m2 = sums
-        unit = torch.ones(sums.shape[-1], dtype=sums.dtype) if scale is None else scale
-        unit = unit.to(sums)
-        return Errors(
-            mae=(absolute / count * unit).mean().item(),
-            rmse=(squared / count * unit.square()).mean().sqrt().item(),
-            r2=(1 - (squared * unit.square()).sum() / (m2 * unit.square()).sum()).item(),
-        )
+        return _errors_of(self.compute(), scale)
+
+
+def _sums_of(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Per output: Σ|e|, Σe², n, mean and M2 of y, as one tensor `[5, horizon, target]` that processes can gather."""
+    error = widest(predictions) - widest(targets)
+    y = moments(targets)
+    shape = error.shape[1:]
+    about_y = [y.size.expand(shape), y.mean.view(shape), y.m2.view(shape)]
+    return torch.stack([error.abs().sum(dim=0), error.square().sum(dim=0), *about_y])
+
+
+def _errors_of(sums: Tensor, scale: Tensor | None = None) -> Errors:
+    absolute, squared, size, _, m2 = sums
+    unit = torch.ones_like(sums[0, 0]) if scale is None else scale.to(sums)
+    return Errors(
+        mae=(absolute / size * unit).mean().item(),
+        rmse=(squared / size * unit.square()).mean().sqrt().item(),
+        r2=(1 - (squared * unit.square()).sum() / (m2 * unit.square()).sum()).item(),
+    )
 
 
 def _added(a: Tensor, b: Tensor) -> Tensor:

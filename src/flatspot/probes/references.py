@@ -14,7 +14,7 @@ Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 PENALTIES: Final = tuple(10.0**power for power in range(-6, 4))
 """Ridge penalties tried, per training sample and in units of a standardised feature."""
 
-MOST_FEATURES: Final = 4096
+MOST_FEATURES: Final = 2048
 """Steps × channels up to which the covariance is built: its cost grows with the cube of it."""
 
 
@@ -38,7 +38,7 @@ def fit_ridge(train: Batches, val: Batches) -> Ridge:
 
     Closed form from the covariance, gathered batch by batch: no window is copied, and one eigendecomposition
     serves all penalties. Features are standardised by their own spread, so the units of the inputs do not
-    matter. Beyond 4,096 features (steps × channels) the oldest steps are left out.
+    matter. Beyond 2,048 features (steps × channels) the oldest steps are left out.
 
     Args:
         train, val: each call gives a fresh pass over batches `(x, y)`: x `[sample, time, channel]`,
