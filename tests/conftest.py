@@ -1,5 +1,7 @@
 """What the tests share: small series, and quiet third parties."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,10 @@ import torch
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.read import Series
 from flatspot.models.forecaster import Forecaster
+
+# The networks are tiny: a second thread only waits for the first, here and in the processes that tests start.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_collection_modifyitems(items):

@@ -54,6 +54,10 @@ def test_every_program_runs(program, tmp_path):
     assert "tensor(" in done.stdout
 
 
+def test_nothing_is_left_to_fill_in():
+    assert not re.search("@@|TODO|XXX", README)
+
+
 def test_every_verdict_is_told():
     assert all(f"`{verdict}`" in README for verdict in EXPLAINED)
 

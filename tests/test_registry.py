@@ -6,9 +6,7 @@ from flatspot.registry import Registry, UnknownName, nearest
 
 def test_a_misspelt_name_is_refused_with_the_nearest_one():
     cells = Registry("cell", {"gru": 1, "lstm": 2, "rnn": 3})
-    with pytest.raises(
-        UnknownName, match=r"no cell is called 'lstn'; did you mean 'lstm'\? \(known: gru, lstm, rnn\)"
-    ):
+    with pytest.raises(UnknownName, match=r"no cell is called 'lstn'; did you mean 'lstm'\? \(known: gru, lstm, rnn\)"):
         cells["lstn"]
 
 

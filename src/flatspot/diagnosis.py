@@ -23,7 +23,7 @@ MARGIN: Final = 0.1
 """The margin of FAR_BELOW, in skill: near no signal, a share alone would judge noise."""
 
 EXPLAINED: Final[Mapping[Verdict, str]] = {
-    "healthy": "the outputs vary as much as the inputs allow",
+    "healthy": "the outputs vary in line with what the inputs allow",
     "shrunken": "the outputs vary, but far less than the inputs allow",
     "flat": "the outputs are nearly the same for every input",
     "varied-but-wrong": "the outputs differ between inputs, and the skill is far below the achievable",

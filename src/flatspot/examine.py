@@ -24,6 +24,10 @@ NOT_EXAMINED: Final = {
     "causes": "no cause was looked for yet; the verdict rests on diversity, skill and the ridge reference alone"
 }
 
+OTHER_LOSS: Final = {
+    "spread": "the lines for the diversity ratio hold for squared loss; under this loss they are a guide"
+}
+
 
 @final
 @dataclass(frozen=True)
@@ -90,10 +94,14 @@ def examine_forecaster(model: Forecaster, data: SeriesDataModule) -> Examination
         diversity=diversity,
         skill=own,
         ridge_skill=achievable,
-        diagnosis=Diagnosis(judge(diversity.ratio, own, achievable), not_examined=NOT_EXAMINED),
+        diagnosis=Diagnosis(judge(diversity.ratio, own, achievable), not_examined=_not_examined(model)),
         predictions=predictions,
         targets=targets,
     )
+
+
+def _not_examined(model: Forecaster) -> dict[str, str]:
+    return NOT_EXAMINED if model.hparams["loss"] == "mse" else NOT_EXAMINED | OTHER_LOSS
 
 
 @torch.inference_mode()

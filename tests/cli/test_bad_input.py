@@ -45,7 +45,13 @@ def files(tmp_path):
         (["data=csv", "data.path=good.csv"], "good.csv: 22 rows reach the train split, and one window needs 23"),
         (["data.window=0"], "data.window=0: must be at least 1"),
         (["data.horizon=0"], "data.horizon=0: must be at least 1"),
-        (["data.path=my.csv"], "did you mean data=csv data.path=my.csv?"),
+        (["data.path=my.csv"], "data.path=my.csv: the data set sunspots is built in and takes no path"),
+        (["data.target=level"], "data.target=level: the data set sunspots is built in and takes no target"),
+        (["data.features=[a]"], "the data set sunspots is built in and takes no features"),
+        (["trainer.precision=foo"], "trainer.precision=foo: "),
+        (["trainer.strategy=foo"], "trainer.strategy=foo: "),
+        (["trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val=-1.0: must be above 0"),
+        (["monitors.output_diversity.sample_size=0"], "sample_size=0"),
         (["data.scale=robustt"], "no scaling is called 'robustt'"),
         (["model.cell=gur"], "no cell is called 'gur'; did you mean 'gru'?"),
         (["model.cell=lstm", "model.activation=relu"], "model.activation=relu: the cell lstm runs tanh"),
@@ -93,6 +99,7 @@ def test_a_gpu_where_there_is_none(train):
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
+        (["monitors.output_diversity.sample=1"], "monitors.output_diversity.sample"),
         (["model.activaton=relu"], "model.activaton: there is no such key; did you mean 'activation'?"),
         (["modl.cell=gru"], "modl: there is no such key; did you mean 'model'?"),
         (["model=forcaster"], "model=forcaster: there is no such choice; known: forecaster"),
@@ -155,3 +162,10 @@ def test_a_run_that_is_stopped_says_so(sent, code, tmp_path):
     process.communicate(timeout=120)
     assert process.returncode == code
     assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "failed"
+
+
+def test_a_traceback_is_shown_to_those_who_ask(train):
+    refused = train("data.window=0", "--traceback")
+    assert refused.code == 2
+    assert "Traceback" in refused.err
+    assert refused.err.endswith("error: data.window=0: must be at least 1\n")

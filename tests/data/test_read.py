@@ -60,11 +60,32 @@ def test_without_dates_rows_are_in_order(csv):
         ("2024-01-01T10:00:00Z", "2024-01-01T11:00:00Z"),
         ("2024-01-01 10:00:00.250", "2024-01-01 10:00:00.500"),
         ("2024/01/01", "2024/01/02"),
+        ("2024-01", "2024-02"),
+        ("2024-01-01T10:00:00+02:00", "2024-01-01T09:00:00+00:00"),
     ],
 )
 def test_time_stamps_in_the_usual_forms(csv, stamps):
     series = read_csv(csv(f"t,y\n{stamps[0]},1\n{stamps[1]},2\n"), time="t")
     assert series.times[0] < series.times[1]
+
+
+def test_a_first_date_that_cannot_be_read_is_named_and_not_ignored(csv):
+    text = "day,y\n2024-13-01,1\n2024-01-02,2\n2024-01-03,3\n"
+    with pytest.raises(BadInput, match=r"row 1, column 'day': '2024-13-01' cannot be read as a date"):
+        read_csv(csv(text))
+    assert read_csv(csv(text), time="none").times is None
+
+
+def test_a_blank_line_is_no_row(csv):
+    assert len(read_csv(csv(GOOD + "\n"), target="sales").values) == 3
+
+
+def test_one_feature_needs_no_brackets(csv):
+    assert read_csv(csv(GOOD), target="sales", features="price").columns == ("sales", "price")
+
+
+def test_numbers_are_not_taken_for_dates(csv):
+    assert read_csv(csv("a,b\n1.5,2024.25\n2.5,2024.5\n"), target="a").times is None
 
 
 @pytest.mark.parametrize(
@@ -87,6 +108,9 @@ def test_time_stamps_in_the_usual_forms(csv, stamps):
             "row 2, column 'day': '2024-13-02' cannot be read as a",
         ),
         ("day,y\nsoon,1\nlater,2\n", {"time": "day"}, "row 1, column 'day': 'soon' cannot be read as a date"),
+        ("day,y\n31.12.2023,1\n01.01.2024,2\n", {}, "column 'day' looks like dates, but '31.12.2023' cannot be read"),
+        ("day;y\n2024-01-01;1\n", {}, "seems to be separated by semicolons; commas are needed"),
+        ("y,y\n1,2\n", {"target": "y"}, "has two columns called 'y'"),
         ("day,y\n2024-01-02,1\n2024-01-01,2\n", {}, "row 2, column 'day': '2024-01-01' does not come after"),
         ("day,y\n2024-01-01,1\n2024-01-01,2\n", {}, "row 2, column 'day': '2024-01-01' does not come after"),
         ("a,b\nx,y\n", {}, "has no column of numbers to predict"),

@@ -54,9 +54,12 @@ def test_it_is_torchs_layer_and_a_linear_head_on_the_last_state(cell, activation
         ({"num_layers": 0}, "model.num_layers=0: must be at least 1"),
         ({"dropout": 1.0}, "model.dropout=1.0: must be at least 0 and below 1"),
         ({"dropout": 0.5}, "model.dropout=0.5: acts between stacked layers"),
-        ({"lr": 0.0}, "optimizer.lr=0.0: must be above 0"),
+        ({"lr": 0.0}, "optimizer.lr=0.0: must be a number above 0"),
         ({"optimizer": "adam", "momentum": 0.9}, "optimizer.momentum=0.9: adam takes no momentum"),
-        ({"weight_decay": -0.1}, "optimizer.weight_decay=-0.1: must be at least 0"),
+        ({"weight_decay": -0.1}, "optimizer.weight_decay=-0.1: must be a number of at least 0"),
+        ({"weight_decay": float("nan")}, "optimizer.weight_decay=nan"),
+        ({"lr": float("inf")}, "optimizer.lr=inf"),
+        ({"optimizer": "sgd", "momentum": 1.0}, "optimizer.momentum=1.0: must be at least 0 and below 1"),
     ],
 )
 def test_what_cannot_be_used_is_named(options, message):
@@ -103,9 +106,7 @@ def test_logged_errors_are_in_original_units(forecaster, data, trainer_options):
     x, y = data.dataset("test").__getitems__(range(len(data.dataset("test"))))
     with torch.no_grad():
         gap = forecaster.eval()(x) - y
-    assert logged["error/mae_test"] == pytest.approx(
-        (gap.abs().mean() * data.target_scaling.scale[0]).item(), rel=1e-5
-    )
+    assert logged["error/mae_test"] == pytest.approx((gap.abs().mean() * data.target_scaling.scale[0]).item(), rel=1e-5)
     assert logged["loss/test"] == pytest.approx(gap.square().mean().item(), rel=1e-5)
 
 

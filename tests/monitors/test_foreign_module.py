@@ -152,11 +152,11 @@ def test_several_optimizers_each_count_for_the_blocks_they_move(fit):
 def test_outputs_of_changing_length_are_said_and_not_fatal(fit, caplog):
     class Varying(torch.utils.data.Dataset):
         def __len__(self):
-            return 4
+            return 8
 
         def __getitem__(self, index):
-            length = 5 + index
-            return torch.randn(8, length, 1), torch.randn(8, length, 1)
+            length = 5 + index // 4  # the second length comes when the first has filled a whole chunk
+            return torch.randn(300, length, 1), torch.randn(300, length, 1)
 
     class Sequence(LitRNN):
         def forward(self, x):
@@ -166,3 +166,18 @@ def test_outputs_of_changing_length_are_said_and_not_fatal(fit, caplog):
     with caplog.at_level(logging.WARNING):
         fit(Sequence(), [OutputDiversityMonitor()], train=varying, val=varying)
     assert "OutputDiversityMonitor" in caplog.text
+
+
+def test_of_several_validation_loaders_the_first_is_measured(trainer_options):
+    class TwoLoaders(LitRNN):
+        def validation_step(self, batch, batch_idx, dataloader_idx=0):
+            self.log("val_loss", F.mse_loss(self(batch[0]), batch[1]))
+
+    def ratio(loaders):
+        torch.manual_seed(0)
+        trainer = Trainer(max_epochs=1, callbacks=[OutputDiversityMonitor()], **trainer_options)
+        trainer.fit(TwoLoaders(), loader(), loaders)
+        return trainer.callback_metrics["diversity/ratio_val"]
+
+    other = DataLoader(TensorDataset(1000 * torch.randn(50, 10, 1), torch.randn(50, 1)), batch_size=16)
+    assert ratio([loader(), other]) == ratio([loader()])

@@ -9,6 +9,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from flatspot.errors import BadInput
 from flatspot.models.forecaster import Forecaster
 from flatspot.monitors import GradientNormMonitor, OutputDiversityMonitor
 from flatspot.monitors.seeding import EpochSeed
@@ -80,9 +81,7 @@ def test_under_accumulation_steps_are_counted_and_not_batches(forecaster, data, 
     )
     assert len(witness.norms) == 2
     for name in ("gradient/total", "gradient/total_max", "gradient/head"):
-        assert accumulated.callback_metrics[name].item() == pytest.approx(
-            whole.callback_metrics[name].item(), rel=1e-5
-        )
+        assert accumulated.callback_metrics[name].item() == pytest.approx(whole.callback_metrics[name].item(), rel=1e-5)
 
 
 def test_under_accumulation_every_sample_is_counted(forecaster, data, trainer_options, monkeypatch):
@@ -99,9 +98,7 @@ def test_under_accumulation_every_sample_is_counted(forecaster, data, trainer_op
     assert sum(size for part, size in sizes if part == "val") == len(data.dataset("val"))
 
 
-@pytest.mark.parametrize(
-    ("cell", "activation"), [("rnn", "relu"), ("rnn", "tanh"), ("gru", "tanh"), ("lstm", "tanh")]
-)
+@pytest.mark.parametrize(("cell", "activation"), [("rnn", "relu"), ("rnn", "tanh"), ("gru", "tanh"), ("lstm", "tanh")])
 def test_watching_changes_nothing(cell, activation, data, trainer_options, tmp_path):
     """Bitwise the same weights with monitors on and off: dropout on, shuffling on, logger on."""
 
@@ -175,3 +172,74 @@ def test_lightning_gives_every_epoch_its_own_order(data, forecaster, trainer_opt
         orders.append([expected[index + 12].item() for index in list(sampler)[:32]])
     assert watch.first == orders
     assert orders[0] != orders[1]
+
+
+def test_a_spike_early_in_a_long_epoch_is_in_the_epochs_figures(forecaster, data, trainer_options):
+    class Spike(Callback):
+        def on_after_backward(self, trainer, pl_module):
+            if trainer.global_step == 1:
+                for parameter in pl_module.parameters():
+                    parameter.grad *= 1e6
+
+    witness = Witness()
+    options = {"max_epochs": 1, "log_every_n_steps": 3, "gradient_clip_val": 1.0}
+    trainer = fit(forecaster, data, trainer_options, [Spike(), GradientNormMonitor(), witness], **options)
+    assert max(witness.norms) > 1e3
+    assert trainer.callback_metrics["gradient/total_max"].item() == pytest.approx(max(witness.norms))
+    assert trainer.callback_metrics["gradient/total"].item() == pytest.approx(sum(witness.norms) / len(witness.norms))
+
+
+def test_a_step_that_is_not_finite_is_counted_and_left_out(forecaster, data, trainer_options):
+    class Break(Callback):
+        def on_after_backward(self, trainer, pl_module):
+            if trainer.global_step == 1:
+                pl_module.head.bias.grad.fill_(float("inf"))
+
+    class Mend(Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            pl_module.head.bias.grad.nan_to_num_(posinf=0.0)
+
+    trainer = fit(forecaster, data, trainer_options, [Break(), GradientNormMonitor(), Mend()], max_epochs=1)
+    assert trainer.callback_metrics["gradient/not_finite"] == 1
+    assert trainer.callback_metrics["gradient/total"].isfinite()
+
+
+def test_outputs_that_turned_nan_do_not_wear_last_epochs_figures(forecaster, data, trainer_options):
+    class Poison(Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            if trainer.current_epoch == 1:
+                torch.nn.init.constant_(pl_module.head.bias, float("nan"))
+
+    trainer = fit(forecaster, data, trainer_options, [OutputDiversityMonitor(), Poison()])
+    assert trainer.callback_metrics["diversity/ratio_val"].isnan()
+
+
+def test_a_loader_that_writes_into_its_buffers_again_is_measured_right(trainer_options):
+    x, y = torch.randn(64, 12, 2), torch.randn(64, 3, 1)
+
+    class Reusing(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            buffers = torch.empty(16, 12, 2), torch.empty(16, 3, 1)
+            for start in range(0, 64, 16):
+                for buffer, source in zip(buffers, (x, y), strict=True):
+                    buffer.copy_(source[start : start + 16])
+                yield buffers
+
+    loader = torch.utils.data.DataLoader(Reusing(), batch_size=None)
+    model = Forecaster(inputs=2, horizon=3, lr=1e-9)
+    trainer = Trainer(max_epochs=1, callbacks=[OutputDiversityMonitor()], limit_val_batches=0, **trainer_options)
+    trainer.fit(model, loader, loader)
+    with torch.no_grad():
+        expected = output_diversity(model(x), y).ratio
+    assert trainer.callback_metrics["diversity/ratio_train"].item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_very_wide_outputs_are_measured_on_evenly_spread_ones(monkeypatch, forecaster, data, trainer_options):
+    monkeypatch.setattr("flatspot.monitors.output_diversity.MOST_OUTPUTS", 2)
+    trainer = fit(forecaster, data, trainer_options, [OutputDiversityMonitor()], max_epochs=1)
+    assert 0 < trainer.callback_metrics["diversity/ratio_val"] < 3
+
+
+def test_a_sample_that_is_none_is_refused():
+    with pytest.raises(BadInput, match="sample_size=1"):
+        OutputDiversityMonitor(sample_size=1)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from flatspot.errors import BadInput
 from flatspot.monitors.predictions import PredictionFinder
 
 X, Y = torch.randn(6, 5, 1), torch.randn(6, 1)
@@ -84,14 +85,22 @@ def test_a_tuple_output_is_searched():
 def test_a_named_submodule_is_the_only_one_asked():
     found, _ = taken(Holder(), lambda m: m.net(X), where="net.head")
     assert found is not None
-    with pytest.raises(AttributeError, match="nope"):
+    with pytest.raises(BadInput, match=r"no submodule 'nope' to take predictions from; did you mean 'net'"):
         PredictionFinder("nope").attach(Holder())
 
 
 @pytest.mark.parametrize(
     "batch",
-    [X, (X,), (X, "words"), (X, torch.zeros(6, dtype=torch.long)), (X, torch.randn(6, 9)), (X, torch.zeros(()))],
-    ids=["no target", "one part", "words", "classes", "another shape", "a number"],
+    [
+        X,
+        (X,),
+        (X, "words"),
+        (X, torch.randn(1, 6)),
+        (X, torch.zeros(6, dtype=torch.long)),
+        (X, torch.randn(6, 9)),
+        (X, torch.zeros(())),
+    ],
+    ids=["no target", "one part", "words", "turned", "classes", "another shape", "a number"],
 )
 def test_what_does_not_fit_is_not_taken(batch):
     found, _ = taken(Direct(), lambda m: m(X), batch=batch)
@@ -115,3 +124,46 @@ def test_an_old_prediction_is_not_taken_for_a_new_one():
     module(X)
     assert finder.take(None, (X, Y)) is not None
     assert finder.take(None, (X, Y)) is None
+
+
+class Flattering(Holder):
+    """A dead network beside children that could be taken for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.scaler = nn.BatchNorm1d(1)
+        self.loss = nn.MSELoss(reduction="none")
+        self.custom = CustomLoss()
+        self.scripted = torch.jit.script(nn.Identity())
+
+
+class CustomLoss(nn.Module):
+    def forward(self, predictions, targets):
+        return (predictions - targets) ** 2
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")
+def test_a_child_that_was_given_the_targets_is_not_taken_for_the_network():
+    def step(module):
+        predictions = 0 * module.net(X)
+        predictions = module.net.head.bias.expand(6, 1) + predictions
+        module.scaler(Y)
+        module.loss(predictions, Y)
+        module.custom(predictions, Y)
+        module.scripted(X)
+        return predictions
+
+    found, _ = taken(Flattering(), step)
+    assert found is not None
+    module_output = found[0]
+    assert not torch.equal(module_output, Y)
+    assert module_output.shape == Y.shape
+
+
+def test_channels_in_another_order_are_not_scrambled():
+    class Turned(nn.Module):
+        def forward(self, x):
+            return x.transpose(1, 2)
+
+    found, _ = taken(Turned(), lambda m: m(torch.randn(6, 4, 3)), batch=(X, torch.randn(6, 4, 3)))
+    assert found is None

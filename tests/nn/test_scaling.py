@@ -16,9 +16,7 @@ def test_there_and_back_keeps_float32s_share_of_the_spread(mean, spread):
     scaling.set(fitted.mean_.tolist(), fitted.scale_.tolist())
     there = scaling(torch.from_numpy(rows))
     np.testing.assert_allclose(there, fitted.transform(rows), atol=1e-5, rtol=1e-5)
-    np.testing.assert_allclose(
-        scaling.inverse(there), rows, atol=1e-5 * fitted.scale_.item() + 1e-6 * abs(mean) * 1e-9
-    )
+    np.testing.assert_allclose(scaling.inverse(there), rows, atol=1e-5 * fitted.scale_.item() + 1e-6 * abs(mean) * 1e-9)
 
 
 def test_it_travels_in_the_state_dict_and_loads_without_code(tmp_path):

@@ -79,3 +79,22 @@ def test_steps_are_kept_apart():
     norms = by_block(steps, ["a", "b"])
     assert norms["total"].tolist() == [5, 1]
     assert norms["a"].tolist() == [3, 0]
+
+
+def test_sparse_gradients_are_measured():
+    table = nn.Embedding(10, 3, sparse=True)
+    table(torch.tensor([1, 1, 4])).sum().backward()
+    dense = nn.Embedding(10, 3)
+    dense(torch.tensor([1, 1, 4])).sum().backward()
+    assert gradient_norms({"table": [table.weight]})["table"] == dense.weight.grad.norm()
+
+
+def test_half_precision_norms_do_not_overflow():
+    weight = nn.Parameter(torch.zeros(4, dtype=torch.float16))
+    weight.grad = torch.full((4,), 60_000.0, dtype=torch.float16)
+    assert gradient_norms({"head": [weight]})["total"].item() == pytest.approx(120_000, rel=1e-3)
+
+
+def test_a_child_called_total_keeps_its_own_name():
+    net = nn.ModuleDict({"total": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
+    assert set(parameter_blocks(net)) == {"total_", "head"}

@@ -58,23 +58,39 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
         BadInput: for a device that is not here.
     """
     values = dict(config["trainer"])
-    for key in ("max_epochs", "accumulate_grad_batches", "log_every_n_steps"):
-        if values[key] < 1:
-            raise BadInput(f"trainer.{key}={values[key]}: must be at least 1")
+    _check_trainer(values)
+    loggers = [_named(LOGGERS, name, options, folder=folder) for name, options in config["logger"].items()]
+    callbacks = build_callbacks(config, folder)
     try:
         return Trainer(
             **values,
-            logger=[_named(LOGGERS, name, options, folder=folder) for name, options in config["logger"].items()],
-            callbacks=build_callbacks(config, folder),
+            logger=loggers,
+            callbacks=callbacks,
             default_root_dir=folder,
             num_sanity_val_steps=0,
             enable_model_summary=False,
             use_distributed_sampler=False,  # our samplers know their process
         )
     except (MisconfigurationException, ValueError) as error:
-        reason = " ".join(str(error).split())
-        chosen = f"trainer.accelerator={values['accelerator']} trainer.devices={values['devices']}"
-        raise BadInput(f"{chosen}: {reason.rstrip('.!')}; trainer.accelerator=auto takes what is here") from error
+        raise BadInput(_refused_trainer(values, " ".join(str(error).split()).rstrip(".!"))) from error
+
+
+def _check_trainer(values: Config) -> None:
+    for key in ("max_epochs", "accumulate_grad_batches", "log_every_n_steps"):
+        if values[key] < 1:
+            raise BadInput(f"trainer.{key}={values[key]}: must be at least 1")
+    clip = values["gradient_clip_val"]
+    if clip is not None and not clip > 0:
+        raise BadInput(f"trainer.gradient_clip_val={clip}: must be above 0, or null for none")
+
+
+def _refused_trainer(values: Config, reason: str) -> str:
+    """Lightning's reason, with the key that it is about."""
+    for key in ("precision", "strategy"):
+        if key in reason.lower():
+            return f"trainer.{key}={values[key]}: {reason}"
+    chosen = f"trainer.accelerator={values['accelerator']} trainer.devices={values['devices']}"
+    return f"{chosen}: {reason}; trainer.accelerator=auto takes what is here"
 
 
 def build_callbacks(config: Config, folder: Path) -> list[Callback]:

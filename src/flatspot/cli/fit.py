@@ -4,7 +4,8 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from omegaconf import OmegaConf
 
 from flatspot.cli.build import build_data, build_model, build_trainer
 from flatspot.cli.folder import write_text
+from flatspot.cli.job import SIGTERM_CODE
 from flatspot.cli.results import keep, log_end, metrics_of
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.read import Series
@@ -25,8 +27,6 @@ from flatspot.models.forecaster import Forecaster
 from flatspot.report.text import summary
 
 log = logging.getLogger(__name__)
-
-SIGTERM_CODE: Final = 143
 
 ADVERTS: Final = (
     "Tip:",
@@ -66,7 +66,11 @@ def fit_and_report(config: Mapping[str, Any], series: Series, folder: Path, star
     with warnings.catch_warnings():
         for message in KNOWN_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
-        return _fit_and_report(config, series, folder, started)
+        threads = torch.get_num_threads()
+        try:
+            return _fit_and_report(config, series, folder, started)
+        finally:
+            torch.set_num_threads(threads)  # the next job of a sweep chooses for itself
 
 
 def _fit_and_report(config: Mapping[str, Any], series: Series, folder: Path, started: float) -> float | None:
@@ -77,8 +81,12 @@ def _fit_and_report(config: Mapping[str, Any], series: Series, folder: Path, sta
     if trainer.is_global_zero:
         write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
         _announce(config, data, model, trainer)
-    fit_seconds = _fit(trainer, model, data)
-    trainer.test(model, datamodule=data, ckpt_path=_best(trainer), weights_only=True, verbose=False)
+    fit_started = time.perf_counter()
+    with _told_when_stopped():
+        trainer.fit(model, datamodule=data)
+    fit_seconds = time.perf_counter() - fit_started
+    with _told_when_stopped():
+        trainer.test(model, datamodule=data, ckpt_path=_best(trainer), weights_only=True, verbose=False)
     if not trainer.is_global_zero:
         return None
     examination = examine_forecaster(model, data)
@@ -100,18 +108,17 @@ def _set_up_process(config: Mapping[str, Any]) -> None:
         torch.set_num_threads(config["threads"])
 
 
-def _fit(trainer: Trainer, model: Forecaster, data: SeriesDataModule) -> float:
-    """Train; the seconds that it took. Lightning ends a killed fit like a good one: say what really happened."""
-    started = time.perf_counter()
+@contextmanager
+def _told_when_stopped() -> Iterator[None]:
+    """Lightning ends a killed fit like a good one, and Ctrl-C like a failure: say what really happened."""
     try:
-        trainer.fit(model, datamodule=data)
+        yield
     except SIGTERMException:
         sys.exit(SIGTERM_CODE)
     except SystemExit as stopped:
         if isinstance(stopped.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from stopped
         raise
-    return time.perf_counter() - started
 
 
 def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: Forecaster, trainer: Trainer) -> None:

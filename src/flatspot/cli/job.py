@@ -5,6 +5,9 @@ What is wrong with a file or a key is found before torch is imported.
 
 import inspect
 import logging
+import signal
+import sys
+import threading
 import time
 import traceback
 from collections.abc import Mapping
@@ -16,13 +19,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from flatspot.cli import STARTED
-from flatspot.cli.folder import write_status
+from flatspot.cli.folder import first_process, write_status
 from flatspot.cli.schema import checked
 from flatspot.data.datasets import DATASETS
 from flatspot.data.read import Series
 from flatspot.errors import BadInput
 
 log = logging.getLogger(__name__)
+
+SIGTERM_CODE: Final = 143
 
 SOURCE_KEYS: Final = ("path", "target", "features", "time")
 """The `data` keys that say what to read; the others say what to do with it."""
@@ -40,6 +45,10 @@ def run(cfg: DictConfig) -> float | None:
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     started = STARTED if HydraConfig.get().mode == RunMode.RUN else time.perf_counter()
+    if not first_process():
+        _close_log()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)
     write_status(folder, "running")
     try:
         mae = _run(checked(cfg), folder, started)
@@ -48,6 +57,21 @@ def run(cfg: DictConfig) -> float | None:
         raise
     write_status(folder, "done")
     return mae
+
+
+def _end(*_: object) -> None:
+    """A scheduler must not take a killed run for a done one."""
+    sys.exit(SIGTERM_CODE)
+
+
+def _close_log() -> None:
+    """Hydra gives every process a log in the run folder; the first one's is enough."""
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, logging.FileHandler):
+            root.removeHandler(handler)
+            handler.close()
+            Path(handler.baseFilename).unlink(missing_ok=True)
 
 
 def _run(cfg: DictConfig, folder: Path, started: float) -> float | None:
@@ -66,11 +90,12 @@ def read_series(data: Mapping[str, Any]) -> Series:
     """
     read = DATASETS[data["name"]]
     takes = inspect.signature(read).parameters
-    if data["path"] is not None and "path" not in takes:
-        raise BadInput(
-            f"data.path={data['path']}: the data set {data['name']} is no file; "
-            f"did you mean data=csv data.path={data['path']}?"
-        )
+    for key in SOURCE_KEYS:
+        if key not in takes and data[key] not in (None, []):
+            raise BadInput(
+                f"data.{key}={data[key]}: the data set {data['name']} is built in and takes no {key}; "
+                f"did you mean data=csv data.path=my.csv?"
+            )
     return read(**{key: data[key] for key in SOURCE_KEYS if key in takes})
 
 

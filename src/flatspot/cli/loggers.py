@@ -24,6 +24,4 @@ def _csv(folder: Path) -> Logger:
     return CSVLogger(save_dir=folder, name="", version="")
 
 
-LOGGERS: Final[Registry[Callable[..., Logger]]] = Registry(
-    "logger", {"tensorboard": RunFolderTensorBoard, "csv": _csv}
-)
+LOGGERS: Final[Registry[Callable[..., Logger]]] = Registry("logger", {"tensorboard": RunFolderTensorBoard, "csv": _csv})

@@ -41,40 +41,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train as the command line says, and leave with the exit code of the outcome.
 
     Args:
-        arguments: Hydra's; None: those of the process.
+        arguments: Hydra's, and `--traceback`; None: those of the process.
     """
-    sys.exit(_outcome(_parse_only(arguments)))
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_outcome([each for each in typed if each != "--traceback"], traces="--traceback" in typed))
 
 
-def _outcome(typed: list[str]) -> int:
+def _outcome(typed: list[str], *, traces: bool) -> int:
     """Run, print one sentence for what the user can mend, and say how it ended."""
     try:
         _compose_and_run(typed)
-    except SweepFailed as error:
-        return _say(f"a job of the sweep failed: {error}", FAILED)
-    except BadInput as error:
-        return _say(str(error), BAD_INPUT)
-    except (HydraException, OmegaConfBaseException) as error:
-        return _say(_composing_failed(error), BAD_INPUT)
+    except Exception as error:  # noqa: BLE001 - the last one to see it
+        if traces and isinstance(error, (BadInput, HydraException, OmegaConfBaseException)):
+            traceback.print_exception(error)
+        return _explain(error)
     except KeyboardInterrupt:
         return _say("interrupted", INTERRUPTED)
-    except Exception:  # noqa: BLE001 - the last one to see it
-        traceback.print_exc()
-        return FAILED
     return 0
+
+
+def _explain(error: Exception) -> int:
+    """One sentence, and the exit code."""
+    if isinstance(error, SweepFailed):
+        return _say(f"a job of the sweep failed: {error}", FAILED)
+    if isinstance(error, BadInput):
+        return _say(str(error), BAD_INPUT)
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return _say(_composing_failed(error), BAD_INPUT)
+    traceback.print_exception(error)
+    return FAILED
 
 
 def _say(sentence: str, code: int) -> int:
     print(f"error: {sentence}", file=sys.stderr)  # noqa: T201 - the command's answer
     return code
-
-
-def _parse_only(arguments: Sequence[str] | None) -> list[str]:
-    typed = list(sys.argv[1:] if arguments is None else arguments)
-    # argparse takes `--exp` for it too
-    if any(argument.startswith("--e") for argument in typed):
-        sys.exit(_say("--experimental-rerun runs what a pickle file says; it is refused", BAD_INPUT))
-    return typed
 
 
 def _compose_and_run(typed: list[str]) -> None:
@@ -83,6 +83,8 @@ def _compose_and_run(typed: list[str]) -> None:
     Lightning starts its other processes with `sys.argv`, so the task finds it as it was: only Hydra's parser
     sees the shortened one. The error of a single run goes around Hydra, which would print it and end with 1.
     """
+    if any(argument.startswith("--e") for argument in typed):  # argparse takes `--exp` for it too
+        raise BadInput("--experimental-rerun runs what a pickle file says; it is refused")
     original = sys.argv
     errors: list[Exception] = []
 

@@ -14,13 +14,15 @@ from flatspot.registry import nearest
 
 DATE_FORMATS: Final = (
     "%Y-%m-%d",
+    "%Y-%m",
     "%Y-%m-%d %H:%M",
     "%Y-%m-%d %H:%M:%S",
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%dT%H:%M",
     "%Y-%m-%dT%H:%M:%S",
     "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%SZ",
+    "%Y-%m-%d %H:%M:%S%#z",
+    "%Y-%m-%dT%H:%M:%S%#z",
     "%Y/%m/%d",
     "%Y/%m/%d %H:%M:%S",
     "%Y%m%d",
@@ -28,6 +30,12 @@ DATE_FORMATS: Final = (
 """How a time stamp may be written: year first. Other orders are ambiguous and refused."""
 
 SHOWN: Final = "2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00"
+
+LIKE_A_DATE: Final = r"^\s*\d{1,4}[-./]\d{1,2}([-./]\d{1,4})?([ T].*)?$"
+"""What a person would take for a date, whether or not it can be read as one."""
+
+NO_TIME: Final = "none"
+"""`data.time=none`: the rows are in order, whatever their dates say."""
 
 
 @final
@@ -67,15 +75,14 @@ def read_csv(
         path: the file.
         target: the column to predict. None: the only number column.
         features: further input columns, or `"all"` for every number column.
-        time: the column of time stamps. None: the first text column that holds dates, else row order.
+        time: the column of time stamps; `"none"`: row order. None: the first text column that holds dates, else row
+            order. Stamps with an offset are read as UTC.
 
     Raises:
         BadInput: naming the file and the row, column and value that cannot be used.
     """
     frame = _text_frame(Path(path))
-    time = time if time is not None else _date_column(frame)
-    if time is not None:
-        _require_column(frame, time, path, key="data.time")
+    time = _time_column(frame, time, path)
     columns = _chosen_columns(frame, target, features, time, path)
     times = _times(frame[time], path) if time is not None else None
     values = np.column_stack([_numbers(frame[name], path) for name in columns])
@@ -83,20 +90,42 @@ def read_csv(
 
 
 def _text_frame(path: Path) -> pl.DataFrame:
-    if not path.exists():
-        raise BadInput(f"data.path={path}: there is no such file")
-    if path.is_dir():
-        raise BadInput(f"data.path={path}: is a folder, not a file")
-    if path.stat().st_size == 0:
-        raise BadInput(f"{path}: the file is empty")
+    """All cells as text; a blank line is no row."""
+    _refuse_unreadable(path)
     try:
         frame = pl.read_csv(path, infer_schema=False, null_values=[""])
     except pl.exceptions.PolarsError as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(f"{path}: cannot be read as CSV: {reason}") from error
-    if frame.is_empty():
+    _refuse_header(frame.columns, path)
+    filled = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+    if filled.is_empty():
         raise BadInput(f"{path}: has a header line and no rows")
-    return frame
+    return filled
+
+
+def _refuse_unreadable(path: Path) -> None:
+    if not path.exists():
+        raise BadInput(f"data.path={path}: there is no such file")
+    if path.is_dir():
+        raise BadInput(f"data.path={path}: is a folder, not a file")
+    try:
+        with path.open("rb") as file:
+            first = file.read(1)
+    except OSError as error:
+        raise BadInput(f"data.path={path}: cannot be opened: {error.strerror}") from error
+    if not first:
+        raise BadInput(f"{path}: the file is empty")
+
+
+def _refuse_header(columns: list[str], path: Path) -> None:
+    for mark, name in {";": "semicolons", "\t": "tabs", "|": "bars"}.items():
+        if len(columns) == 1 and mark in columns[0]:
+            raise BadInput(f"{path}: seems to be separated by {name}; commas are needed")
+    for column in columns:
+        original, twice, _ = column.partition("_duplicated_")  # so polars names the second of two
+        if twice and original in columns:
+            raise BadInput(f"{path}: has two columns called {original!r}")
 
 
 def _require_column(frame: pl.DataFrame, name: str, path: str | Path, key: str) -> None:
@@ -113,10 +142,15 @@ def _chosen_columns(
 ) -> list[str]:
     target = target if target is not None else _only_number_column(frame, time, path)
     _require_column(frame, target, path, key="data.target")
-    further = _number_columns(frame, time) if features == "all" else list(features)
+    further = _number_columns(frame, time) if features == "all" else _names(features)
     for name in further:
         _require_column(frame, name, path, key="data.features")
     return list(dict.fromkeys([target, *further]))
+
+
+def _names(features: Sequence[str]) -> list[str]:
+    """One name may be written without brackets."""
+    return [features] if isinstance(features, str) else list(features)
 
 
 def _only_number_column(frame: pl.DataFrame, time: str | None, path: str | Path) -> str:
@@ -157,36 +191,56 @@ def _refuse_first(column: pl.Series, wrong: pl.Series, path: str | Path, complai
     raise BadInput(f"{path}: row {row + 1}, column {column.name!r}: {value} {complaint}{others}")
 
 
-def _date_column(frame: pl.DataFrame) -> str | None:
-    for name in frame.columns:
-        filled = frame[name].drop_nulls()
-        if len(filled) and _is_text_date(filled[0]):
-            return name
-    return None
+def _time_column(frame: pl.DataFrame, asked: str | None, path: str | Path) -> str | None:
+    """The column of time stamps. A column that looks like dates and cannot be read is refused rather than ignored."""
+    if asked == NO_TIME and NO_TIME not in frame.columns:
+        return None
+    if asked is not None:
+        _require_column(frame, asked, path, key="data.time")
+        return asked
+    found = next((name for name in frame.columns if _looks_like_dates(frame[name])), None)
+    if found is not None and _format_of(frame[found]) is None:
+        raise BadInput(
+            f"{path}: column {found!r} looks like dates, but {_filled(frame[found])[0]!r} cannot be read as one; "
+            f"write them as {SHOWN}, or say data.time=none for rows in order"
+        )
+    return found
 
 
-def _is_text_date(cell: str) -> bool:
-    """Whether a cell is a date; eight digits are taken for a number unless data.time says otherwise."""
-    return not cell.strip().isdigit() and _format_of(cell) is not None
+def _filled(column: pl.Series) -> pl.Series:
+    return column.drop_nulls().str.strip_chars()
 
 
-def _format_of(cell: str) -> str | None:
-    one = pl.Series([cell.strip()])
-    fits = (form for form in DATE_FORMATS if _parsed(one, form).is_not_null().all())
-    return next(fits, None)
+def _looks_like_dates(column: pl.Series) -> bool:
+    """Whether most cells do; a decimal number does not, and eight digits need data.time to be taken for a date."""
+    filled = _filled(column)
+    numbers = filled.cast(pl.Float64, strict=False).is_not_null()
+    return int((filled.str.contains(LIKE_A_DATE) & ~numbers).sum()) * 2 > len(filled)
+
+
+def _format_of(column: pl.Series) -> str | None:
+    """The form that at least half of the cells have, if there is one."""
+    filled = _filled(column)
+    readable = {form: int(_parsed(filled, form).is_not_null().sum()) for form in DATE_FORMATS}
+    best = max(readable, key=lambda form: readable[form])
+    return best if readable[best] * 2 >= max(len(filled), 1) else None
 
 
 def _parsed(column: pl.Series, form: str) -> pl.Series:
-    return column.str.to_datetime(form, strict=False, time_unit="us", time_zone=None)
+    """Moments without a zone; a month is its first day."""
+    if form == "%Y-%m":
+        column, form = column + "-01", "%Y-%m-%d"
+    parsed = column.str.to_datetime(form, strict=False, time_unit="us")
+    return parsed.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if form.endswith("z") else parsed
 
 
 def _times(column: pl.Series, path: str | Path) -> NDArray[Any]:
-    """Time stamps in strictly rising order, in the one form that the first of them has."""
+    """Time stamps in strictly rising order, in the one form that most of them have."""
     _refuse_first(column, column.is_null(), path, "is missing")
     text = column.str.strip_chars()
-    form = _format_of(text[0])
+    form = _format_of(text)
     parsed = _parsed(text, form) if form else pl.Series(column.name, [None] * len(text), dtype=pl.Datetime("us"))
-    expected = f"as {SHOWN}" if form is None else f"in the form of the first one, {text[0]!r}"
+    expected = f"as {SHOWN}" if form is None else f"in the form of the others ({form})"
     _refuse_first(column, parsed.is_null(), path, f"cannot be read as a date {expected}")
     step = parsed.diff().dt.total_microseconds().fill_null(1)
     _refuse_first(column, step <= 0, path, "does not come after the row before")

@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules by name, built from plain values."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -37,9 +38,7 @@ SCHEDULERS: Final[Registry[Callable[[optim.Optimizer, int], LRScheduler | None]]
 )
 
 
-def check_optimizer(
-    optimizer: str, scheduler: str, *, lr: float, weight_decay: float, momentum: float | None
-) -> None:
+def check_optimizer(optimizer: str, scheduler: str, *, lr: float, weight_decay: float, momentum: float | None) -> None:
     """Refuse unknown names and impossible rates before anything is trained.
 
     Raises:
@@ -48,10 +47,12 @@ def check_optimizer(
     takes = inspect.signature(OPTIMIZERS[optimizer]).parameters
     if momentum is not None and "momentum" not in takes:
         raise BadInput(f"optimizer.momentum={momentum}: {optimizer} takes no momentum")
-    if not lr > 0:
-        raise BadInput(f"optimizer.lr={lr}: must be above 0")
-    if weight_decay < 0:
-        raise BadInput(f"optimizer.weight_decay={weight_decay}: must be at least 0")
+    if momentum is not None and not 0 <= momentum < 1:
+        raise BadInput(f"optimizer.momentum={momentum}: must be at least 0 and below 1")
+    if not 0 < lr < math.inf:
+        raise BadInput(f"optimizer.lr={lr}: must be a number above 0")
+    if not 0 <= weight_decay < math.inf:
+        raise BadInput(f"optimizer.weight_decay={weight_decay}: must be a number of at least 0")
     _ = SCHEDULERS[scheduler]
 
 

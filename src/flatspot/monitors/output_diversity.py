@@ -1,15 +1,16 @@
 """Log how different a model's outputs are between samples, in training and validation."""
 
 import logging
-import math
 from typing import Any, Final, Literal, final
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 
+from flatspot.errors import BadInput
 from flatspot.monitors.predictions import Pair, PredictionFinder
-from flatspot.monitors.publishing import publish
+from flatspot.monitors.publishing import last_step, log_figures, tell_callbacks
 from flatspot.probes.diversity import DiversityReport, OutputDiversity
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,14 @@ log = logging.getLogger(__name__)
 Part = Literal["train", "val"]
 
 CHUNK: Final = 1024
-"""Samples that wait to be measured together."""
+"""Samples that wait to be measured together: one update for many batches, or watching would cost as much as a small
+network."""
+
+MOST_NUMBERS: Final = 2**20
+"""Numbers that may wait, however few samples hold them."""
+
+MOST_OUTPUTS: Final = 2**12
+"""Outputs of a sample that are measured; of more (long sequences, images), so many, evenly spread."""
 
 
 @final
@@ -27,22 +35,28 @@ class OutputDiversityMonitor(Callback):
     Under `diversity/` with the endings `_train` and `_val`: `ratio` (0: one answer for every input),
     `minimum`, `flat_share`, `clock_share` and `duplicates`; and the histogram `diversity/distance` of each
     output's distance from the centre, in units of the target's spread. In training the weights move while the
-    epoch is measured. Figures that are not finite are not logged.
+    epoch is measured. Figures that are not finite are not logged. Of several validation loaders the first is measured.
 
     Args:
         predictions: the dotted name of the submodule whose output is the prediction. None: found by itself, in
             the step's returned dict, or in what the module or one of its children returned.
-        sample_size: outputs kept for duplicates and the histogram.
+        sample_size: outputs kept for duplicates and the histogram, at least 2.
+
+    Raises:
+        BadInput: for a sample size below 2, or (as the fit starts) a submodule that is not there.
 
     >>> from lightning import Trainer
     >>> trainer = Trainer(callbacks=[OutputDiversityMonitor()], logger=False, enable_checkpointing=False)
     """
 
     def __init__(self, predictions: str | None = None, sample_size: int = 256) -> None:
+        if sample_size < 2:
+            raise BadInput(f"sample_size={sample_size}: OutputDiversityMonitor compares outputs, so at least 2")
         self._finder = PredictionFinder(predictions)
         self._sample_size = sample_size
         self._metrics: dict[Part, OutputDiversity] = {}
         self._waiting: dict[Part, list[Pair]] = {"train": [], "val": []}
+        self._shapes: dict[Part, torch.Size] = {}
         self._said = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -76,7 +90,7 @@ class OutputDiversityMonitor(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Take the batch's outputs."""
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and dataloader_idx == 0:
             self._take("val", outputs, batch)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -90,16 +104,17 @@ class OutputDiversityMonitor(Callback):
 
     def _take(self, part: Part, outputs: Any, batch: Any) -> None:
         found = self._finder.take(outputs, batch)
-        waiting = self._waiting[part]
-        if found is None or (waiting and waiting[0][1].shape[1:] != found[1].shape[1:]):
+        if found is None or self._shapes.setdefault(part, found[1].shape[1:]) != found[1].shape[1:]:
             return self._say_once(part)
-        waiting.append(found)
-        if sum(len(target) for _, target in waiting) >= CHUNK:
+        waiting = self._waiting[part]
+        waiting.append((_own_copy(found[0]), _own_copy(found[1])))
+        samples = sum(len(targets) for _, targets in waiting)
+        if samples >= CHUNK or samples * waiting[0][1][0].numel() >= MOST_NUMBERS:
             self._measure(part)
         return None
 
     def _measure(self, part: Part) -> None:
-        """Hand over what has waited: one update for many batches, or watching would cost as much as a small net."""
+        """Hand over what has waited."""
         waiting = self._waiting[part]
         if waiting:
             predictions, targets = zip(*waiting, strict=True)
@@ -111,24 +126,36 @@ class OutputDiversityMonitor(Callback):
             return
         self._said = True
         log.warning(
-            "OutputDiversityMonitor found no predictions that fit the targets of a %s batch, so it logs no diversity "
-            "for it. Point it to them: OutputDiversityMonitor(predictions='name_of_submodule'), or return "
+            "OutputDiversityMonitor found no predictions of the shape of a %s batch's targets, so it leaves such "
+            "batches out. Point it to them: OutputDiversityMonitor(predictions='name_of_submodule'), or return "
             "{'loss': loss, 'predictions': y_hat, 'targets': y} from the step.",
             part,
         )
 
     def _log(self, part: Part, trainer: Trainer) -> None:
         self._measure(part)
+        self._shapes.pop(part, None)
         metric = self._metrics[part]
         if not metric.update_called:
             return
         report = metric.compute()
-        publish(trainer, _figures(report, part))
+        metric.reset()
+        figures = _figures(report, part)
+        log_figures(trainer, figures, last_step(trainer))
+        tell_callbacks(trainer, figures)
         distances = report.distances[report.distances.isfinite()]
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and distances.numel():
                 logger.experiment.add_histogram(f"diversity/distance_{part}", distances, trainer.global_step)
-        metric.reset()
+
+
+def _own_copy(outputs: Tensor) -> Tensor:
+    """A copy, since loaders and steps may write into their tensors again, of a bounded number of outputs."""
+    flat = outputs.detach().reshape(len(outputs), -1)
+    if flat.shape[1] <= MOST_OUTPUTS:
+        return flat.clone()
+    chosen = torch.linspace(0, flat.shape[1] - 1, MOST_OUTPUTS, device=flat.device).long()
+    return flat[:, chosen]
 
 
 def _figures(report: DiversityReport, part: Part) -> dict[str, float]:
@@ -139,4 +166,4 @@ def _figures(report: DiversityReport, part: Part) -> dict[str, float]:
         "clock_share": report.diversity.clock_share,
         "duplicates": report.duplicates,
     }
-    return {f"diversity/{name}_{part}": value for name, value in figures.items() if math.isfinite(value)}
+    return {f"diversity/{name}_{part}": value for name, value in figures.items()}

@@ -1,16 +1,23 @@
 """Find a step's predictions and targets in a LightningModule that knows nothing of flatspot."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, final
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.loss import _Loss
 from torch.utils.hooks import RemovableHandle
+from torchmetrics import Metric
+
+from flatspot.errors import BadInput
+from flatspot.registry import nearest
 
 PREDICTIONS: Final = ("predictions", "prediction", "preds", "pred", "y_hat", "outputs", "output")
 TARGETS: Final = ("targets", "target", "y", "y_true", "label", "labels")
 
 Pair = tuple[Tensor, Tensor]
+Call = tuple[tuple[Any, ...], Any]
 
 
 @final
@@ -18,7 +25,8 @@ class PredictionFinder:
     """Remembers what a module and its children returned last, and picks what fits the targets.
 
     In this order: the step's returned dict (`predictions` or a common synonym), the module's own forward, its
-    children's forward, the last called first. With `where`, that submodule alone.
+    children's forward, the last called first. A child that was given the targets (a loss, a scaler of targets) is not
+    asked, and neither are torch's losses and metrics. With `where`, that submodule alone.
 
     Args:
         where: the dotted name of the submodule whose output is the prediction. None: find it.
@@ -26,17 +34,17 @@ class PredictionFinder:
 
     def __init__(self, where: str | None = None) -> None:
         self.where = where
-        self._recent: dict[str, deque[Any]] = {}
+        self._recent: dict[str, deque[Call]] = {}
         self._handles: list[RemovableHandle] = []
 
     def attach(self, module: nn.Module) -> None:
         """Listen to the module; until `detach`.
 
         Raises:
-            AttributeError: if there is no submodule called `where`.
+            BadInput: if there is no submodule called `where`.
         """
         self.detach()
-        watched = {self.where: module.get_submodule(self.where)} if self.where else _candidates(module)
+        watched = _candidates(module) if self.where is None else {self.where: _submodule(module, self.where)}
         for name, part in watched.items():
             # Two: where a strategy wraps the module, the outer call's loss follows the inner call's output.
             self._recent[name] = deque(maxlen=2)
@@ -52,30 +60,47 @@ class PredictionFinder:
     def take(self, outputs: Any, batch: Any) -> Pair | None:
         """The predictions and targets of the step that just ended, of one shape; None if none fit."""
         target = _target(outputs, batch)
-        found = None if target is None else _first_fit(self._offered(outputs), target)
+        found = None if target is None else _first_fit(self._offered(outputs, target), target)
         for recent in self._recent.values():
             recent.clear()
         return found
 
     def _listener(self, name: str) -> Any:
-        def remember(_: nn.Module, __: Any, output: Any) -> None:
-            self._recent[name].append(output)
-            if name in self._recent:  # last called, last in the order of the table
-                self._recent[name] = self._recent.pop(name)
+        def remember(_: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+            calls = self._recent.pop(name)
+            calls.append((given, output))
+            self._recent[name] = calls  # last called, last in the order of the table
 
         return remember
 
-    def _offered(self, outputs: Any) -> Iterator[Tensor]:
-        if self.where is None:
-            yield from _named(outputs, PREDICTIONS)
-            yield from _tensors(self._recent.get("", ()))
-        for name, recent in reversed(self._recent.items()):
+    def _offered(self, outputs: Any, target: Tensor) -> Iterator[Tensor]:
+        if self.where is not None:
+            yield from _tensors(self._recent[self.where])
+            return
+        yield from _named(outputs, PREDICTIONS)
+        yield from _tensors(self._recent.get("", ()))
+        for name, calls in reversed(self._recent.items()):
             if name:
-                yield from _tensors(recent)
+                yield from _tensors(call for call in calls if not _was_given(call, target))
 
 
 def _candidates(module: nn.Module) -> dict[str, nn.Module]:
-    return {"": module, **dict(module.named_children())}
+    deaf = (torch.jit.ScriptModule, Metric, _Loss)  # a scripted module takes no hooks
+    children = {name: child for name, child in module.named_children() if not isinstance(child, deaf)}
+    return {"": module, **children}
+
+
+def _submodule(module: nn.Module, name: str) -> nn.Module:
+    known = [each for each, _ in module.named_modules() if each]
+    if name not in known:
+        raise BadInput(f"the module has no submodule {name!r} to take predictions from; {nearest(name, known)}")
+    return module.get_submodule(name)
+
+
+def _was_given(call: Call, target: Tensor) -> bool:
+    """Whether the call saw the targets themselves, or a view of them."""
+    seen = [value for value in call[0] if isinstance(value, Tensor)]
+    return any(value is target or value.data_ptr() == target.data_ptr() for value in seen)
 
 
 def _target(outputs: Any, batch: Any) -> Tensor | None:
@@ -93,14 +118,14 @@ def _named(source: Any, names: tuple[str, ...]) -> list[Tensor]:
     return [source[name] for name in names if isinstance(source.get(name), Tensor)]
 
 
-def _tensors(recent: Any) -> Iterator[Tensor]:
-    for output in reversed(recent):
+def _tensors(calls: Iterable[Call]) -> Iterator[Tensor]:
+    for _, output in reversed(list(calls)):
         parts = output if isinstance(output, (tuple, list)) else (output,)
         yield from (part for part in parts if isinstance(part, Tensor))
 
 
 def _first_fit(offered: Iterator[Tensor], target: Tensor) -> Pair | None:
-    """The first tensor with a number for each of the target's: (N, 1) fits (N,), a scalar loss fits nothing."""
+    """The first tensor of the target's shape, axes of size 1 aside: (N, 1) fits (N,), a scalar loss fits nothing."""
     if not target.dim() or not target.is_floating_point():
         return None
     for prediction in offered:
@@ -114,5 +139,5 @@ def _fits(prediction: Tensor, target: Tensor) -> bool:
         prediction.dim() > 0
         and prediction.is_floating_point()
         and len(prediction) == len(target)
-        and prediction.numel() == target.numel()
+        and [size for size in prediction.shape if size > 1] == [size for size in target.shape if size > 1]
     )

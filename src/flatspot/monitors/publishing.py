@@ -1,22 +1,37 @@
-"""Hand a monitor's figures to the loggers and to the other callbacks."""
+"""Hand a monitor's figures to the loggers and to the other callbacks.
 
+`LightningModule.log` would keep a metric object for each figure, at about two milliseconds each and epoch: for a small
+network more than the measurement. All processes must hold the same figures; only the first one logs.
+"""
+
+import math
 from collections.abc import Mapping
 
 import torch
 from lightning import Trainer
 
 
-def publish(trainer: Trainer, figures: Mapping[str, float], step: int | None = None) -> None:
-    """Log figures, and put them where early stopping and checkpoints look.
-
-    `LightningModule.log` would keep a metric object for each figure, at about two milliseconds each and epoch: for a
-    small network more than the measurement. All processes must hold the same figures; only the first one logs.
+def log_figures(trainer: Trainer, figures: Mapping[str, float], step: int) -> None:
+    """Send the finite ones among the figures to all loggers.
 
     Args:
-        trainer: whose loggers and callbacks are told.
-        figures: finite numbers by tag.
-        step: the optimizer step that they belong to, from 0; None: the last one taken.
+        trainer: whose loggers are told.
+        figures: numbers by tag.
+        step: the optimizer step that they belong to, from 0.
+    """
+    finite = {name: value for name, value in figures.items() if math.isfinite(value)}
+    for logger in trainer.loggers:
+        logger.log_metrics(finite, step=step)
+
+
+def tell_callbacks(trainer: Trainer, figures: Mapping[str, float]) -> None:
+    """Put the epoch's figures where early stopping, checkpoints and the evidence look.
+
+    One that is not finite is told as it is: last epoch's would otherwise stand for it.
     """
     trainer.callback_metrics.update({name: torch.tensor(value) for name, value in figures.items()})
-    for logger in trainer.loggers:
-        logger.log_metrics(dict(figures), step=max(trainer.global_step - 1, 0) if step is None else step)
+
+
+def last_step(trainer: Trainer) -> int:
+    """The optimizer step taken last, from 0."""
+    return max(trainer.global_step - 1, 0)

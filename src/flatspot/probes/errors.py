@@ -86,13 +86,21 @@ def _sums_of(predictions: Tensor, targets: Tensor) -> Tensor:
 
 
 def _errors_of(sums: Tensor, scale: Tensor | None = None) -> Errors:
-    absolute, squared, size, _, m2 = sums
+    absolute, squared, size, _, _ = sums
     unit = torch.ones_like(sums[0, 0]) if scale is None else scale.to(sums)
     return Errors(
         mae=(absolute / size * unit).mean().item(),
         rmse=(squared / size * unit.square()).mean().sqrt().item(),
-        r2=(1 - (squared * unit.square()).sum() / (m2 * unit.square()).sum()).item(),
+        r2=(1 - (squared * unit.square()).sum() / _spread_of(sums, unit)).item(),
     )
+
+
+def _spread_of(sums: Tensor, unit: Tensor) -> Tensor:
+    """Σ(y - ȳ)² in original units; NaN where y is constant but for rounding."""
+    _, _, size, mean, m2 = sums
+    rounding = size * (1e-12 * mean).square()
+    spread = (m2 * unit.square()).sum()
+    return torch.where((m2 > rounding).any(), spread, torch.full_like(spread, torch.nan))
 
 
 def _added(a: Tensor, b: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 def parameter_blocks(module: nn.Module) -> dict[str, list[nn.Parameter]]:
     """A module's parameters by block: its children, and each layer of a stacked recurrent child.
 
-    A module that only wraps another one is looked through. Parameters of the module's own are the block `own`.
+    A module that only wraps another one is looked through. Parameters of the module's own are the block `own`; a child
+    called `total` is `total_`, since `total` is all of them.
 
     >>> blocks = parameter_blocks(nn.ModuleDict({"rnn": nn.GRU(1, 4, num_layers=2), "head": nn.Linear(4, 1)}))
     >>> sorted(blocks)
@@ -34,7 +35,9 @@ def _block_name(module: nn.Module, name: str) -> str:
     if not rest:
         return _layer_name("own", name) if isinstance(module, nn.RNNBase) else "own"
     layer = getattr(module, child)
-    return _layer_name(child, rest) if isinstance(layer, nn.RNNBase) and layer.num_layers > 1 else child
+    if isinstance(layer, nn.RNNBase) and layer.num_layers > 1:
+        return _layer_name(child, rest)
+    return "total_" if child == "total" else child
 
 
 def _layer_name(child: str, parameter: str) -> str:
@@ -61,8 +64,13 @@ def gradient_norms(blocks: Mapping[str, Sequence[nn.Parameter]]) -> dict[str, Fl
 
 
 def fused_norms(tensors: Sequence[Tensor]) -> list[Float[Tensor, ""]]:
-    """The 2-norm of each tensor, by one fused call a device: what a training step can afford."""
-    return list(torch._foreach_norm(list(tensors))) if tensors else []
+    """The 2-norm of each tensor, dense or sparse, by one fused call a device: what a training step can afford.
+
+    Half-precision tensors give norms in float32, where a norm beyond 65,504 is still a number.
+    """
+    dense = [tensor.coalesce().values() if tensor.is_sparse else tensor for tensor in tensors]
+    wide = torch.float64 if any(tensor.dtype == torch.float64 for tensor in dense) else torch.float32
+    return list(torch._foreach_norm(dense, 2, dtype=wide)) if dense else []
 
 
 def by_block(steps: Sequence[Sequence[Float[Tensor, ""]]], names: Sequence[str]) -> dict[str, Float[Tensor, " step"]]:
@@ -72,7 +80,8 @@ def by_block(steps: Sequence[Sequence[Float[Tensor, ""]]], names: Sequence[str])
         steps: for every step, the norms in the same order.
         names: the block of each tensor.
     """
-    squares = torch.stack([torch.stack(list(step)) for step in steps]).square()
+    device = steps[0][0].device  # a model may be spread over several
+    squares = torch.stack([torch.stack([norm.to(device) for norm in step]) for step in steps]).square()
     blocks = {name: [index for index, each in enumerate(names) if each == name] for name in dict.fromkeys(names)}
     return {
         "total": squares.sum(dim=1).sqrt(),

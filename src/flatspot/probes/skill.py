@@ -13,9 +13,7 @@ HALVINGS: Final = 60
 """Halvings of the interval that holds the best constant: past float64's digits."""
 
 
-def skill(
-    loss: Loss, predictions: Float[Tensor, "sample *output"], targets: Float[Tensor, "sample *output"]
-) -> float:
+def skill(loss: Loss, predictions: Float[Tensor, "sample *output"], targets: Float[Tensor, "sample *output"]) -> float:
     """1 - loss / loss of the best constant for these very targets; NaN if the targets are constant.
 
     1 is perfect, 0 as good as a constant. For squared loss it is R². The constant is the best one for the
