@@ -5,10 +5,15 @@ import os
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.read import Series
 from flatspot.models.forecaster import Forecaster
+
+# No test depends on timing; in CI none on luck either.
+settings.register_profile("flatspot", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("flatspot")
 
 # The networks are tiny: a second thread only waits for the first, here and in the processes that tests start.
 torch.set_num_threads(1)

@@ -1,7 +1,7 @@
 """Examine a trained forecaster on the test split: model and data to figures, evidence and a diagnosis."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Final, final
 
 import numpy as np
@@ -125,8 +125,8 @@ def _chunks(indices: range) -> Iterable[range]:
 
 
 def _original(data: SeriesDataModule, scaled: Tensor) -> Tensor:
-    scaling = data.target_scaling
-    return scaled.double() * torch.tensor(scaling.scale) + torch.tensor(scaling.mean)
+    mean, scale = (torch.tensor(each, dtype=torch.float64) for each in astuple(data.target_scaling))
+    return scaled.double() * scale + mean
 
 
 def _naive_forecasts(data: SeriesDataModule, like: Tensor) -> dict[str, Tensor]:

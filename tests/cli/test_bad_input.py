@@ -66,7 +66,7 @@ def files(tmp_path):
         (["trainer.max_epochs=0"], "trainer.max_epochs=0: must be at least 1"),
         (["early_stopping.patience=0"], "early_stopping.patience=0: must be at least 1"),
         (["seed=-1"], "seed=-1: must lie between"),
-        (["threads=0"], "threads=0: must be at least 1"),
+        (["threads=0"], "threads=0: must lie between 1 and"),
         (["trainer.accelerator=quantum"], "trainer.accelerator=quantum"),
     ],
 )
@@ -105,6 +105,8 @@ def test_a_gpu_where_there_is_none(train):
         (["model=forcaster"], "model=forcaster: there is no such choice; known: forecaster"),
         (["optimizer=adm"], "optimizer=adm: there is no such choice; known: adam, adamw, rmsprop, sgd"),
         (["nonsense"], "nonsense: not of the form key=value"),
+        (["data.target=a=b"], "data.target=a=b: the value needs quotes: \"data.target='a=b'\""),
+        (["logger=null"], "override must be a string"),
         (["--experimental-rerun=x.pickle"], "it is refused"),
         (["--exp=x.pickle"], "it is refused"),
     ],

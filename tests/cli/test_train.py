@@ -179,6 +179,16 @@ def test_a_csv_logger_instead_of_tensorboard(train):
     assert not [name for name in done.files() if "tfevents" in name]
 
 
+def test_a_flag_may_stand_behind_an_override(train, tmp_path):
+    done = train("seed=0", "--cfg", "job")
+    assert done.code == 0
+    assert "hidden_size: 4" in done.out
+
+
+def test_logging_can_be_switched_off(train):
+    assert not [name for name in train("logger=none").files() if "tfevents" in name or "csv" in name]
+
+
 def test_ones_own_yaml(train, my_csv, tmp_path):
     (tmp_path / "mine" / "data").mkdir(parents=True)
     (tmp_path / "mine" / "data" / "shop.yaml").write_text(f"name: csv\npath: {my_csv}\ntarget: level\n")

@@ -214,26 +214,6 @@ def test_outputs_that_turned_nan_do_not_wear_last_epochs_figures(forecaster, dat
     assert trainer.callback_metrics["diversity/ratio_val"].isnan()
 
 
-def test_a_loader_that_writes_into_its_buffers_again_is_measured_right(trainer_options):
-    x, y = torch.randn(64, 12, 2), torch.randn(64, 3, 1)
-
-    class Reusing(torch.utils.data.IterableDataset):
-        def __iter__(self):
-            buffers = torch.empty(16, 12, 2), torch.empty(16, 3, 1)
-            for start in range(0, 64, 16):
-                for buffer, source in zip(buffers, (x, y), strict=True):
-                    buffer.copy_(source[start : start + 16])
-                yield buffers
-
-    loader = torch.utils.data.DataLoader(Reusing(), batch_size=None)
-    model = Forecaster(inputs=2, horizon=3, lr=1e-9)
-    trainer = Trainer(max_epochs=1, callbacks=[OutputDiversityMonitor()], limit_val_batches=0, **trainer_options)
-    trainer.fit(model, loader, loader)
-    with torch.no_grad():
-        expected = output_diversity(model(x), y).ratio
-    assert trainer.callback_metrics["diversity/ratio_train"].item() == pytest.approx(expected, rel=1e-3)
-
-
 def test_very_wide_outputs_are_measured_on_evenly_spread_ones(monkeypatch, forecaster, data, trainer_options):
     monkeypatch.setattr("flatspot.monitors.output_diversity.MOST_OUTPUTS", 2)
     trainer = fit(forecaster, data, trainer_options, [OutputDiversityMonitor()], max_epochs=1)

@@ -21,7 +21,7 @@ def made(seed, samples=80, steps=5, channels=2, offset=0.0):
     return x, y + rng.normal(size=y.shape)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**31), offset=st.sampled_from([0.0, 9065.0]))
 def test_equals_scikit_learn_with_the_same_penalty(seed, offset):
     x, y = made(seed, offset=offset)

@@ -48,7 +48,9 @@ def test_what_could_not_be_measured_is_a_dash():
     assert "diversity ratio  -\n" in text
 
 
-@pytest.mark.parametrize(("largest", "written"), [(1234567.0, "1,234,567"), (0.0012, "0.001200"), (12.0, "12.00")])
+@pytest.mark.parametrize(
+    ("largest", "written"), [(1234567.0, "1,234,567"), (0.0012, "0.001200"), (12.0, "12.00"), (2.1e19, "2.100e+19")]
+)
 def test_figures_keep_four_digits(largest, written):
     row = {"mae": largest, "rmse": 0.0, "mase": 0.0, "r2": 0.0}
     baselines = dict.fromkeys(("mean", "persistence", "ridge"), row)

@@ -71,7 +71,7 @@ def build_trainer(config: Config, folder: Path) -> Trainer:
             enable_model_summary=False,
             use_distributed_sampler=False,  # our samplers know their process
         )
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, TypeError, ValueError) as error:
         raise BadInput(_refused_trainer(values, " ".join(str(error).split()).rstrip(".!"))) from error
 
 
@@ -118,6 +118,8 @@ def _early_stopping(values: Config) -> list[Callback]:
         return []
     if patience < 1:
         raise BadInput(f"early_stopping.patience={patience}: must be at least 1, or null to train all epochs")
+    if not values["min_delta"] >= 0:
+        raise BadInput(f"early_stopping.min_delta={values['min_delta']}: must be at least 0")
     return [EarlyStopping("loss/val", patience=patience, min_delta=values["min_delta"])]
 
 

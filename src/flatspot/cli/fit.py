@@ -1,6 +1,7 @@
 """Fit, test, examine and report one run: from here on everything is imported."""
 
 import logging
+import os
 import sys
 import time
 import warnings
@@ -63,6 +64,8 @@ def fit_and_report(config: Mapping[str, Any], series: Series, folder: Path, star
     """
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.distributed"):
         logging.getLogger(name).addFilter(_no_advert)
+    # Of our own module nobody needs to be told where the predictions were found.
+    logging.getLogger("flatspot.monitors.output_diversity").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         for message in KNOWN_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
@@ -103,8 +106,9 @@ def _set_up_process(config: Mapping[str, Any]) -> None:
         raise BadInput(f"seed={config['seed']}: must lie between 0 and 4294967295")
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
     if config["threads"] is not None:
-        if config["threads"] < 1:
-            raise BadInput(f"threads={config['threads']}: must be at least 1, or null for torch's own choice")
+        cores = os.cpu_count() or 1
+        if not 1 <= config["threads"] <= cores:
+            raise BadInput(f"threads={config['threads']}: must lie between 1 and {cores}, the cores of this machine")
         torch.set_num_threads(config["threads"])
 
 
@@ -133,6 +137,10 @@ def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: Forecast
         span,
         parts,
     )
+    training = data.series.values[: rows["train"].stop]
+    constant = [name for name, spread in zip(data.series.columns, training.std(axis=0), strict=True) if not spread]
+    if constant:
+        log.info("note   constant in the training rows: %s", ", ".join(constant))
     log.info(
         "model  %s, %s weights; %d steps from %d, on %s",
         _name(config),

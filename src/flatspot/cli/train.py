@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,12 @@ log = logging.getLogger(__name__)
 BAD_INPUT: Final = 2
 FAILED: Final = 3
 INTERRUPTED: Final = 130
+
+
+TAKES_VALUE: Final = frozenset(
+    ("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir")
+)
+"""Hydra's flags that are followed by a value."""
 
 
 class SweepFailed(Exception):  # noqa: N818 - it names what happened
@@ -80,16 +86,16 @@ def _say(sentence: str, code: int) -> int:
 def _compose_and_run(typed: list[str]) -> None:
     """Let Hydra parse `typed` and run the job.
 
-    Lightning starts its other processes with `sys.argv`, so the task finds it as it was: only Hydra's parser
-    sees the shortened one. The error of a single run goes around Hydra, which would print it and end with 1.
+    The error of a single run goes around Hydra, which would print it and end with 1. What goes wrong before any job of
+    ours has begun (broken YAML, a folder that cannot be made) is the user's to mend.
     """
     if any(argument.startswith("--e") for argument in typed):  # argparse takes `--exp` for it too
         raise BadInput("--experimental-rerun runs what a pickle file says; it is refused")
-    original = sys.argv
-    errors: list[Exception] = []
+    original, begun, errors = sys.argv, list[bool](), list[Exception]()
 
     def task(cfg: DictConfig) -> float | None:
-        sys.argv = original
+        sys.argv = original  # Lightning starts its other processes with it: only Hydra's parser sees another
+        begun.append(True)
         from flatspot.cli.job import run
 
         try:
@@ -100,14 +106,36 @@ def _compose_and_run(typed: list[str]) -> None:
             errors.append(error)
             return None
 
+    try:
+        _run_hydra(task, typed)
+    except Exception as error:
+        if begun or isinstance(error, (HydraException, OmegaConfBaseException)):
+            raise
+        raise BadInput(" ".join(str(error).split())) from error
+    if errors:
+        raise errors[0]
+
+
+def _run_hydra(task: Callable[[DictConfig], float | None], typed: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to us, instead of printing and exiting with 1
-    sys.argv = [original[0], *typed]
+    original, sys.argv = sys.argv, [sys.argv[0], *_flags_first(typed)]
     try:
         hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(task)()
     finally:
         sys.argv = original
-    if errors:
-        raise errors[0]
+
+
+def _flags_first(typed: list[str]) -> list[str]:
+    """Hydra's parser refuses a flag between overrides; people put it anywhere."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    words = iter(typed)
+    for word in words:
+        if word in TAKES_VALUE:
+            flags += [word, next(words, "")]
+        else:
+            (flags if word.startswith("-") else overrides).append(word)
+    return [*flags, *overrides]
 
 
 def _composing_failed(error: Exception) -> str:
@@ -118,7 +146,10 @@ def _composing_failed(error: Exception) -> str:
     if isinstance(error, OmegaConfBaseException):
         return explained(error)
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: not of the form key=value"
+        key, equals, value = error.override.partition("=")
+        if not equals:
+            return f"{error.override}: not of the form key=value"
+        return f"{error.override}: the value needs quotes: \"{key}='{value}'\""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     missing = re.search(r"Could not find '(\w+)/(.+)'", lines[0])
     if missing:

@@ -22,7 +22,7 @@ def sunspots() -> Series:
 def csv(
     path: str | None = None,
     target: str | None = None,
-    features: Sequence[str] | Literal["all"] = (),
+    features: Sequence[object] | Literal["all"] | None = (),
     time: str | None = None,
 ) -> Series:
     """Anybody's CSV file: a column of dates (or none) and columns of numbers."""

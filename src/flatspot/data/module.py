@@ -1,5 +1,6 @@
 """The LightningDataModule: split by time, scale by the training rows, serve windows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, final
 
@@ -16,6 +17,9 @@ from flatspot.errors import BadInput
 from flatspot.registry import Registry
 
 Part = Literal["train", "val", "test"]
+
+COARSEST: Final = 0.1
+"""float32's step, as a share of a column's spread, beyond which its changes are lost."""
 
 SCALERS: Final = Registry("scaling", {"standard": True, "none": False})
 
@@ -107,8 +111,9 @@ class SeriesDataModule(LightningDataModule):
         )
 
     def _build(self) -> dict[Part, Windows]:
-        inputs = _scaled(self.series.values, self.input_scaling)
-        targets = _scaled(self.series.values[:, : self.series.num_targets], self.target_scaling)
+        series = self.series
+        inputs = _scaled(series.values, self.input_scaling, series.columns)
+        targets = _scaled(series.values[:, : series.num_targets], self.target_scaling, series.targets)
         sizes = {"window": self.window, "horizon": self.horizon}
         return {part: Windows(inputs, targets, rows=rows, **sizes) for part, rows in self.rows.items()}
 
@@ -145,6 +150,15 @@ def _fit(training: NDArray[np.float64], *, standard: bool) -> ChannelScaling:
     return ChannelScaling(fitted.mean_.tolist(), fitted.scale_.tolist())
 
 
-def _scaled(values: NDArray[np.float64], scaling: ChannelScaling) -> torch.Tensor:
-    """Scaled in float64, so that 1e9 ± 1 keeps its digits, then float32."""
-    return torch.from_numpy((values - scaling.mean) / scaling.scale).float()
+def _scaled(values: NDArray[np.float64], scaling: ChannelScaling, columns: Sequence[str]) -> torch.Tensor:
+    """Scaled in float64, so that 1e9 ± 1 keeps its digits, then float32.
+
+    Raises:
+        BadInput: for a column whose changes are finer than float32 can hold at its level.
+    """
+    scaled = (values - scaling.mean) / scaling.scale
+    step = np.spacing(np.abs(scaled).max(axis=0).astype(np.float32))
+    for column, coarse, spread in zip(columns, step, scaled.std(axis=0), strict=True):
+        if spread > 0 and coarse > COARSEST * spread:
+            raise BadInput(f"column {column!r}: its changes are finer than float32 can hold; scale it (standard)")
+    return torch.from_numpy(scaled).float()

@@ -1,5 +1,6 @@
 """Read a series from a CSV file: what cannot be used is named by file, row, column and value."""
 
+import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,9 @@ SHOWN: Final = "2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00"
 LIKE_A_DATE: Final = r"^\s*\d{1,4}[-./]\d{1,2}([-./]\d{1,4})?([ T].*)?$"
 """What a person would take for a date, whether or not it can be read as one."""
 
+LARGEST: Final = 1e30
+"""Numbers beyond this have squares that nothing can add up."""
+
 NO_TIME: Final = "none"
 """`data.time=none`: the rows are in order, whatever their dates say."""
 
@@ -66,7 +70,7 @@ class Series:
 def read_csv(
     path: str | Path,
     target: str | None = None,
-    features: Sequence[str] | Literal["all"] = (),
+    features: Sequence[object] | Literal["all"] | None = (),
     time: str | None = None,
 ) -> Series:
     """Read the target, further input columns and time stamps from a CSV file with a header line.
@@ -97,11 +101,17 @@ def _text_frame(path: Path) -> pl.DataFrame:
     except pl.exceptions.PolarsError as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(f"{path}: cannot be read as CSV: {reason}") from error
+    frame = frame.rename({name: name.strip() for name in frame.columns}) if _stripped_differ(frame.columns) else frame
     _refuse_header(frame.columns, path)
     filled = frame.filter(~pl.all_horizontal(pl.all().is_null()))
     if filled.is_empty():
         raise BadInput(f"{path}: has a header line and no rows")
     return filled
+
+
+def _stripped_differ(columns: list[str]) -> bool:
+    """Whether spaces around the names can be taken away without two becoming one."""
+    return len({name.strip() for name in columns}) == len(columns)
 
 
 def _refuse_unreadable(path: Path) -> None:
@@ -111,11 +121,13 @@ def _refuse_unreadable(path: Path) -> None:
         raise BadInput(f"data.path={path}: is a folder, not a file")
     try:
         with path.open("rb") as file:
-            first = file.read(1)
+            first = file.read(2)
     except OSError as error:
         raise BadInput(f"data.path={path}: cannot be opened: {error.strerror}") from error
     if not first:
         raise BadInput(f"{path}: the file is empty")
+    if first in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+        raise BadInput(f"{path}: is written in UTF-16; save it as UTF-8")
 
 
 def _refuse_header(columns: list[str], path: Path) -> None:
@@ -136,7 +148,7 @@ def _require_column(frame: pl.DataFrame, name: str, path: str | Path, key: str) 
 def _chosen_columns(
     frame: pl.DataFrame,
     target: str | None,
-    features: Sequence[str] | Literal["all"],
+    features: Sequence[object] | Literal["all"] | None,
     time: str | None,
     path: str | Path,
 ) -> list[str]:
@@ -148,9 +160,9 @@ def _chosen_columns(
     return list(dict.fromkeys([target, *further]))
 
 
-def _names(features: Sequence[str]) -> list[str]:
-    """One name may be written without brackets."""
-    return [features] if isinstance(features, str) else list(features)
+def _names(features: Sequence[object] | None) -> list[str]:
+    """One name may be written without brackets, and a name may look like a number."""
+    return [features] if isinstance(features, str) else [str(each) for each in features or ()]
 
 
 def _only_number_column(frame: pl.DataFrame, time: str | None, path: str | Path) -> str:
@@ -177,6 +189,7 @@ def _numbers(column: pl.Series, path: str | Path) -> NDArray[np.float64]:
     _refuse_first(column, numbers.is_null() & column.is_not_null(), path, "is not a number")
     _refuse_first(column, numbers.is_null(), path, "is missing")
     _refuse_first(column, ~numbers.is_finite(), path, "is not finite")
+    _refuse_first(column, numbers.abs() > LARGEST, path, f"is beyond {LARGEST:.0e}")
     return numbers.to_numpy()
 
 

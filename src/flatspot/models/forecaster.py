@@ -1,5 +1,6 @@
 """A recurrent encoder over the window, and a linear head for all steps of the horizon at once."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, final
 
@@ -16,7 +17,7 @@ from flatspot.nn.scaling import Scaling
 from flatspot.probes.errors import ForecastErrors
 from flatspot.probes.mean import WeightedMean
 
-Batch = tuple[Tensor, Tensor]
+Batch = Sequence[Tensor]  # a tuple from our loaders, a list from torch's default collation
 
 
 @final

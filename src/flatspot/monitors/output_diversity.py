@@ -58,6 +58,7 @@ class OutputDiversityMonitor(Callback):
         self._waiting: dict[Part, list[Pair]] = {"train": [], "val": []}
         self._shapes: dict[Part, torch.Size] = {}
         self._said = False
+        self._named = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen to the module."""
@@ -106,6 +107,9 @@ class OutputDiversityMonitor(Callback):
         found = self._finder.take(outputs, batch)
         if found is None or self._shapes.setdefault(part, found[1].shape[1:]) != found[1].shape[1:]:
             return self._say_once(part)
+        if not self._named:
+            self._named = True
+            log.info("OutputDiversityMonitor takes %s for the predictions", self._finder.source)
         waiting = self._waiting[part]
         waiting.append((_own_copy(found[0]), _own_copy(found[1])))
         samples = sum(len(targets) for _, targets in waiting)
@@ -126,9 +130,9 @@ class OutputDiversityMonitor(Callback):
             return
         self._said = True
         log.warning(
-            "OutputDiversityMonitor found no predictions of the shape of a %s batch's targets, so it leaves such "
-            "batches out. Point it to them: OutputDiversityMonitor(predictions='name_of_submodule'), or return "
-            "{'loss': loss, 'predictions': y_hat, 'targets': y} from the step.",
+            "OutputDiversityMonitor found no targets, or no predictions of their shape, in a %s batch, so it leaves such "
+            "batches out. Return {'loss': loss, 'predictions': y_hat, 'targets': y} from the step, or, where batches are "
+            "(x, y), point it to the predictions with OutputDiversityMonitor(predictions='name_of_submodule').",
             part,
         )
 

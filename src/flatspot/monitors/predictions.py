@@ -30,10 +30,13 @@ class PredictionFinder:
 
     Args:
         where: the dotted name of the submodule whose output is the prediction. None: find it.
+
+    `source` says where the last predictions were found.
     """
 
     def __init__(self, where: str | None = None) -> None:
         self.where = where
+        self.source = ""
         self._recent: dict[str, deque[Call]] = {}
         self._handles: list[RemovableHandle] = []
 
@@ -60,7 +63,9 @@ class PredictionFinder:
     def take(self, outputs: Any, batch: Any) -> Pair | None:
         """The predictions and targets of the step that just ended, of one shape; None if none fit."""
         target = _target(outputs, batch)
-        found = None if target is None else _first_fit(self._offered(outputs, target), target)
+        found = None
+        if target is not None and target.dim() and target.is_floating_point():
+            found = self._first_fit(outputs, target)
         for recent in self._recent.values():
             recent.clear()
         return found
@@ -73,15 +78,23 @@ class PredictionFinder:
 
         return remember
 
-    def _offered(self, outputs: Any, target: Tensor) -> Iterator[Tensor]:
+    def _first_fit(self, outputs: Any, target: Tensor) -> Pair | None:
+        """The first tensor of the target's shape, axes of size 1 aside: (N, 1) fits (N,), a scalar loss nothing."""
+        for source, prediction in self._offered(outputs, target):
+            if _fits(prediction, target):
+                self.source = source
+                return prediction.detach().reshape(target.shape), target
+        return None
+
+    def _offered(self, outputs: Any, target: Tensor) -> Iterator[tuple[str, Tensor]]:
         if self.where is not None:
-            yield from _tensors(self._recent[self.where])
+            yield from (("the output of " + self.where, each) for each in _tensors(self._recent[self.where]))
             return
-        yield from _named(outputs, PREDICTIONS)
-        yield from _tensors(self._recent.get("", ()))
+        yield from (("what the step returned", each) for each in _named(outputs, PREDICTIONS))
+        yield from (("what the module's forward returned", each) for each in _tensors(self._recent.get("", ())))
         for name, calls in reversed(self._recent.items()):
-            if name:
-                yield from _tensors(call for call in calls if not _was_given(call, target))
+            unaware = (call for call in calls if name and not _was_given(call, target))
+            yield from ((f"the output of {name}", each) for each in _tensors(unaware))
 
 
 def _candidates(module: nn.Module) -> dict[str, nn.Module]:
@@ -122,16 +135,6 @@ def _tensors(calls: Iterable[Call]) -> Iterator[Tensor]:
     for _, output in reversed(list(calls)):
         parts = output if isinstance(output, (tuple, list)) else (output,)
         yield from (part for part in parts if isinstance(part, Tensor))
-
-
-def _first_fit(offered: Iterator[Tensor], target: Tensor) -> Pair | None:
-    """The first tensor of the target's shape, axes of size 1 aside: (N, 1) fits (N,), a scalar loss fits nothing."""
-    if not target.dim() or not target.is_floating_point():
-        return None
-    for prediction in offered:
-        if _fits(prediction, target):
-            return prediction.detach().reshape(target.shape), target
-    return None
 
 
 def _fits(prediction: Tensor, target: Tensor) -> bool:

@@ -29,7 +29,8 @@ class Diversity(NamedTuple):
         clock_share: the variance of the mean curve over the outputs, as a share of all variance. Near 1 with D
             near 0: one curve for every sample. NaN for one output.
 
-    Outputs whose target is constant have no ratio and are left out; where all are, the figures are NaN.
+    Outputs whose target is constant have no ratio and are left out; where all are, or a prediction is not finite, the
+    figures are NaN.
     """
 
     ratio: float
@@ -55,7 +56,7 @@ def output_diversity(
 def diversity_of(predictions: Moments, targets: Moments) -> Diversity:
     """The same from moments, so that batches and processes can be merged first."""
     ratios = (predictions.std / targets.std)[targets.m2 > 0]
-    if not ratios.numel():
+    if not ratios.numel() or not ratios.isfinite().all():
         return Diversity(float("nan"), float("nan"), float("nan"), clock_share(predictions))
     return Diversity(
         # `quantile` takes the mean of the middle two, where `median` takes the lower.
@@ -100,7 +101,7 @@ def duplicate_share(predictions: Float[Tensor, "sample *output"], unit: Float[Te
 
     NaN for fewer than two samples.
     """
-    if len(predictions) < 2:
+    if len(predictions) < 2 or not predictions.isfinite().all():
         return float("nan")
     return (distance_to_nearest(predictions, unit) < SAME).double().mean().item()
 

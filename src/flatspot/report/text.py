@@ -8,6 +8,11 @@ COLUMNS: Final = (("mae", "MAE"), ("rmse", "RMSE"), ("mase", "MASE"), ("r2", "RÂ
 BASELINES: Final = (("ridge", "ridge"), ("persistence", "persistence"), ("mean", "training mean"))
 
 
+LARGEST: Final = 1e7
+SMALLEST: Final = 1e-4
+"""Beyond these a figure is written with an exponent."""
+
+
 def summary(metrics: Mapping[str, Any], *, model: str, target: str, run: str) -> str:
     """One table of errors beside the baselines, then diversity, verdict, and where to look next.
 
@@ -29,6 +34,8 @@ def number(value: float | None, decimals: int | None = None) -> str:
         return "-"
     if decimals is not None:
         return f"{value:,.{decimals}f}"
+    if value and not SMALLEST <= abs(value) < LARGEST:
+        return f"{value:.3e}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
@@ -41,10 +48,13 @@ def _table(title: str, rows: Sequence[tuple[str, Mapping[str, float | None]]]) -
     return [lines[0], "â”€" * len(lines[0]), *lines[1:]]
 
 
-def _decimals(column: Sequence[float | None]) -> int:
-    """So many that a column lines up and its largest figure keeps four digits."""
-    largest = max((abs(value) for value in column if value), default=1.0)
-    return min(max(3 - math.floor(math.log10(largest)), 0), 9)
+def _decimals(column: Sequence[float | None]) -> int | None:
+    """So many that a column lines up and its largest figure keeps four digits; None where one size cannot fit all."""
+    sizes = [abs(value) for value in column if value]
+    largest = max(sizes, default=1.0)
+    if not SMALLEST <= largest < LARGEST or min(sizes, default=1.0) < SMALLEST * largest:
+        return None
+    return max(3 - math.floor(math.log10(largest)), 0)
 
 
 def _facts(metrics: Mapping[str, Any], run: str) -> list[str]:
