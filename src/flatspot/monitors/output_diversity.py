@@ -130,9 +130,9 @@ class OutputDiversityMonitor(Callback):
             return
         self._said = True
         log.warning(
-            "OutputDiversityMonitor found no targets, or no predictions of their shape, in a %s batch, so it leaves such "
-            "batches out. Return {'loss': loss, 'predictions': y_hat, 'targets': y} from the step, or, where batches are "
-            "(x, y), point it to the predictions with OutputDiversityMonitor(predictions='name_of_submodule').",
+            "OutputDiversityMonitor found no targets, or no predictions of their shape, in a %s batch, so it leaves "
+            "such batches out. Return {'loss': loss, 'predictions': y_hat, 'targets': y} from the step, or, where "
+            "batches are (x, y), point it to them with OutputDiversityMonitor(predictions='name_of_submodule').",
             part,
         )
 
