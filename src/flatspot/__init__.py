@@ -1,7 +1,6 @@
 """flatspot says when, where and why a recurrent network's outputs go flat, and what to do about it."""
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ _HOMES: Final = {
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("flatspot")
     if name not in _HOMES:
         raise AttributeError(f"module 'flatspot' has no attribute {name!r}")

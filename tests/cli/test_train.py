@@ -277,3 +277,19 @@ def test_two_processes_end_in_one_table(quick, tmp_path):
     assert json.loads((tmp_path / "run" / "status.json").read_text()) == {"status": "done"}
     assert len((tmp_path / "run" / "evidence.jsonl").read_text().splitlines()) == 2
     assert [path.name for path in (tmp_path / "run").glob("*.log")] == ["train.log"]
+
+
+def test_help_shows_every_knob_with_its_comment(train):
+    shown = train("--help")
+    assert shown.code == 0
+    assert "--config-dir DIR" in shown.out
+    assert "window: 60      # steps of an input" in shown.out
+    assert "optimizer=adam | adamw | rmsprop | sgd" in shown.out
+    assert "hydra:" not in shown.out
+    assert not shown.folder.exists()
+
+
+def test_the_version_is_told(tmp_path):
+    flatspot = Path(sys.executable).with_name("flatspot")
+    told = subprocess.run([flatspot, "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert told.stdout.startswith("flatspot 0.")

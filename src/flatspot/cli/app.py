@@ -14,14 +14,17 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def version(
-    show: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
-) -> None:
-    """Print the version where it is asked for."""
-    if show:
+def _show_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"flatspot {flatspot.__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_show_version)] = False,
+) -> None:
+    """Train recurrent networks on time series, and see when their outputs go flat."""
 
 
 @app.command(

@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from flatspot.cli.help import help_text
 from flatspot.cli.schema import explained
 from flatspot.errors import BadInput
 
@@ -50,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: Hydra's, and `--traceback`; None: those of the process.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
+    if "--help" in typed or "-h" in typed:
+        print(help_text(conf_dir()))  # noqa: T201 - the command's answer
+        sys.exit(0)
     sys.exit(_outcome([each for each in typed if each != "--traceback"], traces="--traceback" in typed))
 
 
