@@ -192,15 +192,18 @@ def test_a_spike_early_in_a_long_epoch_is_in_the_epochs_figures(forecaster, data
 def test_a_step_that_is_not_finite_is_counted_and_left_out(forecaster, data, trainer_options):
     class Break(Callback):
         def on_after_backward(self, trainer, pl_module):
-            if trainer.global_step == 1:
+            if trainer.global_step in {0, 4}:
                 pl_module.head.bias.grad.fill_(float("inf"))
 
     class Mend(Callback):
         def on_before_optimizer_step(self, trainer, pl_module, optimizer):
             pl_module.head.bias.grad.nan_to_num_(posinf=0.0)
 
-    trainer = fit(forecaster, data, trainer_options, [Break(), GradientNormMonitor(), Mend()], max_epochs=1)
-    assert trainer.callback_metrics["gradient/not_finite"] == 1
+    trainer = fit(
+        forecaster, data, trainer_options, [Break(), GradientNormMonitor(), Mend()], max_epochs=1, log_every_n_steps=1
+    )
+    assert trainer.callback_metrics["gradient/not_finite"] == 2
+    assert trainer.callback_metrics["gradient/total_max"].isfinite()
     assert trainer.callback_metrics["gradient/total"].isfinite()
 
 

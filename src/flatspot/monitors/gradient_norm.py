@@ -1,5 +1,6 @@
 """Log gradient norms before clipping, in total and by block."""
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import final
@@ -33,7 +34,7 @@ class _Norms:
         self.not_finite += len(finite) - taken
         if taken:
             largest = norms["total"][finite].max().item()
-            self.largest = largest if not self.steps else max(self.largest, largest)
+            self.largest = largest if math.isnan(self.largest) else max(self.largest, largest)
         for name, by_step in norms.items():
             self.sums[name] += by_step[finite].sum().item()
             self.steps[name] += taken

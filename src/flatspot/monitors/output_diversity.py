@@ -64,6 +64,9 @@ class OutputDiversityMonitor(Callback):
         """Listen to the module."""
         if stage == "fit":
             self._metrics = {part: OutputDiversity(self._sample_size, trainer.global_rank) for part in self._waiting}
+            self._shapes.clear()
+            for waiting in self._waiting.values():
+                waiting.clear()  # of a fit that was broken off
             self._finder.attach(pl_module)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
