@@ -1,7 +1,7 @@
 """Examine a trained forecaster on the test split: model and data to figures, evidence and a diagnosis."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from typing import Final, final
 
 import numpy as np
@@ -85,9 +85,8 @@ def examine_forecaster(model: Forecaster, data: SeriesDataModule) -> Examination
     y = torch.cat([y for _, y in batches(data, "test")])
     diversity = output_diversity(scaled, y)
     own, achievable = skill(model.loss, scaled, y), skill(model.loss, by_ridge, y)
-    targets = _original(data, y)
-    forecasts = {"ridge": _original(data, by_ridge), **_naive_forecasts(data, targets)}
-    predictions = model.target_scaling.inverse(scaled)
+    predictions, targets, ridge_forecasts = map(model.target_scaling.inverse, (scaled, y, by_ridge))
+    forecasts = {"ridge": ridge_forecasts, **_naive_forecasts(data, targets)}
     return Examination(
         score=_score(data, predictions, targets),
         baselines={name: _score(data, forecasts[name], targets) for name in ("mean", "persistence", "ridge")},
@@ -122,11 +121,6 @@ def batches(data: SeriesDataModule, part: Part) -> Iterator[tuple[Tensor, Tensor
 
 def _chunks(indices: range) -> Iterable[range]:
     return (indices[start : start + BATCH] for start in range(0, len(indices), BATCH))
-
-
-def _original(data: SeriesDataModule, scaled: Tensor) -> Tensor:
-    mean, scale = (torch.tensor(each, dtype=torch.float64) for each in astuple(data.target_scaling))
-    return scaled.double() * scale + mean
 
 
 def _naive_forecasts(data: SeriesDataModule, like: Tensor) -> dict[str, Tensor]:

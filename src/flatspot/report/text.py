@@ -7,7 +7,6 @@ from typing import Any, Final
 COLUMNS: Final = (("mae", "MAE"), ("rmse", "RMSE"), ("mase", "MASE"), ("r2", "R²"))
 BASELINES: Final = (("ridge", "ridge"), ("persistence", "persistence"), ("mean", "training mean"))
 
-
 LARGEST: Final = 1e7
 SMALLEST: Final = 1e-4
 """Beyond these a figure is written with an exponent."""
