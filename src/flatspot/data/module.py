@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from torch.utils.data import DataLoader
 
 from flatspot.data.read import Series
-from flatspot.data.windows import Batch, EpochSampler, Windows, as_is, require_windows
+from flatspot.data.windows import Batch, EpochSampler, Windows, as_is
 from flatspot.errors import BadInput
 from flatspot.registry import Registry
 
@@ -75,7 +75,7 @@ class SeriesDataModule(LightningDataModule):
         self.seed = seed
         self.rows = _split(len(series.values), val_share, test_share)
         for part, rows in self.rows.items():
-            require_windows(_reach(rows, window), window, horizon, part, series.name)
+            _require_windows(_reach(rows, window), window, horizon, part, series.name)
         training = series.values[: self.rows["train"].stop]
         self.input_scaling = _fit(training, standard=SCALERS[scale])
         self.target_scaling = _fit(training[:, : series.num_targets], standard=SCALERS[scale_target])
@@ -134,6 +134,16 @@ def _split(rows: int, val_share: float, test_share: float) -> dict[Part, range]:
     test = rows - round(rows * test_share)
     val = test - round(rows * val_share)
     return {"train": range(val), "val": range(val, test), "test": range(test, rows)}
+
+
+def _require_windows(rows: int, window: int, horizon: int, part: str, source: str) -> None:
+    """Refuse a split too short for one window, with the rows it has and the rows it needs."""
+    needed = window + horizon
+    if rows < needed:
+        raise BadInput(
+            f"{source}: {rows} rows reach the {part} split, and one window needs {needed} "
+            f"(data.window={window} + data.horizon={horizon})"
+        )
 
 
 def _reach(rows: range, window: int) -> int:

@@ -9,8 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from flatspot.errors import BadInput
-
 T = TypeVar("T")
 Batch = tuple[Tensor, Tensor]
 
@@ -109,13 +107,3 @@ def epoch_seed(seed: int, epoch: int, rank: int = 0) -> int:
     """
     mixed = np.random.SeedSequence([seed, epoch, rank]).generate_state(1, np.uint64)
     return int(mixed[0] >> np.uint64(1))
-
-
-def require_windows(rows: int, window: int, horizon: int, part: str, source: str) -> None:
-    """Refuse a split too short for one window, with the rows it has and the rows it needs."""
-    needed = window + horizon
-    if rows < needed:
-        raise BadInput(
-            f"{source}: {rows} rows reach the {part} split, and one window needs {needed} "
-            f"(data.window={window} + data.horizon={horizon})"
-        )
