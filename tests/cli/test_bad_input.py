@@ -58,6 +58,7 @@ def files(tmp_path):
         (["model.hidden_size=many"], "model.hidden_size: Value 'many'"),
         (["+model.typo=1"], "model.typo: there is no such key"),
         (["+optimizer._target_=os.system"], "optimizer._target_: refused"),
+        (["data.features=[{_target_:os.system}]"], "data.features.0._target_: refused"),
         (
             ["+monitors.output_diversty={}"],
             "no monitor is called 'output_diversty'; did you mean 'output_diversity'?",

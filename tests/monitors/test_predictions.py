@@ -134,6 +134,7 @@ class Flattering(Holder):
         self.scaler = nn.BatchNorm1d(1)
         self.loss = nn.MSELoss(reduction="none")
         self.custom = CustomLoss()
+        self.sparse = nn.Identity()
         self.scripted = torch.jit.script(nn.Identity())
 
 
@@ -149,7 +150,8 @@ def test_a_child_that_was_given_the_targets_is_not_taken_for_the_network():
         predictions = module.net.head.bias.expand(6, 1) + predictions
         module.scaler(Y)
         module.loss(predictions, Y)
-        module.custom(predictions, Y)
+        module.custom(predictions, targets=Y)
+        module.sparse(predictions.to_sparse())
         module.scripted(X)
         return predictions
 

@@ -128,7 +128,8 @@ def _refuse_targets(cfg: DictConfig) -> None:
     """A config may come from a stranger: it names things that we know, and never what to import."""
 
     def walk(node: object, path: str) -> None:
-        for key, value in node.items() if isinstance(node, dict) else ():
+        items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        for key, value in items:
             if key == "_target_":
                 raise BadInput(f"{path}_target_: refused; things are named, never imported from a config")
             walk(value, f"{path}{key}.")

@@ -1,6 +1,5 @@
 """`flatspot train`, and `python train.py`: compose the configuration, run the job, map outcomes to exit codes."""
 
-import logging
 import os
 import re
 import sys
@@ -20,12 +19,9 @@ from flatspot.cli.help import help_text
 from flatspot.cli.schema import explained
 from flatspot.errors import BadInput
 
-log = logging.getLogger(__name__)
-
 BAD_INPUT: Final = 2
 FAILED: Final = 3
 INTERRUPTED: Final = 130
-
 
 TAKES_VALUE: Final = frozenset(
     ("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir")

@@ -103,7 +103,7 @@ def _text_frame(path: Path) -> pl.DataFrame:
     except pl.exceptions.PolarsError as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(f"{path}: cannot be read as CSV: {reason}") from error
-    frame = frame.rename({name: name.strip() for name in frame.columns}) if _stripped_differ(frame.columns) else frame
+    frame = frame.rename({name: name.strip() for name in frame.columns}) if _strip_cleanly(frame.columns) else frame
     _refuse_header(frame.columns, path)
     filled = frame.filter(~pl.all_horizontal(pl.all().is_null()))
     if filled.is_empty():
@@ -111,7 +111,7 @@ def _text_frame(path: Path) -> pl.DataFrame:
     return filled
 
 
-def _stripped_differ(columns: list[str]) -> bool:
+def _strip_cleanly(columns: list[str]) -> bool:
     """Whether spaces around the names can be taken away without two becoming one."""
     return len({name.strip() for name in columns}) == len(columns)
 

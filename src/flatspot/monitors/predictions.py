@@ -51,7 +51,7 @@ class PredictionFinder:
         for name, part in watched.items():
             # Two: where a strategy wraps the module, the outer call's loss follows the inner call's output.
             self._recent[name] = deque(maxlen=2)
-            self._handles.append(part.register_forward_hook(self._listener(name)))
+            self._handles.append(part.register_forward_hook(self._listener(name), with_kwargs=True))
 
     def detach(self) -> None:
         """Stop listening and let go of all tensors."""
@@ -64,16 +64,16 @@ class PredictionFinder:
         """The predictions and targets of the step that just ended, of one shape; None if none fit."""
         target = _target(outputs, batch)
         found = None
-        if target is not None and target.dim() and target.is_floating_point():
+        if target is not None and target.dim() and target.is_floating_point() and _is_dense(target):
             found = self._first_fit(outputs, target)
         for recent in self._recent.values():
             recent.clear()
         return found
 
     def _listener(self, name: str) -> Any:
-        def remember(_: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        def remember(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
             calls = self._recent.pop(name)
-            calls.append((given, output))
+            calls.append(((*given, *named.values()), output))
             self._recent[name] = calls  # last called, last in the order of the table
 
         return remember
@@ -112,8 +112,13 @@ def _submodule(module: nn.Module, name: str) -> nn.Module:
 
 def _was_given(call: Call, target: Tensor) -> bool:
     """Whether the call saw the targets themselves, or a view of them."""
-    seen = [value for value in call[0] if isinstance(value, Tensor)]
+    seen = [value for value in call[0] if isinstance(value, Tensor) and _is_dense(value)]
     return any(value is target or value.data_ptr() == target.data_ptr() for value in seen)
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """A sparse tensor has no one place in memory, and is neither a target nor a prediction here."""
+    return tensor.layout == torch.strided
 
 
 def _target(outputs: Any, batch: Any) -> Tensor | None:
@@ -141,6 +146,7 @@ def _fits(prediction: Tensor, target: Tensor) -> bool:
     return (
         prediction.dim() > 0
         and prediction.is_floating_point()
+        and _is_dense(prediction)
         and len(prediction) == len(target)
         and [size for size in prediction.shape if size > 1] == [size for size in target.shape if size > 1]
     )
