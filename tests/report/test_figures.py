@@ -17,6 +17,15 @@ def test_examples_stand_where_their_truth_is(windows, shown):
         assert lines["window"][-1] + 1 == lines["truth"][0]
 
 
+@pytest.mark.parametrize(("windows", "said"), [(300, "all predictions"), (2000, "500 of 2000 predictions")])
+def test_the_legend_says_how_many_predictions_stand_behind(windows, said):
+    figure = forecast_examples(np.arange(2100.0), np.zeros((windows, 2)), 0, window=10, name="level")
+    (label,) = (text.get_text() for text in figure.axes[0].get_legend().get_texts() if "predictions" in text.get_text())
+    assert label.startswith(said)
+    faint = [line for line in figure.axes[0].get_lines() if line.get_alpha() == 0.06]
+    assert len(faint) == min(windows, 500)
+
+
 def test_it_is_drawn_without_a_display_and_without_pyplot():
     figure = forecast_examples(np.arange(50.0), np.zeros((5, 2)), 0, window=10, name="level")
     figure.canvas.draw()

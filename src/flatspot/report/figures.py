@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 EXAMPLES: Final = 4
 """Windows shown in full."""
 
-FAINT: Final = 150
-"""Predictions drawn faint behind: enough to see a fan or a single line."""
+FAINT: Final = 500
+"""Predictions drawn faint behind, all of them up to here: enough to see a fan or a single line."""
 
 
 def forecast_examples(
@@ -22,7 +22,7 @@ def forecast_examples(
     window: int,
     name: str,
 ) -> Figure:
-    """Windows, the truth that followed, the forecast, and all forecasts of the split faint behind.
+    """Windows, the truth that followed, the forecast, and the forecasts of all windows of the split faint behind.
 
     Where every faint line is the same curve, the network says one thing whatever it reads.
 
@@ -61,10 +61,16 @@ def _draw_example(
     past, future = np.arange(-window + 1, 1), np.arange(1, horizon + 1)
     cut = start + window
     draw = axes.plot  # type: ignore[attr-defined]
-    draw(future, behind.T, color="tab:orange", alpha=0.1, linewidth=0.8)
+    draw(future, behind.T, color="tab:orange", alpha=0.06, linewidth=0.8)
     draw(past, series[start:cut], color="0.35", linewidth=1.0, label="window")
     draw(future, series[cut : cut + horizon], color="tab:blue", linewidth=1.6, label="truth")
     draw(future, predictions[index], color="tab:red", linewidth=1.8, label="prediction")
-    draw([], [], color="tab:orange", alpha=0.5, linewidth=0.8, label="all predictions of the test split")
+    draw([], [], color="tab:orange", alpha=0.5, linewidth=0.8, label=_behind_label(len(behind), len(predictions)))
     axes.axvline(0.5, color="0.7", linewidth=0.8)  # type: ignore[attr-defined]
     axes.set_title(f"test window {index + 1} of {len(predictions)}", fontsize="small")  # type: ignore[attr-defined]
+
+
+def _behind_label(drawn: int, windows: int) -> str:
+    return (
+        "all predictions of the test split" if drawn == windows else f"{drawn} of {windows} predictions, evenly spread"
+    )
