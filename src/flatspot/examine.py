@@ -11,7 +11,7 @@ from torch import Tensor
 
 from flatspot.data.module import Part, SeriesDataModule
 from flatspot.diagnosis import Diagnosis, judge
-from flatspot.models.forecaster import Forecaster
+from flatspot.models.forecast_module import ForecastModule
 from flatspot.probes.diversity import Diversity, output_diversity
 from flatspot.probes.errors import Errors, forecast_errors
 from flatspot.probes.references import fit_ridge
@@ -74,7 +74,7 @@ class Examination:
         return named | {"skill/model_test": self.skill, "skill/ridge_test": self.ridge_skill}
 
 
-def examine_forecaster(model: Forecaster, data: SeriesDataModule) -> Examination:
+def examine_forecaster(model: ForecastModule, data: SeriesDataModule) -> Examination:
     """Score a forecaster beside the baselines on the test windows, and judge how much its outputs vary.
 
     The model's mode and the random states stay as they were.
@@ -99,16 +99,17 @@ def examine_forecaster(model: Forecaster, data: SeriesDataModule) -> Examination
     )
 
 
-def _not_examined(model: Forecaster) -> dict[str, str]:
+def _not_examined(model: ForecastModule) -> dict[str, str]:
     return NOT_EXAMINED if model.hparams["loss"] == "mse" else NOT_EXAMINED | OTHER_LOSS
 
 
 @torch.inference_mode()
-def predict(model: Forecaster, data: SeriesDataModule) -> Float[Tensor, "window horizon target"]:
+def predict(model: ForecastModule, data: SeriesDataModule) -> Float[Tensor, "window horizon target"]:
     """The model's forecasts for all test windows, in scaled units, on the host."""
     training = model.training
     model.eval()
-    outputs = [model(x.to(model.head.weight)) for x, _ in batches(data, "test")]
+    weights = next(model.parameters())
+    outputs = [model(x.to(weights)) for x, _ in batches(data, "test")]
     model.train(training)
     return torch.cat(outputs).to("cpu", torch.float32)
 

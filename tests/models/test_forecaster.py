@@ -4,11 +4,14 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
-from flatspot.activations import BY_CELL
+from flatspot.activations import ACTIVATIONS
 from flatspot.errors import BadInput
 from flatspot.models.forecaster import Forecaster
+from flatspot.nn.cells import CELLS
+from flatspot.nn.scan import Scan
 
-PAIRS = [(cell, activation) for cell, activations in BY_CELL.items() for activation in activations]
+PAIRS = [(cell, activation) for cell in CELLS for activation in ACTIVATIONS]
+NATIVE = [("rnn", "tanh"), ("rnn", "relu"), ("gru", "tanh"), ("lstm", "tanh")]
 
 
 @pytest.mark.parametrize(("cell", "activation"), PAIRS)
@@ -17,15 +20,51 @@ def test_every_cell_forecasts_every_step_and_target(cell, activation):
     assert model(torch.zeros(7, 11, 3)).shape == (7, 5, 2)
 
 
-def test_the_named_activation_is_the_one_that_runs():
-    outputs = {}
-    for activation in BY_CELL["rnn"]:
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_named_activation_is_the_one_that_runs(cell):
+    outputs = []
+    for activation in ACTIVATIONS:
         torch.manual_seed(0)
-        outputs[activation] = Forecaster(cell="rnn", activation=activation)(torch.ones(2, 5, 1))
-    assert not torch.allclose(outputs["tanh"], outputs["relu"])
+        outputs.append(Forecaster(cell=cell, activation=activation)(torch.full((1, 5, 1), 9.0)).item())
+    assert len({round(output, 6) for output in outputs}) == len(ACTIVATIONS)
 
 
-@pytest.mark.parametrize(("cell", "activation"), PAIRS)
+@pytest.mark.parametrize("head", [name for name in ACTIVATIONS if name != "identity"])
+def test_the_heads_activation_bounds_the_outputs(head):
+    torch.manual_seed(0)
+    free, bounded = Forecaster(horizon=50), Forecaster(horizon=50, head_activation=head)
+    nn.init.normal_(free.head.weight, std=3.0)
+    bounded.load_state_dict(free.state_dict())
+    x = 10 * torch.randn(8, 5, 1)
+    assert torch.equal(bounded(x), ACTIVATIONS[head].function(free(x)))
+    assert not torch.equal(bounded(x), free(x))
+
+
+def test_both_directions_have_read_the_whole_window():
+    torch.manual_seed(0)
+    model = Forecaster(cell="gru", hidden_size=4, bidirectional=True)
+    x = torch.randn(1, 6, 1, requires_grad=True)
+    for half in (slice(4), slice(4, 8)):
+        model.head.weight.data.zero_()
+        model.head.weight.data[:, half] = 1.0
+        (gradient,) = torch.autograd.grad(model(x).sum(), x)
+        assert (gradient != 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "scan"),
+    [
+        ({}, False),
+        ({"layer_norm": True}, True),
+        ({"residual": True, "num_layers": 2}, True),
+        ({"activation": "sin"}, True),
+    ],
+)
+def test_torchs_layer_runs_what_it_can(options, scan):
+    assert isinstance(Forecaster(**options).encoder, Scan if scan else nn.LSTM)
+
+
+@pytest.mark.parametrize(("cell", "activation"), NATIVE)
 def test_it_is_torchs_layer_and_a_linear_head_on_the_last_state(cell, activation):
     torch.manual_seed(0)
     model = Forecaster(horizon=2, cell=cell, activation=activation, hidden_size=4, num_layers=2)
@@ -42,11 +81,11 @@ def test_it_is_torchs_layer_and_a_linear_head_on_the_last_state(cell, activation
     ("options", "message"),
     [
         ({"cell": "gur"}, "no cell is called 'gur'; did you mean 'gru'"),
-        (
-            {"cell": "lstm", "activation": "relu"},
-            "model.activation=relu: the cell lstm runs tanh; try model.cell=rnn",
-        ),
-        ({"cell": "rnn", "activation": "sigmoid"}, "model.activation=sigmoid: the cell rnn runs tanh, relu"),
+        ({"activation": "rellu"}, "no activation is called 'rellu'; did you mean 'relu'"),
+        ({"head_activation": "linear"}, "no activation is called 'linear'"),
+        ({"initial_state": "zero"}, "no initial state is called 'zero'; did you mean 'zeros'"),
+        ({"residual": True}, "model.residual=true: acts between stacked layers; set model.num_layers=2"),
+        ({"layer_norm": True, "hidden_size": 1}, "model.layer_norm=true: one unit, normalised over itself, is 0"),
         ({"loss": "msee"}, "no loss is called 'msee'; did you mean 'mse'"),
         ({"optimizer": "adams"}, "no optimizer is called 'adams'"),
         ({"scheduler": "cosin"}, "no scheduler is called 'cosin'; did you mean 'cosine'"),

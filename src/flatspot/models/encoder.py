@@ -1,25 +1,61 @@
-"""The recurrent layers by name, as torch.nn has them."""
-
-from collections.abc import Callable
-from typing import Final
+"""The recurrent encoder by names, and what its settings must keep to."""
 
 from torch import nn
 
-from flatspot.activations import check_activation
-from flatspot.registry import Registry
-
-CELLS: Final[Registry[Callable[..., nn.RNNBase]]] = Registry("cell", {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM})
+from flatspot.activations import ACTIVATIONS
+from flatspot.errors import BadInput
+from flatspot.nn.cells import CELLS
+from flatspot.nn.layer import build_layer
+from flatspot.nn.scan import Scan
 
 
 def build_encoder(
-    cell: str, activation: str, *, inputs: int, hidden_size: int, num_layers: int, dropout: float
-) -> nn.RNNBase:
-    """torch.nn's layer for a cell and the activation that it shall really run, batch first.
+    cell: str,
+    activation: str,
+    *,
+    inputs: int,
+    hidden_size: int,
+    num_layers: int,
+    dropout: float,
+    bidirectional: bool,
+    layer_norm: bool,
+    residual: bool,
+) -> nn.RNNBase | Scan:
+    """Stacked recurrent layers, batch first, that really run the activation. See `Scan` for the arguments.
 
     Raises:
-        BadInput: for a cell that is not known, or an activation that the cell would ignore.
+        BadInput: for a name that is not known, a size that cannot be, or a setting that would do nothing.
     """
-    layer = CELLS[cell]
-    check_activation(cell, activation)
-    chosen = {"nonlinearity": activation} if cell == "rnn" else {}
-    return layer(inputs, hidden_size, num_layers, batch_first=True, dropout=dropout, **chosen)
+    chosen, function = CELLS[cell], ACTIVATIONS[activation]
+    _check_sizes(hidden_size=hidden_size, num_layers=num_layers, dropout=dropout)
+    _check_effects(hidden_size, num_layers, dropout=dropout, layer_norm=layer_norm, residual=residual)
+    return build_layer(
+        chosen,
+        function,
+        inputs,
+        hidden_size,
+        num_layers,
+        dropout=dropout,
+        bidirectional=bidirectional,
+        layer_norm=layer_norm,
+        residual=residual,
+    )
+
+
+def _check_sizes(*, hidden_size: int, num_layers: int, dropout: float) -> None:
+    for name, size in {"hidden_size": hidden_size, "num_layers": num_layers}.items():
+        if size < 1:
+            raise BadInput(f"model.{name}={size}: must be at least 1")
+    if not 0 <= dropout < 1:
+        raise BadInput(f"model.dropout={dropout}: must be at least 0 and below 1")
+
+
+def _check_effects(hidden_size: int, num_layers: int, *, dropout: float, layer_norm: bool, residual: bool) -> None:
+    """Refuse a knob that would do nothing, and one that would leave nothing."""
+    if num_layers == 1:
+        for name, value in {"dropout": dropout, "residual": residual}.items():
+            if value:
+                shown = str(value).lower()
+                raise BadInput(f"model.{name}={shown}: acts between stacked layers; set model.num_layers=2 or more")
+    if layer_norm and hidden_size == 1:
+        raise BadInput("model.layer_norm=true: one unit, normalised over itself, is 0; set model.hidden_size=2 or more")

@@ -1,27 +1,23 @@
 """A recurrent encoder over the window, and a linear head for all steps of the horizon at once."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any, final
+from typing import Final, Unpack, final
 
+import torch
 from jaxtyping import Float
-from lightning import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from flatspot.errors import BadInput
+from flatspot.activations import ACTIVATIONS
 from flatspot.models.encoder import build_encoder
-from flatspot.models.losses import LOSSES
-from flatspot.models.optimizers import check_optimizer, configure
-from flatspot.nn.scaling import Scaling
-from flatspot.probes.errors import ForecastErrors
-from flatspot.probes.mean import WeightedMean
+from flatspot.models.forecast_module import ForecastModule, Training
+from flatspot.nn.cells import CELLS
+from flatspot.nn.initial_state import INITIAL_STATES
 
-Batch = Sequence[Tensor]  # a tuple from our loaders, a list from torch's default collation
+NO_ACTIVATION: Final = "none"
+"""`model.head_activation=none`: the head is linear."""
 
 
 @final
-class Forecaster(LightningModule):
+class Forecaster(ForecastModule):
     """Forecasts the `horizon` steps that follow a window, from the encoder's last state.
 
     Plain values in, layers built inside: `save_hyperparameters` stores numbers and words, and a checkpoint
@@ -29,13 +25,17 @@ class Forecaster(LightningModule):
 
     Args:
         inputs: channels of the window. targets: channels predicted. horizon: steps predicted.
-        cell: `rnn`, `gru` or `lstm`. activation: `tanh`, and `relu` for `rnn`.
-        hidden_size: units a layer. num_layers: stacked layers.
+        cell: `rnn`, `gru`, `lstm`, or one that an installed package adds.
+        activation: of the recurrence, a name in `flatspot.activations`; of `gru` the candidate's, of `lstm` also the
+            output's.
+        hidden_size: units a layer and direction. num_layers: stacked layers.
+        bidirectional: a second direction reads the window from its end; the head sees the last state of each.
         dropout: share dropped between stacked layers; with one layer there is no such place.
-        loss: `mse`, `mae` or `huber`, in scaled units.
-        optimizer: `adam`, `adamw`, `sgd` or `rmsprop`. lr: its learning rate. weight_decay: its decay.
-        momentum: for `sgd` and `rmsprop`.
-        scheduler: `none`, `cosine` or `plateau`.
+        layer_norm: normalises every gate's pre-activation over the units at every step (Ba et al. 2016).
+        residual: every layer after the first adds its input to its output.
+        initial_state: `zeros`, `normal` (drawn for each window in training, zeros in evaluation) or `learned`.
+        head_activation: of the outputs, in scaled units; `none` leaves them free.
+        training: the loss, the optimizer and its rates, as `ForecastModule` has them.
 
     Raises:
         BadInput: naming the value that cannot be used.
@@ -51,89 +51,43 @@ class Forecaster(LightningModule):
         activation: str = "tanh",
         hidden_size: int = 64,
         num_layers: int = 1,
+        bidirectional: bool = False,
         dropout: float = 0.0,
-        loss: str = "mse",
-        optimizer: str = "adamw",
-        lr: float = 1e-3,
-        weight_decay: float = 0.0,
-        momentum: float | None = None,
-        scheduler: str = "none",
+        layer_norm: bool = False,
+        residual: bool = False,
+        initial_state: str = "zeros",
+        head_activation: str = NO_ACTIVATION,
+        **training: Unpack[Training],
     ) -> None:
-        super().__init__()
+        super().__init__(inputs=inputs, targets=targets, horizon=horizon, **training)
         self.save_hyperparameters(logger=False)
-        _check_sizes(hidden_size=hidden_size, num_layers=num_layers, dropout=dropout)
-        check_optimizer(optimizer, scheduler, lr=lr, weight_decay=weight_decay, momentum=momentum)
-        self.loss = LOSSES[loss]
-        self.input_scaling = Scaling(inputs)
-        self.target_scaling = Scaling(targets)
         self.encoder = build_encoder(
-            cell, activation, inputs=inputs, hidden_size=hidden_size, num_layers=num_layers, dropout=dropout
+            cell,
+            activation,
+            inputs=inputs,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            layer_norm=layer_norm,
+            residual=residual,
         )
-        self.head = nn.Linear(hidden_size, horizon * targets)
+        directions = 2 if bidirectional else 1
+        start = INITIAL_STATES[initial_state]
+        self.initial_state = start(CELLS[cell].states, num_layers * directions, hidden_size)
+        self.head = nn.Linear(hidden_size * directions, horizon * targets)
+        free = head_activation == NO_ACTIVATION
+        self._head_activation = ACTIVATIONS["identity" if free else head_activation].function
+        self._hidden_size = hidden_size
         self._shape = (horizon, targets)
-        self.val_errors, self.test_errors = ForecastErrors(), ForecastErrors()
-        self.val_loss, self.test_loss = WeightedMean(), WeightedMean()
 
     def forward(self, x: Float[Tensor, "batch time feature"]) -> Float[Tensor, "batch horizon target"]:
         """Forecasts in scaled units, from windows in scaled units."""
-        states, _ = self.encoder(x)
-        outputs: Tensor = self.head(states[:, -1])
+        states, _ = self.encoder(x, self.initial_state(x))
+        outputs: Tensor = self._head_activation(self.head(self._last(states)))
         return outputs.view(-1, *self._shape)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of a batch."""
-        x, y = batch
-        loss = self.loss(self(x), y)
-        self.log("loss/train", loss, on_step=False, on_epoch=True, batch_size=len(x), sync_dist=True)
-        return loss
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take a validation batch into the loss and the errors."""
-        self._evaluate(batch, self.val_loss, self.val_errors)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take a test batch into the loss and the errors."""
-        self._evaluate(batch, self.test_loss, self.test_errors)
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Forecasts in scaled units."""
-        predictions: Tensor = self(batch[0])
-        return predictions
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the loss, and the errors in original units."""
-        self._log_evaluation("val", self.val_loss, self.val_errors)
-
-    def on_test_epoch_end(self) -> None:
-        """Log the loss, and the errors in original units."""
-        self._log_evaluation("test", self.test_loss, self.test_errors)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer and schedule that the hyperparameters name."""
-        keys = ("optimizer", "lr", "weight_decay", "momentum", "scheduler")
-        chosen: dict[str, Any] = {key: self.hparams[key] for key in keys}
-        return configure(self.parameters(), epochs=self.trainer.max_epochs or 1, **chosen)
-
-    def _evaluate(self, batch: Batch, mean_loss: WeightedMean, errors: ForecastErrors) -> None:
-        x, y = batch
-        predictions = self(x)
-        errors.update(predictions, y)
-        mean_loss.update(self.loss(predictions, y), weight=len(x))
-
-    def _log_evaluation(self, part: str, mean_loss: WeightedMean, errors: ForecastErrors) -> None:
-        measured = asdict(errors.errors(self.target_scaling.scale))
-        figures = {f"error/{name}_{part}": value for name, value in measured.items()}
-        # sync_dist: the metrics have already gathered all processes; it only tells Lightning so.
-        self.log_dict({f"loss/{part}": mean_loss.compute(), **figures}, sync_dist=True)
-        errors.reset()
-        mean_loss.reset()
-
-
-def _check_sizes(*, hidden_size: int, num_layers: int, dropout: float) -> None:
-    for name, size in {"hidden_size": hidden_size, "num_layers": num_layers}.items():
-        if size < 1:
-            raise BadInput(f"model.{name}={size}: must be at least 1")
-    if not 0 <= dropout < 1:
-        raise BadInput(f"model.dropout={dropout}: must be at least 0 and below 1")
-    if dropout and num_layers == 1:
-        raise BadInput(f"model.dropout={dropout}: acts between stacked layers; set model.num_layers=2 or more")
+    def _last(self, states: Float[Tensor, "batch time unit"]) -> Float[Tensor, "batch unit"]:
+        """What each direction says once it has read the whole window: the backward one, at the window's first step."""
+        forward, backward = states[:, -1, : self._hidden_size], states[:, 0, self._hidden_size :]
+        return torch.cat([forward, backward], dim=-1) if backward.numel() else forward

@@ -1,10 +1,15 @@
 """Gradient norms, total and by block, without asking the device to wait."""
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+RECURRENT: Final = re.compile(r"_l\d+(_reverse)?$")
+"""How torch.nn names the parameters of a recurrent layer, and whoever follows it."""
 
 
 def parameter_blocks(module: nn.Module) -> dict[str, list[nn.Parameter]]:
@@ -33,9 +38,9 @@ def _unwrapped(module: nn.Module) -> nn.Module:
 def _block_name(module: nn.Module, name: str) -> str:
     child, _, rest = name.partition(".")
     if not rest:
-        return _layer_name("own", name) if isinstance(module, nn.RNNBase) else "own"
+        return _layer_name("own", name) if RECURRENT.search(name) else "own"
     layer = getattr(module, child)
-    if isinstance(layer, nn.RNNBase) and layer.num_layers > 1:
+    if RECURRENT.search(rest) and getattr(layer, "num_layers", 1) > 1:
         return _layer_name(child, rest)
     return "total_" if child == "total" else child
 

@@ -1,0 +1,88 @@
+"""Every cell sits one examination, with every activation."""
+
+import dataclasses
+from functools import cache
+
+import pytest
+import torch
+
+from flatspot.activations import ACTIVATIONS
+from flatspot.nn.cell import Cell
+from flatspot.nn.cells import CELLS
+from flatspot.nn.examination import EQUATIONS, examine_cell
+
+PAIRS = [(cell, activation) for cell in CELLS for activation in ACTIVATIONS]
+EXACT = 1e-10
+
+
+@cache
+def examined(cell, activation):
+    return examine_cell(CELLS[cell], ACTIVATIONS[activation], EQUATIONS[cell])
+
+
+def test_every_cell_has_its_equation():
+    assert set(EQUATIONS) == set(CELLS)
+
+
+@pytest.mark.parametrize(("cell", "activation"), PAIRS)
+def test_every_cell_passes_with_every_activation(cell, activation):
+    found = examined(cell, activation)
+    assert found.steps < EXACT
+    assert found.equation < EXACT
+    assert found.native is None or found.native < EXACT
+    assert found.neighbours < EXACT
+    assert found.future == 0
+    assert found.gradient < 1e-6
+    assert found.activation > 1e-3
+
+
+def test_torchs_own_layers_run_what_they_can():
+    native = {pair for pair in PAIRS if examined(*pair).engine == "torch.nn"}
+    assert native == {("rnn", "tanh"), ("rnn", "relu"), ("gru", "tanh"), ("lstm", "tanh")}
+
+
+def deaf(from_input, from_state, state, activation, norm):
+    """Accepts an activation and ignores it, as a well-known library does."""
+    return (torch.tanh(from_input + from_state),)
+
+
+def mixed(from_input, from_state, state, activation, norm):
+    """Lets the samples of a batch see each other."""
+    both = from_input + from_state
+    return (activation(both - both.mean(dim=0)),)
+
+
+def clumsy(from_input, from_state, state, activation, norm):
+    """Looks right and has no gradient through the state."""
+    return (activation(from_input + from_state.detach()),)
+
+
+def forgetful(from_input, from_state, state, activation, norm):
+    return (activation(from_input),)
+
+
+@pytest.mark.parametrize(
+    ("step", "failed"),
+    [
+        (deaf, {"activation", "equation"}),
+        (mixed, {"neighbours", "equation"}),
+        (clumsy, {"gradient"}),
+        (forgetful, {"equation"}),
+    ],
+)
+def test_it_can_be_failed(step, failed):
+    found = examine_cell(Cell(step, gates=1), ACTIVATIONS["sigmoid"], EQUATIONS["rnn"])
+    lines = {"steps": EXACT, "equation": EXACT, "neighbours": EXACT, "future": EXACT, "gradient": 1e-6}
+    answers = dataclasses.asdict(found)
+    crossed = {name for name, line in lines.items() if not answers[name] < line}
+    if found.activation == 0:
+        crossed.add("activation")
+    assert crossed == failed
+
+
+def test_a_cell_of_another_shape_is_refused():
+    def doubled(from_input, from_state, state, activation, norm):
+        return (torch.cat([activation(from_input + from_state)] * 2, dim=-1),)
+
+    with pytest.raises((ValueError, RuntimeError)):
+        examine_cell(Cell(doubled, gates=1), ACTIVATIONS["tanh"], EQUATIONS["rnn"])
