@@ -91,7 +91,7 @@ class Registry(Generic[T], Mapping[str, T]):
 
 def _added(kind: str, group: str) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
-    for entry in _installed(group):
+    for entry in installed(group):
         if entry.name in found:
             both = f"{_package(found[entry.name])} and {_package(entry)}"
             raise BadInput(f"two packages add the {kind} {entry.name!r}: {both}")
@@ -100,7 +100,8 @@ def _added(kind: str, group: str) -> dict[str, EntryPoint]:
 
 
 @cache
-def _installed(group: str) -> tuple[EntryPoint, ...]:
+def installed(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of a group in all installed packages."""
     return tuple(entry_points(group=group))
 
 

@@ -9,11 +9,12 @@ from lightning import Callback, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
-from flatspot.cli.job import SOURCE_KEYS
 from flatspot.cli.loggers import LOGGERS
+from flatspot.cli.schema import SHAPING_KEYS
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.read import Series
 from flatspot.errors import BadInput
+from flatspot.models.forecast_module import ForecastModule
 from flatspot.models.forecaster import Forecaster
 from flatspot.monitors import MONITORS
 from flatspot.monitors.progress import EpochLines
@@ -24,16 +25,18 @@ from flatspot.registry import Registry, nearest
 T = TypeVar("T")
 Config = Mapping[str, Any]
 
-MODELS: Final[Registry[type[Forecaster]]] = Registry("model", {"forecaster": Forecaster})
+MODELS: Final[Registry[Callable[..., ForecastModule]]] = Registry(
+    "model", {"forecaster": Forecaster}, extensions="flatspot.models", of=type
+)
 
 
 def build_data(config: Config, series: Series) -> SeriesDataModule:
     """The series split, scaled and cut as the `data` keys say."""
-    shaping = {key: value for key, value in config["data"].items() if key not in {"name", *SOURCE_KEYS}}
+    shaping = {key: config["data"][key] for key in SHAPING_KEYS}
     return SeriesDataModule(series, seed=config["seed"], **shaping)
 
 
-def build_model(config: Config, data: SeriesDataModule) -> Forecaster:
+def build_model(config: Config, data: SeriesDataModule) -> ForecastModule:
     """The model that the `model`, `optimizer` and `scheduler` keys describe, fitted to the data's shape and scale."""
     values = dict(config["model"])
     optimizer = dict(config["optimizer"])
@@ -82,6 +85,19 @@ def _check_trainer(values: Config) -> None:
     clip = values["gradient_clip_val"]
     if clip is not None and not clip > 0:
         raise BadInput(f"trainer.gradient_clip_val={clip}: must be above 0, or null for none")
+
+
+def refuse_processes_in_sweep(trainer: Trainer) -> None:
+    """Lightning's other processes run the whole command line again: each would start the whole sweep.
+
+    Raises:
+        BadInput: naming the keys.
+    """
+    if trainer.world_size > 1:
+        raise BadInput(
+            f"trainer.devices={trainer.num_devices} in a sweep: every process would start the whole sweep; "
+            f"set trainer.devices=1, or run the jobs one by one"
+        )
 
 
 def _refused_trainer(values: Config, reason: str) -> str:

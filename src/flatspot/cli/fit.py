@@ -17,14 +17,14 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import OmegaConf
 
 from flatspot.cli.build import build_data, build_model, build_trainer
-from flatspot.cli.folder import write_text
+from flatspot.cli.folder import shown, write_text
 from flatspot.cli.job import SIGTERM_CODE
 from flatspot.cli.results import keep, log_end, metrics_of
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.read import Series
 from flatspot.errors import BadInput
 from flatspot.examine import examine_forecaster
-from flatspot.models.forecaster import Forecaster
+from flatspot.models.forecast_module import ForecastModule
 from flatspot.report.text import summary
 
 log = logging.getLogger(__name__)
@@ -97,13 +97,14 @@ def _fit_and_report(config: Mapping[str, Any], series: Series, folder: Path, sta
     keep(folder, trainer, metrics, examination)
     log_end(trainer, config, data, examination)
     target = ", ".join(series.targets)
-    log.info("\n%s", summary(metrics, model=_name(config), target=target, run=_shown(folder)))
+    log.info("\n%s", summary(metrics, model=_name(config), target=target, run=shown(folder)))
     return examination.score.mae
 
 
 def _set_up_process(config: Mapping[str, Any]) -> None:
     if not 0 <= config["seed"] < 2**32:
         raise BadInput(f"seed={config['seed']}: must lie between 0 and 4294967295")
+    torch.set_flush_denormal(True)  # vanishing states would make a CPU many times slower; threads inherit it
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
     if config["threads"] is not None:
         cores = os.cpu_count() or 1
@@ -125,7 +126,7 @@ def _told_when_stopped() -> Iterator[None]:
         raise
 
 
-def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: Forecaster, trainer: Trainer) -> None:
+def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: ForecastModule, trainer: Trainer) -> None:
     times, rows = data.series.times, data.rows
     span = f", {str(times[0])[:10]} to {str(times[-1])[:10]}" if times is not None else ", in row order"
     parts = ", ".join(f"{part} {len(each):,}" for part, each in rows.items())
@@ -153,8 +154,11 @@ def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: Forecast
 
 def _name(config: Mapping[str, Any]) -> str:
     model = config["model"]
+    if model["name"] != "forecaster":
+        return str(model["name"])
     layers = f"{model['num_layers']} × " if model["num_layers"] > 1 else ""
-    return f"{model['cell']} ({model['activation']}, {layers}{model['hidden_size']} units)"
+    both = "bidirectional " if model["bidirectional"] else ""
+    return f"{both}{model['cell']} ({model['activation']}, {layers}{model['hidden_size']} units)"
 
 
 def _best(trainer: Trainer) -> str:
@@ -163,12 +167,6 @@ def _best(trainer: Trainer) -> str:
     if not path:
         raise RuntimeError("training ended without a checkpoint")
     return path
-
-
-def _shown(folder: Path) -> str:
-    """The folder as one would type it from here."""
-    here = Path.cwd()
-    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def _no_advert(record: logging.LogRecord) -> bool:

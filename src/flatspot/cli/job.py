@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from flatspot.cli import STARTED
 from flatspot.cli.folder import first_process, write_status
-from flatspot.cli.schema import checked
+from flatspot.cli.schema import SHAPING_KEYS, SOURCE_KEYS, checked
 from flatspot.data.datasets import DATASETS
 from flatspot.data.read import Series
 from flatspot.errors import BadInput
@@ -28,9 +28,6 @@ from flatspot.errors import BadInput
 log = logging.getLogger(__name__)
 
 SIGTERM_CODE: Final = 143
-
-SOURCE_KEYS: Final = ("path", "target", "features", "time")
-"""The `data` keys that say what to read; the others say what to do with it."""
 
 
 def run(cfg: DictConfig) -> float | None:
@@ -47,6 +44,8 @@ def run(cfg: DictConfig) -> float | None:
     started = STARTED if HydraConfig.get().mode == RunMode.RUN else time.perf_counter()
     if not first_process():
         _close_log()
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        _hush_console()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _end)
     write_status(folder, "running")
@@ -62,6 +61,13 @@ def run(cfg: DictConfig) -> float | None:
 def _end(*_: object) -> None:
     """A scheduler must not take a killed run for a done one."""
     sys.exit(SIGTERM_CODE)
+
+
+def _hush_console() -> None:
+    """In a sweep each job's own log tells its epochs; the screen gets a line a job."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            handler.setLevel(logging.WARNING)
 
 
 def _close_log() -> None:
@@ -96,7 +102,11 @@ def read_series(data: Mapping[str, Any]) -> Series:
                 f"data.{key}={data[key]}: the data set {data['name']} is built in and takes no {key}; "
                 f"did you mean data=csv data.path=my.csv?"
             )
-    return read(**{key: data[key] for key in SOURCE_KEYS if key in takes})
+    own = [key for key in data if key != "name" and key not in SHAPING_KEYS]
+    series = read(**{key: data[key] for key in own if key in takes})
+    if not isinstance(series, Series):
+        raise TypeError(f"the data set {data['name']} gave no flatspot.data.read.Series: {series!r:.80}")
+    return series
 
 
 def _record_failure(folder: Path, error: BaseException) -> None:

@@ -1,7 +1,13 @@
-"""What a configuration may hold: every key and its type. Ranges are checked where the value is used."""
+"""What a configuration may hold: every key and its type. Ranges are checked where the value is used.
 
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, get_type_hints
+The keys of a data set's own are the parameters of its function, and the keys of another package's model those of its
+constructor.
+"""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, make_dataclass
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -26,6 +32,8 @@ class DataConfig:
     test_share: float = MISSING
     scale: str = MISSING
     scale_target: str = MISSING
+    train_windows: int | None = None
+    train_windows_from: str = MISSING
 
 
 @dataclass
@@ -37,7 +45,12 @@ class ModelConfig:
     activation: str = MISSING
     hidden_size: int = MISSING
     num_layers: int = MISSING
+    bidirectional: bool = MISSING
     dropout: float = MISSING
+    layer_norm: bool = MISSING
+    residual: bool = MISSING
+    initial_state: str = MISSING
+    head_activation: str = MISSING
     loss: str = MISSING
 
 
@@ -90,6 +103,16 @@ class TrainConfig:
     logger: dict[str, Any] = field(default_factory=dict)
 
 
+SOURCE_KEYS: Final = ("path", "target", "features", "time")
+"""The `data` keys that say what to read; a data set that reads no file takes none of them."""
+
+SHAPING_KEYS: Final = tuple(each.name for each in fields(DataConfig) if each.name not in {"name", *SOURCE_KEYS})
+"""The `data` keys that say what to do with any series."""
+
+GIVEN: Final = ("inputs", "targets", "horizon", "optimizer", "lr", "weight_decay", "momentum", "scheduler")
+"""What a model's constructor is given from elsewhere than the `model` keys."""
+
+
 def checked(cfg: DictConfig) -> DictConfig:
     """The configuration with every key known and every value of its type.
 
@@ -97,31 +120,105 @@ def checked(cfg: DictConfig) -> DictConfig:
         BadInput: naming the key and the nearest known one, or the value.
     """
     _refuse_targets(cfg)
+    schema = _schema_of(cfg)
     try:
-        whole = OmegaConf.merge(OmegaConf.structured(TrainConfig), cfg)
+        whole = OmegaConf.merge(schema, cfg)
         OmegaConf.to_container(whole, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise BadInput(explained(error)) from error
+        raise BadInput(explained(error, schema)) from error
     assert isinstance(whole, DictConfig)  # noqa: S101 - a dataclass makes no list
     return whole
 
 
-def explained(error: OmegaConfBaseException) -> str:
-    """What is wrong with a key or value, in a sentence."""
+def _schema_of(cfg: DictConfig) -> DictConfig:
+    """The keys of every run, and those of the data set and the model that it names."""
+    from flatspot.data.datasets import DATASETS
+
+    schema: DictConfig = OmegaConf.structured(TrainConfig)
+    data, model = (OmegaConf.select(cfg, key) for key in ("data.name", "model.name"))
+    if data is not None:
+        own = options(DATASETS[str(data)], without=SOURCE_KEYS)
+        _refuse_taken(str(data), own)
+        schema.data = OmegaConf.structured(_with_options(DataConfig, own))
+    if model is not None and model != "forecaster":
+        from flatspot.cli.build import MODELS
+
+        own = {"name": str} | options(MODELS[str(model)], without=GIVEN) | {"loss": str}
+        schema = OmegaConf.structured(_with_options(TrainConfig, {"model": _with_options(object, own)}))
+    return schema
+
+
+def options(build: Callable[..., object], *, without: Collection[str] = ()) -> dict[str, Any]:
+    """The parameters of a function or constructor, and their types as far as a configuration can hold them."""
+    init = build.__init__ if isinstance(build, type) else build  # type: ignore[misc]
+    hints = get_type_hints(init)
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    taken = [each.name for each in inspect.signature(build).parameters.values() if each.kind in named]
+    return {name: _holdable(hints.get(name, Any)) for name in taken if name not in without}
+
+
+def _holdable(hint: Any) -> Any:  # noqa: ANN401 - any type
+    """A type that OmegaConf checks; anything for the others."""
+    if get_origin(hint) in {Sequence, list, tuple} and get_args(hint):
+        return list[get_args(hint)[0]]  # type: ignore[misc]
+    optional = [each for each in get_args(hint) if each is not type(None)]
+    plain = optional[0] if len(optional) == 1 and type(None) in get_args(hint) else hint
+    return hint if plain in {int, float, bool, str} else Any
+
+
+def _with_options(base: type, own: Mapping[str, Any]) -> type:
+    added = [(name, hint, field(default=MISSING)) for name, hint in own.items()]
+    return make_dataclass(base.__name__, added, bases=() if base is object else (base,))
+
+
+def _refuse_taken(data: str, own: Collection[str]) -> None:
+    for name in own:
+        if name in {"name", *SHAPING_KEYS}:
+            raise BadInput(f"the data set {data} has a parameter {name!r}, and data.{name} is a key of every data set")
+
+
+def explained(error: OmegaConfBaseException, schema: DictConfig | None = None) -> str:
+    """What is wrong with a key or value, in a sentence.
+
+    Args:
+        error: OmegaConf's.
+        schema: what is known; None: all that any of our own data sets knows.
+    """
     key = error.full_key or str(error.key)
-    first_line = str(error).strip().splitlines()[0]
-    known = _known_beside(key)
-    if known and key.rpartition(".")[2] not in known:
-        return f"{key}: there is no such key; {nearest(key.rpartition('.')[2], known)}"
-    return f"{key}: {first_line}"
+    before, _, last = key.partition("[")[0].rpartition(".")
+    known = _keys(_any_schema() if schema is None else schema, before)
+    if known and last not in known:
+        return f"{key}: there is no such key; {nearest(last, known)}"
+    if "not in struct" in str(error):
+        return f"{key}: what was chosen has no such key{_who_has(last)}"
+    return f"{key}: {str(error).strip().splitlines()[0]}"
 
 
-def _known_beside(key: str) -> list[str]:
-    """The keys that may stand where `key` stands; none where anything may."""
-    schema: Any = TrainConfig
-    for part in key.split(".")[:-1]:
-        schema = get_type_hints(schema).get(part) if is_dataclass(schema) else None
-    return [each.name for each in fields(schema)] if is_dataclass(schema) else []
+def _any_schema() -> DictConfig:
+    schema: DictConfig = OmegaConf.structured(TrainConfig)
+    every = {name: hint for own in _own_options().values() for name, hint in own.items()}
+    schema.data = OmegaConf.structured(_with_options(DataConfig, every))
+    return schema
+
+
+def _own_options() -> dict[str, dict[str, Any]]:
+    """The options of each of our own data sets: to look at them imports no other package."""
+    from flatspot.data.datasets import DATASETS
+
+    ours = [name for name in DATASETS if name not in DATASETS.added()]
+    return {name: options(DATASETS[name], without=SOURCE_KEYS) for name in ours}
+
+
+def _who_has(key: str) -> str:
+    having = [f"data={name}" for name, own in _own_options().items() if key in own]
+    return f"; {' and '.join(having)} has it" if having else ""
+
+
+def _keys(schema: DictConfig, parent: str) -> list[str]:
+    """The keys that may stand below `parent`; none where anything may."""
+    node = OmegaConf.select(schema, parent) if parent else schema
+    fixed = isinstance(node, DictConfig) and OmegaConf.get_type(node) is not dict
+    return [str(key) for key in node] if fixed else []
 
 
 def _refuse_targets(cfg: DictConfig) -> None:

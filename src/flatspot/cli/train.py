@@ -1,5 +1,6 @@
 """`flatspot train`, and `python train.py`: compose the configuration, run the job, map outcomes to exit codes."""
 
+import itertools
 import os
 import re
 import sys
@@ -15,9 +16,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from flatspot.cli.extensions import offer
 from flatspot.cli.help import help_text
 from flatspot.cli.schema import explained
+from flatspot.cli.sweep import Sweep
 from flatspot.errors import BadInput
+from flatspot.registry import nearest
 
 BAD_INPUT: Final = 2
 FAILED: Final = 3
@@ -29,8 +33,12 @@ TAKES_VALUE: Final = frozenset(
 """Hydra's flags that are followed by a value."""
 
 
+FOLDERS: Final = frozenset(("-cp", "--config-path", "-cd", "--config-dir"))
+"""Hydra's flags that are followed by a folder of configs."""
+
+
 class SweepFailed(Exception):  # noqa: N818 - it names what happened
-    """At least one job of a sweep failed; each has its own record, and the others have run."""
+    """Jobs of a sweep failed; each has its own record, and the others have run."""
 
 
 def conf_dir() -> Path:
@@ -69,7 +77,7 @@ def _outcome(typed: list[str], *, traces: bool) -> int:
 def _explain(error: Exception) -> int:
     """One sentence, and the exit code."""
     if isinstance(error, SweepFailed):
-        return _say(f"a job of the sweep failed: {error}", FAILED)
+        return _say(str(error), FAILED)
     if isinstance(error, BadInput):
         return _say(str(error), BAD_INPUT)
     if isinstance(error, (HydraException, OmegaConfBaseException)):
@@ -83,46 +91,74 @@ def _say(sentence: str, code: int) -> int:
     return code
 
 
-def _compose_and_run(typed: list[str]) -> None:
-    """Let Hydra parse `typed` and run the job.
+class _Jobs:
+    """Runs each job that Hydra sets up, and keeps what goes wrong from Hydra, which would print it and end with 1."""
 
-    The error of a single run goes around Hydra, which would print it and end with 1. What goes wrong before any job of
-    ours has begun (broken YAML, a folder that cannot be made) is the user's to mend.
+    def __init__(self) -> None:
+        self.begun = False
+        self.errors: list[Exception] = []
+        self.sweep = Sweep()
+        self._argv = sys.argv
+
+    def run(self, cfg: DictConfig) -> float | None:
+        """Hydra's task: one job; a failed one has its own record and does not keep the next from running."""
+        sys.argv = self._argv  # Lightning starts its other processes with it: only Hydra's parser sees another
+        self.begun = True
+        from flatspot.cli.job import run
+
+        several = HydraConfig.get().mode == RunMode.MULTIRUN
+        if several:
+            self.sweep.begin()
+        try:
+            return run(cfg)
+        except Exception as error:  # noqa: BLE001 - told when all have run
+            self.errors.append(error)
+            return None
+        finally:
+            if several:
+                self.sweep.say_last()
+
+
+def _compose_and_run(typed: list[str]) -> None:
+    """Let Hydra parse `typed` and run the job or jobs.
+
+    What goes wrong before any job of ours has begun (broken YAML, a folder that cannot be made) is the user's to mend.
     """
     if any(argument.startswith("--e") for argument in typed):  # argparse takes `--exp` for it too
         raise BadInput("--experimental-rerun runs what a pickle file says; it is refused")
-    original, begun, errors = sys.argv, list[bool](), list[Exception]()
-
-    def task(cfg: DictConfig) -> float | None:
-        sys.argv = original  # Lightning starts its other processes with it: only Hydra's parser sees another
-        begun.append(True)
-        from flatspot.cli.job import run
-
-        try:
-            return run(cfg)
-        except Exception as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise SweepFailed(str(error)) from error
-            errors.append(error)
-            return None
-
+    _refuse_targets_beside(typed)
+    jobs = _Jobs()
     try:
-        _run_hydra(task, typed)
+        _run_hydra(jobs.run, typed)
     except Exception as error:
-        if begun or isinstance(error, (HydraException, OmegaConfBaseException)):
+        if jobs.begun or isinstance(error, (HydraException, OmegaConfBaseException)):
             raise
         raise BadInput(" ".join(str(error).split())) from error
-    if errors:
-        raise errors[0]
+    finally:
+        failed, of = jobs.sweep.end()
+    if failed:
+        raise SweepFailed(f"{failed} of {of} jobs failed")
+    if jobs.errors:
+        raise jobs.errors[0]
 
 
 def _run_hydra(task: Callable[[DictConfig], float | None], typed: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to us, instead of printing and exiting with 1
+    offer(typed)
     original, sys.argv = sys.argv, [sys.argv[0], *_flags_first(typed)]
     try:
         hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(task)()
     finally:
         sys.argv = original
+
+
+def _refuse_targets_beside(typed: list[str]) -> None:
+    """Hydra builds launchers, sweepers and callbacks from `_target_`: a folder of configs may come from a stranger."""
+    for flag, folder in itertools.pairwise(word for argument in typed for word in argument.split("=", 1)):
+        if flag in FOLDERS and Path(folder).is_dir():
+            for path in sorted(Path(folder).rglob("*.y*ml")):
+                if "_target_" in path.read_text(encoding="utf-8", errors="replace"):
+                    raise BadInput(f"{path}: _target_ is refused; things are named, never imported from a config")
 
 
 def _flags_first(typed: list[str]) -> list[str]:
@@ -154,6 +190,6 @@ def _composing_failed(error: Exception) -> str:
     missing = re.search(r"Could not find '(\w+)/(.+)'", lines[0])
     if missing:
         options = [line.strip() for line in str(error).splitlines() if line.startswith("\t")]
-        listed = ", ".join(option for option in options if "://" not in option)
-        return f"{missing[1]}={missing[2]}: there is no such choice; known: {listed}"
+        known = [option for option in options if "://" not in option]
+        return f"{missing[1]}={missing[2]}: there is no such choice; {nearest(missing[2], known)}"
     return lines[0]

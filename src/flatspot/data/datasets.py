@@ -1,9 +1,14 @@
-"""Data sets by name: what `data=` may say. A data set is a function that returns a `Series`."""
+"""Data sets by name: what `data=` may say. A data set is a function that returns a `Series`.
+
+Its parameters are its `data.` keys; a new one is a function here (or one that an installed package adds under
+`flatspot.datasets`) and a YAML of a few lines that names it.
+"""
 
 from collections.abc import Callable, Sequence
 from importlib.resources import as_file, files
 from typing import Final, Literal
 
+from flatspot.data.generate import delay, sines
 from flatspot.data.read import Series, read_csv
 from flatspot.errors import BadInput
 from flatspot.registry import Registry
@@ -31,4 +36,8 @@ def csv(
     return read_csv(path, target, features, time)
 
 
-DATASETS: Final[Registry[Callable[..., Series]]] = Registry("data set", {"sunspots": sunspots, "csv": csv})
+DATASETS: Final[Registry[Callable[..., Series]]] = Registry(
+    "data set",
+    {"sunspots": sunspots, "csv": csv, "sines": sines, "delay": delay},
+    extensions="flatspot.datasets",
+)

@@ -24,6 +24,17 @@ COARSEST: Final = 0.1
 SCALERS: Final = Registry("scaling", {"standard": True, "none": False})
 
 
+def _anywhere(asked: int, held: int) -> torch.Tensor:
+    return torch.linspace(0, held - 1, asked, dtype=torch.float64).round().long()
+
+
+def _stretch(asked: int, held: int) -> torch.Tensor:
+    return torch.arange(held - asked, held)
+
+
+CHOICES: Final = Registry("choice of training windows", {"anywhere": _anywhere, "stretch": _stretch})
+
+
 @final
 @dataclass(frozen=True)
 class ChannelScaling:
@@ -47,6 +58,10 @@ class SeriesDataModule(LightningDataModule):
         test_share: the share of rows, at the end, that test targets come from.
         scale: `standard` (scikit-learn's StandardScaler) or `none`, for the input channels.
         scale_target: the same for the targets as they are predicted.
+        train_windows: how many windows to train on; None: all. An epoch is as long as with all: fewer come up more
+            often, so that runs with many and with few take the same number of steps.
+        train_windows_from: `anywhere` (evenly spread over the training rows) or `stretch` (the last ones, each a step
+            after the one before: nearly alike).
         seed: with the epoch's number, the order of the training windows.
 
     Raises:
@@ -64,6 +79,8 @@ class SeriesDataModule(LightningDataModule):
         test_share: float = 0.15,
         scale: str = "standard",
         scale_target: str = "standard",
+        train_windows: int | None = None,
+        train_windows_from: str = "anywhere",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -76,6 +93,7 @@ class SeriesDataModule(LightningDataModule):
         self.rows = _split(len(series.values), val_share, test_share)
         for part, rows in self.rows.items():
             _require_windows(_reach(rows, window), window, horizon, part, series.name)
+        self._only = _chosen(train_windows, train_windows_from, self._count("train"))
         training = series.values[: self.rows["train"].stop]
         self.input_scaling = _fit(training, standard=SCALERS[scale])
         self.target_scaling = _fit(training[:, : series.num_targets], standard=SCALERS[scale_target])
@@ -115,7 +133,24 @@ class SeriesDataModule(LightningDataModule):
         inputs = _scaled(series.values, self.input_scaling, series.columns)
         targets = _scaled(series.values[:, : series.num_targets], self.target_scaling, series.targets)
         sizes = {"window": self.window, "horizon": self.horizon}
-        return {part: Windows(inputs, targets, rows=rows, **sizes) for part, rows in self.rows.items()}
+        only = {"train": self._only}
+        return {
+            part: Windows(inputs, targets, rows=rows, only=only.get(part), **sizes) for part, rows in self.rows.items()
+        }
+
+    def _count(self, part: Part) -> int:
+        """How many windows a split holds."""
+        return _reach(self.rows[part], self.window) - self.window - self.horizon + 1
+
+
+def _chosen(asked: int | None, where: str, held: int) -> torch.Tensor | None:
+    """The numbers of the training windows to use; None for all."""
+    choose = CHOICES[where]
+    if asked is None:
+        return None
+    if not 1 <= asked <= held:
+        raise BadInput(f"data.train_windows={asked}: must lie between 1 and {held:,}, the windows in the training rows")
+    return choose(asked, held)
 
 
 def _require_positive(**numbers: int) -> None:

@@ -5,7 +5,7 @@ from typing import TypeVar, final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
@@ -23,6 +23,7 @@ class Windows(Dataset[Batch]):
         window: L, the steps of the input. horizon: H, the steps predicted.
         rows: the half-open range of rows that targets may come from. Inputs may reach back before it: the
             past is known when a forecast is made.
+        only: numbers of the windows to serve, again and again until the length is that of all; None: all of them.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class Windows(Dataset[Batch]):
         window: int,
         horizon: int,
         rows: range,
+        only: Int[Tensor, " window"] | None = None,
     ) -> None:
         self.inputs = inputs
         self.targets = targets
         self.window = window
         self.horizon = horizon
         self.starts = range(max(rows.start - window, 0), rows.stop - window - horizon + 1)
+        self._only = only
         self._input_steps = torch.arange(window)
         self._target_steps = torch.arange(window, window + horizon)
 
@@ -51,7 +54,10 @@ class Windows(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """A whole batch at once: x `[batch, window, channel]`, y `[batch, horizon, target]`."""
-        first = torch.as_tensor(indices).unsqueeze(1) + self.starts.start
+        numbers = torch.as_tensor(indices)
+        if self._only is not None:
+            numbers = self._only[numbers % len(self._only)]
+        first = numbers.unsqueeze(1) + self.starts.start
         return self.inputs[first + self._input_steps], self.targets[first + self._target_steps]
 
 

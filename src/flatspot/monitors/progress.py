@@ -50,7 +50,8 @@ class EpochLines(ProgressBar):
         if not self._enabled:
             return
         self._until_end = ExitStack()
-        self._until_end.enter_context(logging_redirect_tqdm())
+        if _console_speaks():
+            self._until_end.enter_context(logging_redirect_tqdm())
         total = int(self.total_train_batches) if self.total_train_batches != float("inf") else None
         self._bar = self._until_end.enter_context(
             tqdm(total=total, unit="batch", leave=False, disable=not sys.stderr.isatty(), dynamic_ncols=True)
@@ -92,6 +93,12 @@ class EpochLines(ProgressBar):
     def _close(self) -> None:
         self._until_end.close()
         self._bar = None
+
+
+def _console_speaks() -> bool:
+    """Whether lines are said on the screen, which must not tear the bar. In a sweep they go to each job's own log."""
+    streams = [each for each in logging.getLogger().handlers if isinstance(each, logging.StreamHandler)]
+    return any(not isinstance(each, logging.FileHandler) and each.level <= logging.INFO for each in streams)
 
 
 def _progress(trainer: Trainer) -> str:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from flatspot.report.table import aligned
+
 COLUMNS: Final = (("mae", "MAE"), ("rmse", "RMSE"), ("mase", "MASE"), ("r2", "R²"))
 BASELINES: Final = (("ridge", "ridge"), ("persistence", "persistence"), ("mean", "training mean"))
 
@@ -42,9 +44,7 @@ def _table(title: str, rows: Sequence[tuple[str, Mapping[str, float | None]]]) -
     decimals = {key: _decimals([figures[key] for _, figures in rows]) for key, _ in COLUMNS}
     cells = [[title, *(head for _, head in COLUMNS)]]
     cells += [[name, *(number(figures[key], decimals[key]) for key, _ in COLUMNS)] for name, figures in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
-    return [lines[0], "─" * len(lines[0]), *lines[1:]]
+    return aligned(cells)
 
 
 def _decimals(column: Sequence[float | None]) -> int | None:
@@ -60,13 +60,18 @@ def _facts(metrics: Mapping[str, Any], run: str) -> list[str]:
     facts = [
         ("diversity ratio", _diversity(metrics["diversity"])),
         ("verdict", f"{metrics['verdict']}: {metrics['explained']}"),
-        *(("finding", finding["cause"]) for finding in metrics["findings"]),
+        *(fact for finding in metrics["findings"] for fact in _finding(finding)),
         *(("not examined", f"{what}: {why}") for what, why in metrics["not_examined"].items()),
         ("run", run),
         ("look", f"tensorboard --logdir {_quoted(run)}"),
     ]
     width = max(len(name) for name, _ in facts)
     return [f"{name.ljust(width)}  {text}" for name, text in facts]
+
+
+def _finding(finding: Mapping[str, Any]) -> list[tuple[str, str]]:
+    told = [("seen", "seen"), ("means", "means"), ("try first", "try_first")]
+    return [("finding", str(finding["cause"])), *((f"  {label}", str(finding[key])) for label, key in told)]
 
 
 def _diversity(measured: Mapping[str, float | None]) -> str:
