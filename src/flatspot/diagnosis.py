@@ -1,7 +1,7 @@
 """What a doctor may say: a verdict, findings, and what was not examined."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, final
 
@@ -45,6 +45,43 @@ class Finding:
     means: str
     try_first: str
     confidence: float
+
+
+Rule = Callable[[Mapping[str, float]], Finding | None]
+"""Judges one cause by a run's evidence, its finite numbers by name: a finding, or None where it sees nothing wrong.
+
+It raises KeyError for a number that it needs and that was not measured.
+"""
+
+
+def consult(rules: Mapping[str, Rule], evidence: Mapping[str, float]) -> tuple[tuple[Finding, ...], dict[str, str]]:
+    """What the rules find, the surest first, and the causes that could not be examined, with the reason.
+
+    A rule that fails is told and keeps no other from judging.
+
+    Args:
+        rules: by cause.
+        evidence: numbers by name; those that are not finite count as not measured.
+
+    >>> consult({"no-signal": lambda evidence: evidence["skill/ridge"] < 0.02}, {})
+    ((), {'no-signal': "'skill/ridge' was not measured"})
+    """
+    measured = {name: value for name, value in evidence.items() if math.isfinite(value)}
+    findings: list[Finding] = []
+    not_examined: dict[str, str] = {}
+    for cause, rule in rules.items():
+        try:
+            found: object = rule(measured)
+        except KeyError as missing:
+            not_examined[cause] = f"{missing} was not measured"
+        except Exception as error:  # noqa: BLE001 - any package's rule
+            not_examined[cause] = f"the check failed: {type(error).__name__}: {error}"
+        else:
+            if isinstance(found, Finding):
+                findings.append(found)
+            elif found is not None:
+                not_examined[cause] = f"the check failed: it gave {found!r:.80} and no Finding"
+    return tuple(sorted(findings, key=lambda each: -each.confidence)), not_examined
 
 
 @final

@@ -1,7 +1,7 @@
 """Examine a trained forecaster on the test split: model and data to figures, evidence and a diagnosis."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final, final
 
 import numpy as np
@@ -10,12 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from flatspot.data.module import Part, SeriesDataModule
-from flatspot.diagnosis import Diagnosis, judge
+from flatspot.diagnosis import Diagnosis, consult, judge
 from flatspot.models.forecast_module import ForecastModule
 from flatspot.probes.diversity import Diversity, output_diversity
 from flatspot.probes.errors import Errors, forecast_errors
 from flatspot.probes.references import fit_ridge
 from flatspot.probes.skill import skill
+from flatspot.rules import RULES
 
 BATCH: Final = 512
 """Windows a batch: nothing is trained here, so only memory sets it."""
@@ -87,20 +88,27 @@ def examine_forecaster(model: ForecastModule, data: SeriesDataModule) -> Examina
     own, achievable = skill(model.loss, scaled, y), skill(model.loss, by_ridge, y)
     predictions, targets, ridge_forecasts = map(model.target_scaling.inverse, (scaled, y, by_ridge))
     forecasts = {"ridge": ridge_forecasts, **_naive_forecasts(data, targets)}
-    return Examination(
+    found = Examination(
         score=_score(data, predictions, targets),
         baselines={name: _score(data, forecasts[name], targets) for name in ("mean", "persistence", "ridge")},
         diversity=diversity,
         skill=own,
         ridge_skill=achievable,
-        diagnosis=Diagnosis(judge(diversity.ratio, own, achievable), not_examined=_not_examined(model)),
+        diagnosis=Diagnosis(judge(diversity.ratio, own, achievable)),
         predictions=predictions,
         targets=targets,
     )
+    return replace(found, diagnosis=_diagnosed(found, squared_loss=model.hparams["loss"] == "mse"))
 
 
-def _not_examined(model: ForecastModule) -> dict[str, str]:
-    return NOT_EXAMINED if model.hparams["loss"] == "mse" else NOT_EXAMINED | OTHER_LOSS
+def _diagnosed(found: Examination, *, squared_loss: bool) -> Diagnosis:
+    findings, not_examined = consult(RULES, found.figures())
+    looked_for = {"causes": f"only those of installed packages were looked for: {', '.join(RULES)}"}
+    return Diagnosis(
+        found.diagnosis.verdict,
+        findings,
+        (looked_for if RULES else NOT_EXAMINED) | not_examined | ({} if squared_loss else OTHER_LOSS),
+    )
 
 
 @torch.inference_mode()

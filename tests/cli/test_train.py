@@ -197,15 +197,6 @@ def test_ones_own_yaml(train, my_csv, tmp_path):
     assert "test error in level" in done.out
 
 
-def test_a_sweep_runs_every_job_in_a_folder_of_its_own(train, tmp_path):
-    sweep = tmp_path / "sweep"
-    done = train(f"hydra.sweep.dir={sweep}", "model.activation=tanh,relu", flags=["-m"])
-    assert done.code == 0, done.err
-    for job, activation in enumerate(("tanh", "relu")):
-        assert OmegaConf.load(sweep / str(job) / "config.yaml").model.activation == activation
-        assert json.loads((sweep / str(job) / "status.json").read_text()) == {"status": "done"}
-
-
 def test_a_job_leaves_the_threads_as_they_were(train):
     before = torch.get_num_threads()
     train("threads=1")

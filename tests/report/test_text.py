@@ -36,8 +36,13 @@ def test_verdict_run_and_what_was_not_examined_are_said():
     assert 'tensorboard --logdir "outputs/a run"' in text
 
 
-def test_findings_are_named():
-    assert "finding          vanishing-gradient" in shown(findings=[{"cause": "vanishing-gradient"}])
+def test_a_finding_says_what_was_seen_what_it_means_and_what_to_try_first():
+    told = {"seen": "1e-6 of the last step", "means": "early steps are lost", "try_first": "model.cell=lstm"}
+    text = shown(findings=[{"cause": "vanishing-gradient", **told}])
+    assert "finding          vanishing-gradient\n" in text
+    assert "  seen           1e-6 of the last step\n" in text
+    assert "  means          early steps are lost\n" in text
+    assert "  try first      model.cell=lstm\n" in text
 
 
 def test_what_could_not_be_measured_is_a_dash():

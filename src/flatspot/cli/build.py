@@ -87,7 +87,7 @@ def _check_trainer(values: Config) -> None:
         raise BadInput(f"trainer.gradient_clip_val={clip}: must be above 0, or null for none")
 
 
-def refuse_processes_in_sweep(trainer: Trainer) -> None:
+def refuse_processes(trainer: Trainer) -> None:
     """Lightning's other processes run the whole command line again: each would start the whole sweep.
 
     Raises:

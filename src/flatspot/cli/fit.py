@@ -16,7 +16,7 @@ from lightning import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import OmegaConf
 
-from flatspot.cli.build import build_data, build_model, build_trainer
+from flatspot.cli.build import build_data, build_model, build_trainer, refuse_processes
 from flatspot.cli.folder import shown, write_text
 from flatspot.cli.job import SIGTERM_CODE
 from flatspot.cli.results import keep, log_end, metrics_of
@@ -50,7 +50,9 @@ KNOWN_WARNINGS: Final = (
 )
 
 
-def fit_and_report(config: Mapping[str, Any], series: Series, folder: Path, started: float) -> float | None:
+def fit_and_report(
+    config: Mapping[str, Any], series: Series, folder: Path, started: float, *, several: bool
+) -> float | None:
     """Train on the series, keep what was measured in the run folder, and say how it went.
 
     Args:
@@ -58,6 +60,7 @@ def fit_and_report(config: Mapping[str, Any], series: Series, folder: Path, star
         series: in original units.
         folder: the run folder.
         started: when the command or job began, by `time.perf_counter`.
+        several: whether it is one job of a sweep.
 
     Returns:
         The test MAE in original units; None in processes other than the first.
@@ -71,16 +74,20 @@ def fit_and_report(config: Mapping[str, Any], series: Series, folder: Path, star
             warnings.filterwarnings("ignore", message=message)
         threads = torch.get_num_threads()
         try:
-            return _fit_and_report(config, series, folder, started)
+            return _fit_and_report(config, series, folder, started, several=several)
         finally:
             torch.set_num_threads(threads)  # the next job of a sweep chooses for itself
 
 
-def _fit_and_report(config: Mapping[str, Any], series: Series, folder: Path, started: float) -> float | None:
+def _fit_and_report(
+    config: Mapping[str, Any], series: Series, folder: Path, started: float, *, several: bool
+) -> float | None:
     _set_up_process(config)
     data = build_data(config, series)
     model = build_model(config, data)
     trainer = build_trainer(config, folder)
+    if several:
+        refuse_processes(trainer)
     if trainer.is_global_zero:
         write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
         _announce(config, data, model, trainer)

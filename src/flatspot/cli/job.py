@@ -85,7 +85,8 @@ def _run(cfg: DictConfig, folder: Path, started: float) -> float | None:
     series = read_series(config["data"])
     from flatspot.cli.fit import fit_and_report
 
-    return fit_and_report(config, series, folder, started)
+    several = HydraConfig.get().mode == RunMode.MULTIRUN
+    return fit_and_report(config, series, folder, started, several=several)
 
 
 def read_series(data: Mapping[str, Any]) -> Series:

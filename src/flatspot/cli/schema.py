@@ -125,7 +125,7 @@ def checked(cfg: DictConfig) -> DictConfig:
         whole = OmegaConf.merge(schema, cfg)
         OmegaConf.to_container(whole, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise BadInput(explained(error, schema)) from error
+        raise BadInput(explained(error)) from error
     assert isinstance(whole, DictConfig)  # noqa: S101 - a dataclass makes no list
     return whole
 
@@ -177,28 +177,14 @@ def _refuse_taken(data: str, own: Collection[str]) -> None:
             raise BadInput(f"the data set {data} has a parameter {name!r}, and data.{name} is a key of every data set")
 
 
-def explained(error: OmegaConfBaseException, schema: DictConfig | None = None) -> str:
-    """What is wrong with a key or value, in a sentence.
-
-    Args:
-        error: OmegaConf's.
-        schema: what is known; None: all that any of our own data sets knows.
-    """
+def explained(error: OmegaConfBaseException) -> str:
+    """What is wrong with a key or value, in a sentence."""
     key = error.full_key or str(error.key)
-    before, _, last = key.partition("[")[0].rpartition(".")
-    known = _keys(_any_schema() if schema is None else schema, before)
-    if known and last not in known:
-        return f"{key}: there is no such key; {nearest(last, known)}"
-    if "not in struct" in str(error):
-        return f"{key}: what was chosen has no such key{_who_has(last)}"
+    last = str(error.key)
+    known = [str(each) for each in error.parent_node] if isinstance(error.parent_node, DictConfig) else [last]
+    if last not in known:
+        return f"{key}: there is no such key; {_who_has(last) if key.startswith('data.') else ''}{nearest(last, known)}"
     return f"{key}: {str(error).strip().splitlines()[0]}"
-
-
-def _any_schema() -> DictConfig:
-    schema: DictConfig = OmegaConf.structured(TrainConfig)
-    every = {name: hint for own in _own_options().values() for name, hint in own.items()}
-    schema.data = OmegaConf.structured(_with_options(DataConfig, every))
-    return schema
 
 
 def _own_options() -> dict[str, dict[str, Any]]:
@@ -211,14 +197,7 @@ def _own_options() -> dict[str, dict[str, Any]]:
 
 def _who_has(key: str) -> str:
     having = [f"data={name}" for name, own in _own_options().items() if key in own]
-    return f"; {' and '.join(having)} has it" if having else ""
-
-
-def _keys(schema: DictConfig, parent: str) -> list[str]:
-    """The keys that may stand below `parent`; none where anything may."""
-    node = OmegaConf.select(schema, parent) if parent else schema
-    fixed = isinstance(node, DictConfig) and OmegaConf.get_type(node) is not dict
-    return [str(key) for key in node] if fixed else []
+    return f"{' and '.join(having)} has it; " if having else ""
 
 
 def _refuse_targets(cfg: DictConfig) -> None:

@@ -1,1 +1,8 @@
-"""One cause, one file, named as the complaint. No rule is written yet: see the changelog."""
+"""One cause, one file, named as the complaint. None of ours is written yet; installed packages may bring theirs."""
+
+from typing import Final
+
+from flatspot.diagnosis import Rule
+from flatspot.registry import Registry
+
+RULES: Final[Registry[Rule]] = Registry("rule", {}, extensions="flatspot.rules")

@@ -1,0 +1,162 @@
+"""Sweeps: every job as if alone, one table, failures that hide nothing."""
+
+import csv
+import json
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from flatspot.cli.train import conf_dir
+from flatspot.examine import examine_forecaster
+
+EXPERIMENTS = sorted(path.stem for path in conf_dir().glob("experiment/*.yaml"))
+
+
+def status(folder):
+    return json.loads((folder / "status.json").read_text())
+
+
+def results(sweep):
+    with (sweep / "results.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def timeless(folder):
+    found = json.loads((folder / "metrics.json").read_text())
+    return {name: value for name, value in found.items() if "seconds" not in name}
+
+
+def state(folder):
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def test_each_job_gives_bitwise_the_numbers_of_the_same_job_alone(train, tmp_path):
+    sweep = tmp_path / "sweep"
+    shared = ("model.num_layers=2", "model.dropout=0.3", "model.initial_state=normal", "trainer.max_epochs=2")
+    swept = train(*shared, f"hydra.sweep.dir={sweep}", "model.activation=sin,tanh", "seed=0,1", flags=["-m"])
+    assert swept.code == 0, swept.err
+    jobs = [(activation, seed) for activation in ("sin", "tanh") for seed in (0, 1)]
+    for number, (activation, seed) in reversed(list(enumerate(jobs))):
+        alone = train(*shared, f"model.activation={activation}", f"seed={seed}", folder=tmp_path / f"alone{number}")
+        job = sweep / str(number)
+        assert OmegaConf.load(job / "config.yaml") == OmegaConf.load(alone.folder / "config.yaml")
+        assert timeless(job) == timeless(alone.folder)
+        weights, expected = state(job), state(alone.folder)
+        assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert timeless(sweep / "0") != timeless(sweep / "1")
+
+
+def test_a_sweep_ends_in_one_table_best_first(train, tmp_path):
+    sweep = tmp_path / "sweep"
+    done = train(f"hydra.sweep.dir={sweep}", "model.activation=tanh,relu,identity", "seed=0,1", flags=["-m"])
+    assert done.code == 0, done.err
+    assert done.err == ""
+    lines = done.out.splitlines()
+    head = next(index for index, line in enumerate(lines) if line.startswith("model.activation  "))
+    assert lines[head].split() == ["model.activation", "runs", "MAE", "R²", "diversity", "verdict", "fit", "seconds"]
+    rows = lines[head + 2 : head + 5]
+    assert {row.split()[0] for row in rows} == {"tanh", "relu", "identity"}
+    means = [float(row.split()[2]) for row in rows]
+    assert means == sorted(means)
+    assert "6 jobs: 3 settings × 2 seeds, best first" in done.out
+    assert "tensorboard --logdir sweep" in done.out
+    assert not [line for line in lines if line.startswith("epoch ")]
+    assert "epoch 1/1" in (sweep / "0" / "train.log").read_text()
+    found = results(sweep)
+    assert [row["status"] for row in found] == ["done"] * 6
+    assert [(row["model.activation"], row["seed"]) for row in found][:3] == [
+        ("tanh", "0"),
+        ("tanh", "1"),
+        ("relu", "0"),
+    ]
+    kept = json.loads((sweep / "0" / "metrics.json").read_text())
+    assert float(found[0]["mae"]) == kept["test"]["mae"]
+
+
+def test_a_failing_job_is_named_and_hides_no_other(train, tmp_path, monkeypatch):
+    def fails_for_relu(model, data):
+        if model.hparams["activation"] == "relu":
+            raise ZeroDivisionError("made up")
+        return examine_forecaster(model, data)
+
+    monkeypatch.setattr("flatspot.cli.fit.examine_forecaster", fails_for_relu)
+    sweep = tmp_path / "sweep"
+    done = train(f"hydra.sweep.dir={sweep}", "model.activation=rellu,relu,tanh", flags=["-m"])
+    assert done.code == 3
+    assert [status(sweep / str(job))["status"] for job in range(3)] == ["failed", "failed", "done"]
+    assert "no activation is called 'rellu'; did you mean 'relu'?" in done.out
+    assert "job 1 failed: " in done.out
+    assert "ZeroDivisionError: made up" in done.out
+    assert "Traceback" in (sweep / "1" / "train.log").read_text()
+    assert "error: 2 of 3 jobs failed" in done.err
+    assert [row["status"] for row in results(sweep)] == ["failed", "failed", "done"]
+    assert results(sweep)[0]["why"].startswith("no activation is called 'rellu'")
+
+
+def test_a_sweep_over_series_compares_in_mase(train, tmp_path):
+    done = train("data=sunspots,sensor", f"hydra.sweep.dir={tmp_path / 'sweep'}", flags=["-m"])
+    assert done.code == 0, done.err
+    assert "MASE" in done.out
+    assert "MAE " not in done.out
+
+
+def test_a_misspelt_key_or_choice_ends_a_sweep_before_its_first_job(train, tmp_path):
+    for override in ("model.activaton=tanh,relu", "data=sunspots,sunspot"):
+        refused = train(override, f"hydra.sweep.dir={tmp_path / 'sweep'}", flags=["-m"])
+        assert refused.code == 2
+        assert "did you mean" in refused.err
+        assert not (tmp_path / "sweep" / "0").exists()
+
+
+def test_a_stopped_sweep_tells_what_was_done(train, tmp_path, monkeypatch):
+    calls = []
+
+    def stopped_in_the_second(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return examine_forecaster(*arguments)
+
+    monkeypatch.setattr("flatspot.cli.fit.examine_forecaster", stopped_in_the_second)
+    done = train("seed=0,1,2", f"hydra.sweep.dir={tmp_path / 'sweep'}", flags=["-m"])
+    assert done.code == 130
+    assert "2 jobs: " in done.out
+    assert "1 of 2" in done.out
+    assert "interrupted" in done.out
+
+
+def test_several_processes_are_refused_in_a_sweep(train, tmp_path):
+    refused = train("seed=0,1", "trainer.devices=2", f"hydra.sweep.dir={tmp_path / 'sweep'}", flags=["-m"])
+    assert refused.code == 3
+    assert "trainer.devices=2 in a sweep: every process would start the whole sweep" in refused.out
+
+
+def test_there_are_four_questions():
+    assert EXPERIMENTS == [
+        "does_scaling_matter",
+        "does_the_initial_state_matter",
+        "how_much_data_is_enough",
+        "which_activation_stays_alive",
+    ]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_runs_small(train, tmp_path, experiment):
+    """All of its arms, on a short piece of each, with one seed."""
+    sweep = tmp_path / "sweep"
+    small = ("data.batch_size=256", "data.window=20", "seed=0", "monitors=none", "logger=none")
+    done = train(f"experiment={experiment}", *small, "model.cell=rnn", f"hydra.sweep.dir={sweep}")
+    assert done.code == 0, done.err
+    rows = results(sweep)
+    arms = {"does_scaling_matter": 8, "does_the_initial_state_matter": 3, "how_much_data_is_enough": 8}
+    assert len(rows) == arms.get(experiment, 28)
+    assert {row["status"] for row in rows} == {"done"}
+    assert f"{len(rows)} jobs: {len(rows)} settings × 1 seed" in done.out
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_is_a_few_keys_under_a_question(experiment):
+    lines = (conf_dir() / "experiment" / f"{experiment}.yaml").read_text().splitlines()
+    assert len(lines) <= 12
+    assert lines[1].startswith(f"# {experiment.replace('_', ' ').capitalize()}? ")
