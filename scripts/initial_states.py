@@ -11,7 +11,6 @@ how far a test window's forecast moves, at most, when the same batch is asked fo
 import argparse
 import itertools
 import logging
-import statistics
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from flatspot.data.module import SeriesDataModule
 from flatspot.examine import batches, examine_forecaster
 from flatspot.models.forecaster import Forecaster
 from flatspot.monitors.seeding import EpochSeed
+from flatspot.report.text import mean_and_std
 
 MARK: Final = "<!-- arms -->"
 
@@ -159,15 +159,10 @@ def table(windows: list[int], seeds: int, epochs: int) -> str:
         for window, (name, build) in itertools.product(windows, ARMS.items()):
             measured = [figures(build, window, seed, epochs, Path(folder)) for seed in range(seeds)]
             maes, ratios, moves = zip(*measured, strict=True)
-            shown = f"{_mean_and_std(maes, 2)} | {_mean_and_std(ratios, 3)} | {max(moves):.2g}"
+            shown = f"{mean_and_std(maes, 2)} | {mean_and_std(ratios, 3)} | {max(moves):.2g}"
             lines.append(f"| {window} | {name} | {shown} |")
             print(lines[-1], flush=True)
     return "\n".join(lines)
-
-
-def _mean_and_std(values: tuple[float, ...], places: int) -> str:
-    spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.fmean(values):.{places}f} ± {spread:.{places}f}"
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ For each page `docs/experiments/QUESTION.md` with a sweep `SWEEPS/QUESTION`, wha
 
 import argparse
 import csv
+import itertools
 import math
 import statistics
 from collections import defaultdict
@@ -22,6 +23,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from flatspot import evidence
+from flatspot.report.text import mean_and_std
 
 MARK: Final = "<!-- results -->"
 LOWEST_R2: Final = -1.0
@@ -30,15 +32,6 @@ GOOD: Final = 0.9
 
 Row = Mapping[str, str]
 Groups = dict[tuple[str, ...], list[Row]]
-
-
-def mean_and_std(values: Sequence[float], form: str) -> str:
-    """Mean ± std of a sample; a dash where nothing was measured."""
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
-        return "-"
-    spread = statistics.stdev(finite) if len(finite) > 1 else 0.0
-    return f"{statistics.fmean(finite):{form}} ± {spread:{form}}"
 
 
 def column(rows: Sequence[Row], name: str) -> list[float]:
@@ -76,20 +69,20 @@ class Column:
     cell: Callable[[Sequence[Row], Path], str]
 
 
-def figure_column(head: str, name: str, form: str) -> Column:
+def figure_column(head: str, name: str, decimals: int | None = None) -> Column:
     """Mean ± std of a column of results."""
-    return Column(head, lambda rows, _: mean_and_std(column(rows, name), form))
+    return Column(head, lambda rows, _: mean_and_std(column(rows, name), decimals))
 
 
-MAE: Final = figure_column("test MAE", "mae", ".3g")
-R2: Final = figure_column("test R²", "r2", ",.3f")
-DIVERSITY: Final = figure_column("diversity ratio", "diversity_ratio", ".3f")
+MAE: Final = figure_column("test MAE", "mae")
+R2: Final = figure_column("test R²", "r2", 2)
+DIVERSITY: Final = figure_column("diversity ratio", "diversity_ratio", 3)
 VERDICT: Final = Column("verdict", lambda rows, _: verdicts(rows))
 
 
 def _gradient(rows: Sequence[Row], sweep: Path) -> str:
     """The median over epochs of the mean gradient norm, before clipping."""
-    return mean_and_std([statistics.median(epochs(row, sweep, "gradient/total")) for row in rows], ".2g")
+    return mean_and_std([statistics.median(epochs(row, sweep, "gradient/total")) for row in rows], 2)
 
 
 def _milliseconds(rows: Sequence[Row], _: Path) -> str:
@@ -140,18 +133,38 @@ def _canvas(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure,
 def scaling(rows: Sequence[Row], sweep: Path) -> tuple[str, Figure]:
     """Does scaling matter?"""
     keys = ("data", "data.scale", "data.scale_target")
-    figure, grid = _canvas(2, 2, (10, 5))
+    figure, grid = _canvas(2, 3, (13, 5.5))
     for line, (name, of_data) in zip(grid, grouped(rows, ["data"]).items(), strict=True):
         arms: Groups = {
-            (f"inputs {scale}, targets {target}",): some for (scale, target), some in grouped(of_data, keys[1:]).items()
+            (f"inputs {_words(scale)}, targets {_words(target)}",): some
+            for (scale, target), some in grouped(of_data, keys[1:]).items()
         }
         dots(line[0], arms, _of("diversity_ratio"), "diversity ratio of the test forecasts")
         dots(line[1], arms, _of("r2"), "test R² (below -1 drawn at -1)", low=LOWEST_R2)
+        _by_epoch(line[2], arms, sweep, "diversity/ratio_val", "diversity ratio on validation")
         line[0].set_title(name[0], loc="left", fontsize="medium")
         line[0].set_xlim(left=-0.03)
         line[1].set_yticklabels([])
         line[1].axvline(0, color="0.6", linewidth=0.8)
+    grid[0][2].legend(fontsize="x-small")
     return table(grouped(rows, keys), keys, [MAE, R2, DIVERSITY, VERDICT], sweep), figure
+
+
+def _words(scale: str) -> str:
+    return {"standard": "scaled", "none": "raw"}[scale]
+
+
+def _by_epoch(axes: Axes, groups: Groups, sweep: Path, name: str, label: str) -> None:
+    """A line a group: the mean over the seeds that still train."""
+    for (key, rows), style in zip(groups.items(), itertools.cycle(("-", "--", "-.", ":"))):
+        runs = [epochs(row, sweep, name) for row in rows]
+        means = [
+            statistics.fmean(run[epoch] for run in runs if epoch < len(run)) for epoch in range(max(map(len, runs)))
+        ]
+        axes.plot(range(1, len(means) + 1), means, style, label=" ".join(key))
+    axes.set_xlabel("epoch", fontsize="small")
+    axes.set_ylabel(label, fontsize="small")
+    axes.grid(alpha=0.3)
 
 
 def activations(rows: Sequence[Row], sweep: Path) -> tuple[str, Figure]:
@@ -225,7 +238,7 @@ def data_sizes(rows: Sequence[Row], sweep: Path) -> tuple[str, Figure]:
 
 
 def _last_loss(rows: Sequence[Row], sweep: Path) -> str:
-    return mean_and_std([epochs(row, sweep, "loss/train")[-1] for row in rows], ".3f")
+    return mean_and_std([epochs(row, sweep, "loss/train")[-1] for row in rows], 3)
 
 
 def _by_size(axes: Axes, rows: Sequence[Row], value: Callable[[Row], float], label: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, final
 
 from flatspot.report.table import aligned
-from flatspot.report.text import number
+from flatspot.report.text import mean_and_std, number
 
 SEED: Final = "seed"
 """The setting that is averaged over."""
@@ -117,24 +117,12 @@ def _cells(setting: _Setting, error: ErrorName) -> list[str]:
     all_done = len(setting.done) == setting.count
     return [
         str(setting.count) if all_done else f"{len(setting.done)} of {setting.count}",
-        _mean_and_std(setting.figures("test", error)),
-        _mean_and_std(setting.figures("test", "r2"), decimals=3),
-        _mean_and_std(setting.figures("diversity", "ratio"), decimals=3),
+        mean_and_std(setting.figures("test", error)),
+        mean_and_std(setting.figures("test", "r2"), decimals=3),
+        mean_and_std(setting.figures("diversity", "ratio"), decimals=3),
         setting.verdicts(),
         f"{statistics.fmean(setting.figures('fit_seconds')):.1f}",
     ]
-
-
-def _mean_and_std(values: Sequence[float], decimals: int | None = None) -> str:
-    """With as many decimals as the mean has; the std (of a sample) only where there are several values."""
-    mean = statistics.fmean(values)
-    if math.isnan(mean):
-        return "-"
-    shown = number(mean, decimals)
-    if len(values) == 1:
-        return shown
-    places = len(shown.partition(".")[2]) if "e" not in shown else None
-    return f"{shown} ± {number(statistics.stdev(values), places)}"
 
 
 def _known(value: float) -> float | None:

@@ -1,6 +1,7 @@
 """The end of a run in plain text, from what `metrics.json` holds."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -38,6 +39,24 @@ def number(value: float | None, decimals: int | None = None) -> str:
     if value and not SMALLEST <= abs(value) < LARGEST:
         return f"{value:.3e}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def mean_and_std(values: Sequence[float], decimals: int | None = None) -> str:
+    """The mean with the std of a sample, in as many decimals; the mean alone where there is one value.
+
+    What was not measured (NaN) leaves no number to show.
+
+    >>> mean_and_std([1.0, 2.0]), mean_and_std([0.25], decimals=3), mean_and_std([1.0, math.nan])
+    ('1.5 ± 0.7', '0.250', '-')
+    """
+    mean = statistics.fmean(values)
+    if math.isnan(mean):
+        return "-"
+    shown = number(mean, decimals)
+    if len(values) == 1:
+        return shown
+    places = len(shown.partition(".")[2]) if "e" not in shown else None
+    return f"{shown} ± {number(statistics.stdev(values), places)}"
 
 
 def _table(title: str, rows: Sequence[tuple[str, Mapping[str, float | None]]]) -> list[str]:
