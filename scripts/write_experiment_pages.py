@@ -85,10 +85,6 @@ def _gradient(rows: Sequence[Row], sweep: Path) -> str:
     return mean_and_std([statistics.median(epochs(row, sweep, "gradient/total")) for row in rows], 2)
 
 
-def _milliseconds(rows: Sequence[Row], _: Path) -> str:
-    return f"{statistics.median(1000 * float(row['fit_seconds']) / float(row['steps']) for row in rows):.0f}"
-
-
 def epochs_to_learn(row: Row, sweep: Path, good: float) -> float:
     """The epoch that first reaches a validation R² of `good`; infinity if none does."""
     reached = [number for number, r2 in enumerate(epochs(row, sweep, "error/r2_val"), start=1) if r2 >= good]
@@ -183,7 +179,6 @@ def activations(rows: Sequence[Row], sweep: Path) -> tuple[str, Figure]:
             VERDICT,
             speed,
             Column("gradient norm", _gradient),
-            Column("ms a step", _milliseconds),
         ]
         tables.append(f"**{data}**\n\n" + table(ordered, ["activation"], columns, sweep))
         dots(line[0], ordered, _of("r2"), "test R²", low=LOWEST_R2)
@@ -191,10 +186,16 @@ def activations(rows: Sequence[Row], sweep: Path) -> tuple[str, Figure]:
         dots(line[2], ordered, _learned(sweep, good), f"epochs to a validation R² of {good:.2f} (40: never)")
         dots(line[3], ordered, _median_gradient(sweep), "gradient norm before clipping, median epoch")
         line[3].set_xscale("log")
+        line[3].xaxis.set_major_formatter("{x:g}")
+        line[3].xaxis.set_minor_formatter(_no_label)
         line[0].set_title(data, loc="left", fontsize="medium")
         for axes in line[1:]:
             axes.set_yticklabels([])
     return "\n\n".join(tables), figure
+
+
+def _no_label(*_: object) -> str:
+    return ""
 
 
 def _speed(good: float) -> Callable[[Sequence[Row], Path], str]:

@@ -1,4 +1,4 @@
-"""What the README says is run."""
+"""What the README and the documentation say is run."""
 
 import re
 import shlex
@@ -20,11 +20,18 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 
-COMMANDS = [line for block in blocks("console") for line in block.splitlines()]
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def commands(text):
+    return [line for block in blocks("console", text) for line in block.splitlines()]
+
+
+COMMANDS = sorted({line for page in [ROOT / "README.md", *PAGES] for line in commands(page.read_text())})
 
 
 def test_it_opens_with_the_two_commands():
@@ -39,8 +46,7 @@ def test_every_command_composes_and_builds(command):
     words = shlex.split(command)
     assert words[:2] == ["python", "train.py"]
     overrides = [word for word in words[2:] if word != "-m"]
-    if words[2] == "-m":
-        overrides = [word.split(",")[0] for word in overrides]
+    overrides = [re.sub(r"^([\w.]+=[^\[]*?),.*", r"\1", word) for word in overrides]  # of a sweep, the first job
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = checked(compose("train", overrides))
     data = SeriesDataModule(DATASETS["sunspots"](), window=12, horizon=3)
@@ -54,18 +60,37 @@ def test_every_program_runs(program, tmp_path):
     assert "tensor(" in done.stdout
 
 
-def test_nothing_is_left_to_fill_in():
-    assert not re.search("@@|TODO|XXX", README)
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
+def test_nothing_is_left_to_fill_in(page):
+    assert not re.search("@@|TODO|XXX", page.read_text())
+
+
+@pytest.mark.parametrize("question", sorted(path.stem for path in conf_dir().glob("experiment/*.yaml")))
+def test_every_question_has_a_page_with_figures_and_an_answer_in_the_readme(question):
+    page = (ROOT / "docs" / "experiments" / f"{question}.md").read_text()
+    assert page.startswith(f"# {question.replace('_', ' ').capitalize()}?\n")
+    assert f"python train.py experiment={question}" in page
+    assert f"({question}.png)" in page
+    assert page.count("<!-- results -->") == 2
+    assert len(re.findall(r"^\| .*±", page, re.MULTILINE)) >= 6
+    assert f"](docs/experiments/{question}.md) |" in README
 
 
 def test_every_verdict_is_told():
     assert all(f"`{verdict}`" in README for verdict in EXPLAINED)
 
 
-def test_every_link_leads_somewhere():
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith("http")]
-    assert len(links) >= 4
-    assert all((ROOT / link).exists() for link in links)
+def links(page):
+    return [link for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()) if not link.startswith("http")]
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
+def test_every_link_leads_somewhere(page):
+    assert all((page.parent / link).exists() for link in links(page))
+
+
+def test_the_readme_leads_to_the_pages():
+    assert len(links(ROOT / "README.md")) >= 8
 
 
 def test_constraints_pin_every_dependency():

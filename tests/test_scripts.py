@@ -15,3 +15,42 @@ def test_the_monitors_bench_prints_both_tables(tmp_path):
     assert rows == [
         head for table in ("without", "with") for head in (table, "none", "output_diversity", "gradient_norm", "both")
     ]
+
+
+def test_the_initial_states_are_compared_arm_by_arm(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n\n<!-- arms --><!-- arms -->\n\nafter\n")
+    options = ["--seeds", "1", "--epochs", "1", "--windows", "3", "--page", str(page)]
+    command = [sys.executable, SCRIPTS / "initial_states.py", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().splitlines() if "|" in line]
+    zeros, shared, carried, only_path = rows[2:]
+    assert float(zeros[-1]) == 0 < float(carried[-1])
+    assert float(shared[-1]) > 0
+    assert float(only_path[3]) == 0 < float(zeros[3])
+    assert page.read_text().startswith("before")
+    assert page.read_text().endswith("after\n")
+
+
+def test_the_examination_is_written_for_every_cell_and_activation(tmp_path):
+    published = SCRIPTS.parent / "docs" / "cells.md"
+    page = tmp_path / "cells.md"
+    page.write_text("<!-- results --><!-- results -->")
+    command = [sys.executable, SCRIPTS / "write_cells_page.py", "--page", page]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert labels(page.read_text()) == labels(published.read_text())
+    assert len(labels(page.read_text())) == 2 + 14 + 2 + 3 * 14
+
+
+def labels(page):
+    """The first three cells of each row: rounding may differ between machines, and nothing else."""
+    return [line.split("|")[1:4] for line in page.split("<!-- results -->")[1].splitlines() if line.startswith("|")]
+
+
+def test_the_activations_bench_prints_a_row_each(tmp_path):
+    command = [sys.executable, SCRIPTS / "bench_activations.py", "--rounds", "2", "--cell", "gru"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1 + 14

@@ -2,6 +2,10 @@
 
 import csv
 import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +14,8 @@ from omegaconf import OmegaConf
 from flatspot.cli.train import conf_dir
 from flatspot.examine import examine_forecaster
 
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "experiments"
 EXPERIMENTS = sorted(path.stem for path in conf_dir().glob("experiment/*.yaml"))
 
 
@@ -140,9 +146,9 @@ def test_there_are_four_questions():
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_runs_small(train, tmp_path, experiment):
-    """All of its arms, on a short piece of each, with one seed."""
-    sweep = tmp_path / "sweep"
-    small = ("data.batch_size=256", "data.window=20", "seed=0", "monitors=none", "logger=none")
+    """All of its arms, for one epoch of a small network and one seed, and then its page."""
+    sweep = tmp_path / "sweeps" / experiment
+    small = ("data.batch_size=256", "data.window=20", "seed=0", "logger=none")
     done = train(f"experiment={experiment}", *small, "model.cell=rnn", f"hydra.sweep.dir={sweep}")
     assert done.code == 0, done.err
     rows = results(sweep)
@@ -150,6 +156,21 @@ def test_every_experiment_runs_small(train, tmp_path, experiment):
     assert len(rows) == arms.get(experiment, 28)
     assert {row["status"] for row in rows} == {"done"}
     assert f"{len(rows)} jobs: {len(rows)} settings × 1 seed" in done.out
+    shutil.copytree(ROOT / "docs" / "experiments", tmp_path / "docs")
+    (tmp_path / "docs" / f"{experiment}.png").unlink()
+    write = [sys.executable, ROOT / "scripts" / "write_experiment_pages.py", sweep.parent, "--docs", tmp_path / "docs"]
+    written = subprocess.run(write, capture_output=True, text=True, timeout=300)
+    assert written.returncode == 0, written.stderr
+    page, published = ((folder / f"{experiment}.md").read_text() for folder in (tmp_path / "docs", PAGES))
+    assert (tmp_path / "docs" / f"{experiment}.png").stat().st_size > 10_000
+    assert page != published
+    assert [line.split("|")[1] for line in tables(page)] == [line.split("|")[1] for line in tables(published)]
+
+
+def tables(page):
+    """The lines of a page's tables of results; which activation comes first is for the numbers to say."""
+    found = page.split("<!-- results -->")[1].splitlines()
+    return sorted(line for line in found if line.startswith("|"))
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
