@@ -49,7 +49,9 @@ def test_importing_flatspot_loads_nothing_heavy():
     assert loaded("import flatspot; flatspot.__version__; dir(flatspot)") == []
 
 
-@pytest.mark.parametrize("name", ["diagnosis", "evidence", "registry", "errors", "rules", "report.text", "report.sweep"])
+@pytest.mark.parametrize(
+    "name", ["diagnosis", "evidence", "registry", "errors", "rules", "report.text", "report.sweep"]
+)
 def test_what_speaks_about_last_months_run_needs_nothing_heavy(name):
     assert loaded(f"import flatspot.{name}") == []
 

@@ -34,7 +34,7 @@ def test_seeds_are_one_row_with_mean_and_std():
     jobs = [seeded(seed, seed, mae, cell="gru") for seed, mae in enumerate((1.0, 2.0, 3.0))]
     table = summary([*jobs, seeded(3, 0, 9.0, cell="lstm")])
     row = next(text for text in table.splitlines() if text.startswith("gru"))
-    assert row.split()[:5] == ["gru", "3", "2", "±", "1"]
+    assert row.split()[:5] == ["gru", "3", "2.000", "±", "1.000"]
     assert "mean ± std over seeds" in table
 
 

@@ -77,6 +77,7 @@ def fit_and_report(
             return _fit_and_report(config, series, folder, started, several=several)
         finally:
             torch.set_num_threads(threads)  # the next job of a sweep chooses for itself
+            torch.set_flush_denormal(False)
 
 
 def _fit_and_report(

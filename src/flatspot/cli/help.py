@@ -21,7 +21,7 @@ def help_text(conf: Path) -> str:
     Args:
         conf: the folder of the configs.
     """
-    knobs = (conf / "train.yaml").read_text(encoding="utf-8").partition("\nhydra:")[0].rstrip()
+    knobs = _knobs(conf / "train.yaml")
     groups = sorted(path for path in conf.iterdir() if path.is_dir())
     return "\n\n".join([USAGE.rstrip(), knobs, *(_group(folder) for folder in groups)])
 
@@ -29,5 +29,11 @@ def help_text(conf: Path) -> str:
 def _group(folder: Path) -> str:
     files = sorted(folder.glob("*.yaml"))
     listed = " | ".join(path.stem for path in files)
-    texts = [f"## {folder.name}={path.stem}\n{path.read_text(encoding='utf-8').rstrip()}" for path in files]
+    texts = [f"## {folder.name}={path.stem}\n{_knobs(path)}" for path in files]
     return "\n\n".join([f"{folder.name}={listed}", *texts])
+
+
+def _knobs(path: Path) -> str:
+    """A file without what it says to Hydra alone."""
+    text = path.read_text(encoding="utf-8").removeprefix("# @package _global_\n")
+    return text.partition("\nhydra:")[0].rstrip()

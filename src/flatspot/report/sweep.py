@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, final
 
 from flatspot.report.table import aligned
-from flatspot.report.text import mean_and_std, number
+from flatspot.report.text import decimals_of, mean_and_std, number
 
 SEED: Final = "seed"
 """The setting that is averaged over."""
@@ -56,6 +56,9 @@ class _Setting:
     def figures(self, *names: str) -> list[float]:
         return [job.figure(*names) for job in self.done]
 
+    def finite(self, *names: str) -> list[float]:
+        return [value for value in self.figures(*names) if math.isfinite(value)]
+
     def verdicts(self) -> str:
         counted = Counter(str(job.metrics["verdict"]) for job in self.done if job.metrics)
         if len(counted) == 1:
@@ -73,7 +76,8 @@ def summary(jobs: Sequence[Job], *, error: ErrorName = "mae") -> str:
     keys = varied(jobs)
     settings = sorted(_grouped(jobs, keys), key=lambda each: _order(each, error))
     head = [*(keys or ["setting"]), "runs", LABELS[error], "R²", "diversity", "verdict", "fit seconds"]
-    rows = [[*(setting.values or ("as typed",)), *_cells(setting, error)] for setting in settings]
+    decimals = decimals_of([value for setting in settings for value in setting.finite("test", error)])
+    rows = [[*(setting.values or ("as typed",)), *_cells(setting, error, decimals)] for setting in settings]
     labels = max(len(keys), 1)
     lines = aligned([head, *rows], left={*range(labels), labels + 4})
     return "\n".join([_title(jobs, settings), "", *lines, *_failures(jobs)])
@@ -111,13 +115,13 @@ def _order(setting: _Setting, error: ErrorName) -> tuple[bool, float]:
     return math.isnan(mean), mean
 
 
-def _cells(setting: _Setting, error: ErrorName) -> list[str]:
+def _cells(setting: _Setting, error: ErrorName, decimals: int | None) -> list[str]:
     if not setting.done:
         return [f"0 of {setting.count}", "-", "-", "-", "-", "-"]
     all_done = len(setting.done) == setting.count
     return [
         str(setting.count) if all_done else f"{len(setting.done)} of {setting.count}",
-        mean_and_std(setting.figures("test", error)),
+        mean_and_std(setting.figures("test", error), decimals),
         mean_and_std(setting.figures("test", "r2"), decimals=3),
         mean_and_std(setting.figures("diversity", "ratio"), decimals=3),
         setting.verdicts(),

@@ -60,13 +60,13 @@ def mean_and_std(values: Sequence[float], decimals: int | None = None) -> str:
 
 
 def _table(title: str, rows: Sequence[tuple[str, Mapping[str, float | None]]]) -> list[str]:
-    decimals = {key: _decimals([figures[key] for _, figures in rows]) for key, _ in COLUMNS}
+    decimals = {key: decimals_of([figures[key] for _, figures in rows]) for key, _ in COLUMNS}
     cells = [[title, *(head for _, head in COLUMNS)]]
     cells += [[name, *(number(figures[key], decimals[key]) for key, _ in COLUMNS)] for name, figures in rows]
     return aligned(cells)
 
 
-def _decimals(column: Sequence[float | None]) -> int | None:
+def decimals_of(column: Sequence[float | None]) -> int | None:
     """So many that a column lines up and its largest figure keeps four digits; None where one size cannot fit all."""
     sizes = [abs(value) for value in column if value]
     largest = max(sizes, default=1.0)
