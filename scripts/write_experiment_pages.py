@@ -43,7 +43,7 @@ def verdicts(rows: Sequence[Row]) -> str:
     """Each verdict with how often it was reached."""
     counted: defaultdict[str, int] = defaultdict(int)
     for row in rows:
-        counted[row["verdict"] or "failed"] += 1
+        counted[row["verdict"]] += 1
     return ", ".join(f"{name} {count}" if len(counted) > 1 else name for name, count in counted.items())
 
 
@@ -87,8 +87,9 @@ def _gradient(rows: Sequence[Row], sweep: Path) -> str:
 
 def epochs_to_learn(row: Row, sweep: Path, good: float) -> float:
     """The epoch that first reaches a validation R² of `good`; infinity if none does."""
-    reached = [number for number, r2 in enumerate(epochs(row, sweep, "error/r2_val"), start=1) if r2 >= good]
-    return reached[0] if reached else math.inf
+    entries = [entry for entry in evidence.read(sweep / row["job"]) if entry.when == "epoch"]
+    reached = [entry.epoch for entry in entries if entry.values.get("error/r2_val", -math.inf) >= good]
+    return min(reached, default=math.inf)
 
 
 def table(groups: Groups, keys: Sequence[str], columns: Sequence[Column], sweep: Path) -> str:
@@ -106,10 +107,12 @@ def dots(axes: Axes, groups: Groups, values: Callable[[Row], float], label: str,
     """One dot a seed and a bar at the mean, a line a group, the first on top."""
     for place, rows in enumerate(groups.values()):
         found = [values(row) for row in rows]
-        shown = [max(value, low) if low is not None else value for value in found if math.isfinite(value)]
+        finite = [value for value in found if math.isfinite(value)]
+        shown = [value if low is None else max(value, low) for value in finite]
         axes.plot(shown, [place] * len(shown), "o", color="tab:blue", alpha=0.6, markersize=5)
-        if shown:
-            axes.plot(statistics.fmean(shown), place, "|", color="black", markersize=14)
+        if finite:
+            mean = statistics.fmean(finite)
+            axes.plot(mean if low is None else max(mean, low), place, "|", color="black", markersize=14)
     axes.set_yticks(range(len(groups)), [" ".join(key) for key in groups], fontsize="small")
     axes.invert_yaxis()
     axes.set_xlabel(label, fontsize="small")
@@ -229,13 +232,15 @@ def data_sizes(rows: Sequence[Row], sweep: Path) -> tuple[str, Figure]:
     keys = ("data.train_windows", "data.train_windows_from")
     figure, grid = _canvas(1, 3, (13, 3.6))
     named = [{**row, "data.train_windows": row["data.train_windows"].replace("null", "all")} for row in rows]
+    arms = grouped(named, keys)
+    arms.pop(("all", "stretch"), None)  # all windows are the same from anywhere
     panels = {"mae": "test MAE in sunspots", "diversity_ratio": "diversity ratio of the test forecasts"}
     for axes, (name, label) in zip(grid[0], panels.items(), strict=False):
         _by_size(axes, named, _of(name), label)
     _by_size(grid[0][2], named, lambda row: epochs(row, sweep, "loss/train")[-1], "last training loss")
     grid[0][0].legend(fontsize="small")
     columns = [MAE, R2, DIVERSITY, VERDICT, Column("last training loss", _last_loss)]
-    return table(grouped(named, keys), ("windows", "from"), columns, sweep), figure
+    return table(arms, ("windows", "from"), columns, sweep), figure
 
 
 def _last_loss(rows: Sequence[Row], sweep: Path) -> str:
@@ -266,7 +271,10 @@ PAGES: Final[Mapping[str, Callable[[Sequence[Row], Path], tuple[str, Figure]]]] 
 def write_page(page: Path, sweep: Path) -> None:
     """Replace the table and draw the figure of one page."""
     with (sweep / "results.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        every = list(csv.DictReader(file))
+    rows = [row for row in every if row["status"] == "done"]
+    if len(rows) < len(every):
+        print(f"{page.stem}: {len(every) - len(rows)} of {len(every)} jobs failed and are left out")
     made, figure = PAGES[page.stem](rows, sweep)
     before, _, after = page.read_text(encoding="utf-8").split(MARK)
     page.write_text(f"{before}{MARK}\n\n{made}\n\n{MARK}{after}", encoding="utf-8")

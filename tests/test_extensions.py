@@ -92,6 +92,22 @@ def test_its_keys_are_checked_like_ours(path, tmp_path, overrides, sentence):
     assert refused.stderr.count("\n") == 1
 
 
+def test_its_things_may_be_chosen_by_an_experiment_or_in_quotes(path, tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    text = "# @package _global_\ndefaults:\n  - override /data: logistic\n  - override /model: last_values\n"
+    (tmp_path / "mine" / "experiment" / "theirs.yaml").write_text(text)
+    small = [word for word in SMALL if "hidden_size" not in word]
+    chosen = ["--config-dir", "mine", "experiment=theirs", "data.growth=3.7"]
+    done = python(path, ROOT / "train.py", *small, *chosen, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    config = (tmp_path / "run" / "config.yaml").read_text()
+    assert "growth: 3.7" in config
+    assert "last: 2" in config
+    assert "loss: mse" in config
+    quoted = python(path, ROOT / "train.py", "data='logistic'", "--cfg", "job", cwd=tmp_path)
+    assert "growth: 3.9" in quoted.stdout, quoted.stderr
+
+
 def test_its_cell_sits_the_examination(path, tmp_path):
     code = """
 from flatspot.activations import ACTIVATIONS
@@ -114,6 +130,7 @@ def broken(tmp_path):
     entries = {
         "flatspot.cells": {"gone": "no_such_module:CELL", "text": "os:sep"},
         "flatspot.datasets": {"number": "os:cpu_count"},
+        "flatspot.models": {"plain": "collections:OrderedDict"},
         "flatspot.rules": {"faulty": "json:loads", "blind": "operator:itemgetter"},
     }
     return install(tmp_path / "site", {"name": "broken", "version": "1", "entry-points": entries}, tmp_path)
@@ -123,12 +140,14 @@ def broken(tmp_path):
     ("overrides", "code", "sentence"),
     [
         (["model.cell=gone"], 2, "the cell 'gone' of broken cannot be loaded: ModuleNotFoundError"),
+        (["model=plain"], 2, "model=plain: OrderedDict is no flatspot ForecastModule"),
         (["model.cell=text"], 2, "the cell 'text' of broken is no Cell: '/'"),
         (["data=number"], 3, "the data set number gave no flatspot.data.read.Series"),
     ],
 )
 def test_a_broken_package_is_named(broken, tmp_path, overrides, code, sentence):
-    refused = python(broken, ROOT / "train.py", *SMALL, *overrides, cwd=tmp_path)
+    small = [word for word in SMALL if "hidden_size" not in word]
+    refused = python(broken, ROOT / "train.py", *small, *overrides, cwd=tmp_path)
     assert refused.returncode == code
     assert sentence in refused.stderr
 

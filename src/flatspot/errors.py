@@ -6,3 +6,14 @@ class BadInput(Exception):  # noqa: N818 - it names what is wrong, as the reader
 
     The message is one sentence that names it. The command line prints it and exits with 2.
     """
+
+
+def reason(error: BaseException) -> str:
+    """Why something ended, in the words of its error."""
+    if isinstance(error, BadInput):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, SystemExit):
+        return f"ended with exit code {error.code}"
+    return f"{type(error).__name__}: {error}"

@@ -22,7 +22,7 @@ BATCH: Final = 512
 """Windows a batch: nothing is trained here, so only memory sets it."""
 
 NOT_EXAMINED: Final = {
-    "causes": "no cause was looked for yet; the verdict rests on diversity, skill and the ridge reference alone"
+    "causes": "no cause was looked for yet; the verdict rests on diversity, skill, ridge and persistence alone"
 }
 
 OTHER_LOSS: Final = {
@@ -52,7 +52,8 @@ class Examination:
     Args:
         score: of the model. baselines: scores by name: `mean` (of the training rows), `persistence`, `ridge`.
         diversity: of the model's test outputs.
-        skill: of the model, under its own loss. ridge_skill: the achievable skill, as far as ridge can tell.
+        skill: of the model, under its own loss. ridge_skill, persistence_skill: of the references; the better one is
+            the achievable skill, as far as they can tell.
         diagnosis: the verdict, the findings, and what was not examined.
         predictions, targets: `[window, horizon, target]` in original units, in time order.
     """
@@ -62,6 +63,7 @@ class Examination:
     diversity: Diversity
     skill: float
     ridge_skill: float
+    persistence_skill: float
     diagnosis: Diagnosis
     predictions: Float[Tensor, "window horizon target"]
     targets: Float[Tensor, "window horizon target"]
@@ -72,7 +74,8 @@ class Examination:
         for baseline, score in self.baselines.items():
             named |= {f"baseline/{baseline}/{name}": value for name, value in asdict(score).items()}
         named |= {f"diversity/{name}_test": value for name, value in self.diversity._asdict().items()}
-        return named | {"skill/model_test": self.skill, "skill/ridge_test": self.ridge_skill}
+        skills = {"model": self.skill, "ridge": self.ridge_skill, "persistence": self.persistence_skill}
+        return named | {f"skill/{name}_test": value for name, value in skills.items()}
 
 
 def examine_forecaster(model: ForecastModule, data: SeriesDataModule) -> Examination:
@@ -85,16 +88,18 @@ def examine_forecaster(model: ForecastModule, data: SeriesDataModule) -> Examina
     by_ridge = torch.cat([ridge.predict(x) for x, _ in batches(data, "test")])
     y = torch.cat([y for _, y in batches(data, "test")])
     diversity = output_diversity(scaled, y)
-    own, achievable = skill(model.loss, scaled, y), skill(model.loss, by_ridge, y)
     predictions, targets, ridge_forecasts = map(model.target_scaling.inverse, (scaled, y, by_ridge))
     forecasts = {"ridge": ridge_forecasts, **_naive_forecasts(data, targets)}
+    persisting = model.target_scaling(forecasts["persistence"])
+    own, *references = (skill(model.loss, each, y) for each in (scaled, by_ridge, persisting))
     found = Examination(
         score=_score(data, predictions, targets),
         baselines={name: _score(data, forecasts[name], targets) for name in ("mean", "persistence", "ridge")},
         diversity=diversity,
         skill=own,
-        ridge_skill=achievable,
-        diagnosis=Diagnosis(judge(diversity.ratio, own, achievable)),
+        ridge_skill=references[0],
+        persistence_skill=references[1],
+        diagnosis=Diagnosis(judge(diversity.ratio, own, max(references))),
         predictions=predictions,
         targets=targets,
     )
@@ -123,8 +128,8 @@ def predict(model: ForecastModule, data: SeriesDataModule) -> Float[Tensor, "win
 
 
 def batches(data: SeriesDataModule, part: Part) -> Iterator[tuple[Tensor, Tensor]]:
-    """All windows of a split in time order, in large batches."""
-    windows = data.dataset(part)
+    """All windows of a split in time order, in large batches, however few of them are trained on."""
+    windows = data.every_window(part)
     return (windows.__getitems__(chunk) for chunk in _chunks(range(len(windows))))
 
 

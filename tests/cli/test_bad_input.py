@@ -55,7 +55,7 @@ def files(tmp_path):
         (["data.scale=robustt"], "no scaling is called 'robustt'"),
         (["model.cell=gur"], "no cell is called 'gur'; did you mean 'gru'?"),
         (["model.activation=rellu"], "no activation is called 'rellu'; did you mean 'relu'?"),
-        (["model.head_activation=linear"], "no activation is called 'linear'"),
+        (["model.head_activation=linear"], "model.head_activation=linear: "),
         (["model.initial_state=zero"], "no initial state is called 'zero'; did you mean 'zeros'?"),
         (["model.residual=true"], "model.residual=true: acts between stacked layers; set model.num_layers=2 or more"),
         (["model.layer_norm=true", "model.hidden_size=1"], "model.layer_norm=true: one unit, normalised over itself"),
@@ -189,10 +189,63 @@ def test_a_traceback_is_shown_to_those_who_ask(train):
 def test_a_target_in_ones_own_yaml_is_refused_before_hydra_builds_anything(train, tmp_path):
     """Hydra itself would build this callback before any job of ours begins."""
     callback = "# @package _global_\nhydra:\n  callbacks:\n    stranger:\n      _target_: shutil.rmtree\n"
-    (tmp_path / "mine" / "experiment").mkdir(parents=True)
-    (tmp_path / "mine" / "experiment" / "nice.yaml").write_text(callback)
-    for flags in (["--config-dir", str(tmp_path / "mine")], [f"--config-dir={tmp_path / 'mine'}"]):
-        refused = train("experiment=nice", flags=flags)
+    mine = stranger(tmp_path, callback)
+    for flags in (["--config-dir", mine], [f"--config-dir={mine}"], [f"--config-d={mine}"], ["-cd", mine], []):
+        searched = [] if flags else [f"hydra.searchpath=[{mine}]"]
+        refused = train("experiment=nice", *searched, flags=flags)
         assert refused.code == 2
-        assert "nice.yaml: _target_ is refused" in refused.err
+        assert "hydra.callbacks.stranger._target_=shutil.rmtree: refused" in refused.err
         assert not refused.folder.exists()
+
+
+def stranger(tmp_path, text):
+    """A folder of configs with one experiment."""
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "nice.yaml").write_text("# @package _global_\n" + text)
+    return str(tmp_path / "mine")
+
+
+LOGGING = "hydra:\n  job_logging:\n    handlers:\n      x:\n        "
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('hydra:\n  callbacks:\n    x:\n      "\\x5ftarget_": shutil.copyfile', "hydra.callbacks.x._target_"),
+        ("hydra:\n  launcher:\n    _target_: os.system", "hydra.launcher._target_=os.system"),
+        ("evil:\n  x:\n    _target_: os.system\nhydra:\n  callbacks: ${evil}", "hydra.callbacks=${evil}"),
+        ("hydra:\n  callbacks:\n    x: '${oc.create:{a: 1}}'", "hydra.callbacks.x="),
+        (LOGGING + '"()": shutil.copyfile\n        src: a.csv', "hydra.job_logging.handlers.x.()"),
+        (LOGGING + "class: my.Handler", "hydra.job_logging.handlers.x.class=my.Handler"),
+        (LOGGING + "class: logging.StreamHandler\n        stream: ext://os.sep", "handlers.x.stream=ext://os.sep"),
+        (LOGGING + "class: ${data.name}", "handlers.x.class=${data.name}"),
+        ("evil: 1\nhydra:\n  job_logging: ${evil}", "hydra.job_logging=${evil}"),
+        ("hydra:\n  job:\n    env_set:\n      LD_PRELOAD: evil.so", "hydra.job.env_set.LD_PRELOAD=evil.so"),
+        ("hydra:\n  job:\n    env_set:\n      PYTHONPATH: evil", "hydra.job.env_set.PYTHONPATH=evil"),
+    ],
+)
+@pytest.mark.parametrize("several", [False, True])
+def test_no_stranger_gets_code_past_hydra_or_logging(train, tmp_path, text, key, several):
+    flags = ["--config-dir", stranger(tmp_path, text)]
+    more = ["seed=0,1", f"hydra.sweep.dir={tmp_path / 'sweep'}"] if several else []
+    refused = train("experiment=nice", *more, flags=[*flags, "-m"] if several else flags)
+    assert refused.code == 2
+    assert key in refused.err
+    assert "things are named, never imported from a config" in refused.err
+    assert not refused.folder.exists()
+
+
+def test_what_people_set_of_hydra_passes(train, tmp_path):
+    mine = "hydra:\n  job:\n    env_set:\n      MY_FLAG: here\n  sweep:\n    subdir: ${data.name}-${seed}-${now:%Y}\n"
+    done = train("experiment=nice", "trainer.max_epochs=0", flags=["--config-dir", stranger(tmp_path, mine)])
+    assert done.err == "error: trainer.max_epochs=0: must be at least 1\n"
+
+
+def test_a_folder_keeps_one_run(train):
+    first = train()
+    kept = (first.folder / "metrics.json").read_text()
+    again = train("seed=7")
+    assert again.code == 2
+    assert again.err.startswith("error: run: holds a run already; give another folder with hydra.run.dir=")
+    assert (first.folder / "metrics.json").read_text() == kept
+    assert json.loads((first.folder / "status.json").read_text()) == {"status": "done"}

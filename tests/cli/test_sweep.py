@@ -129,6 +129,32 @@ def test_a_stopped_sweep_tells_what_was_done(train, tmp_path, monkeypatch):
     assert "interrupted" in done.out
 
 
+def test_jobs_that_would_share_a_folder_are_refused(train, tmp_path):
+    sweep = tmp_path / "sweep"
+    done = train("seed=0,1", f"hydra.sweep.dir={sweep}", "hydra.sweep.subdir=x", flags=["-m"])
+    assert done.code == 3
+    assert "hydra.sweep.subdir=x: two jobs would share a folder" in done.out
+    assert [row["status"] for row in results(sweep)] == ["done", "failed"]
+    assert results(sweep)[1]["mae"] == ""
+
+
+def test_a_finished_sweep_is_not_written_over(train, tmp_path):
+    sweep = tmp_path / "sweep"
+    train("seed=0,1", f"hydra.sweep.dir={sweep}", flags=["-m"])
+    kept = timeless(sweep / "0")
+    again = train("seed=2,3", f"hydra.sweep.dir={sweep}", flags=["-m"])
+    assert again.code == 3
+    assert "holds a run already" in again.out
+    assert timeless(sweep / "0") == kept
+
+
+def test_the_same_job_twice_counts_once(train, tmp_path):
+    done = train("seed=0,0,1", f"hydra.sweep.dir={tmp_path / 'sweep'}", flags=["-m"])
+    assert "1 setting × 2 seeds" in done.out
+    row = next(line for line in done.out.splitlines() if line.startswith("as typed"))
+    assert row.split()[2] == "2"
+
+
 def test_several_processes_are_refused_in_a_sweep(train, tmp_path):
     refused = train("seed=0,1", "trainer.devices=2", f"hydra.sweep.dir={tmp_path / 'sweep'}", flags=["-m"])
     assert refused.code == 3

@@ -203,6 +203,21 @@ def test_a_job_leaves_the_threads_as_they_were(train):
     assert torch.get_num_threads() == before
 
 
+def test_a_head_that_cannot_say_the_targets_is_told(train):
+    done = train("model.head_activation=relu")
+    assert "note   model.head_activation=relu reaches 0 to inf: 61 % of the training targets" in done.out
+    assert "note " not in train("model.head_activation=relu", "data.scale_target=none", folder=done.folder / "raw").out
+
+
+def test_few_poor_windows_do_not_make_a_flat_forecast_right(train):
+    """What is achievable is asked of all training windows and of persistence."""
+    done = train("data.train_windows=20", "data.train_windows_from=stretch", "optimizer.lr=1e-6")
+    skills = metrics(done)["skill"]
+    assert skills["ridge"] > 0.5
+    assert skills["persistence"] > 0.5
+    assert metrics(done)["verdict"] == "flat"
+
+
 def test_under_another_loss_the_verdict_says_what_it_rests_on(train):
     assert "squared loss" in metrics(train("model.loss=mae"))["not_examined"]["spread"]
 

@@ -33,7 +33,12 @@ def slow_sines(steps, frequencies, amplitudes, phases, offset):
 
 
 @given(
-    st.lists(st.tuples(st.floats(0.01, 0.5), st.floats(-5, 5), st.floats(-1, 1)), min_size=1, max_size=4),
+    st.lists(
+        st.tuples(st.floats(0.01, 0.49), st.floats(-5, 5), st.floats(-1, 1)),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda wave: wave[0],
+    ),
     st.floats(-1e4, 1e4),
 )
 def test_sines_are_a_sum_of_sines(waves, offset):
@@ -82,6 +87,9 @@ def test_a_series_depends_on_its_seed_alone(make):
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
+        (sines, {"frequencies": []}, r"data.frequencies=\[\]: give one or more"),
+        (sines, {"frequencies": [0.1, 0.1]}, r"data.frequencies=\[0.1, 0.1\]: give one or more, each another"),
+        (sines, {"frequencies": [0.5]}, "data.frequencies: 0.5 is not between 0 and 0.5"),
         (sines, {"frequencies": [0.0]}, "data.frequencies: 0.0 is not between 0 and 0.5"),
         (sines, {"amplitudes": [1.0, 2.0, 3.0]}, "data.amplitudes: 3 of them for 2 data.frequencies"),
         (sines, {"phases": [float("nan")]}, "data.phases=.*: must be finite"),

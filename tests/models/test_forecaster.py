@@ -82,7 +82,7 @@ def test_it_is_torchs_layer_and_a_linear_head_on_the_last_state(cell, activation
     [
         ({"cell": "gur"}, "no cell is called 'gur'; did you mean 'gru'"),
         ({"activation": "rellu"}, "no activation is called 'rellu'; did you mean 'relu'"),
-        ({"head_activation": "linear"}, "no activation is called 'linear'"),
+        ({"head_activation": "linear"}, "model.head_activation=linear: "),
         ({"initial_state": "zero"}, "no initial state is called 'zero'; did you mean 'zeros'"),
         ({"residual": True}, "model.residual=true: acts between stacked layers; set model.num_layers=2"),
         ({"layer_norm": True, "hidden_size": 1}, "model.layer_norm=true: one unit, normalised over itself, is 0"),

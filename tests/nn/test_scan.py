@@ -146,6 +146,16 @@ def test_both_engines_take_any_state_that_the_other_gives(cell, activation):
     torch.testing.assert_close(end, last)
 
 
+@pytest.mark.parametrize(
+    ("cell", "shapes"),
+    [("gru", [(1, 5, 3)]), ("gru", [(3, 5, 3)]), ("gru", [(2, 1, 3)]), ("gru", [(2, 5, 3)] * 2), ("lstm", [(2, 5, 3)])],
+)
+def test_an_initial_state_of_another_shape_is_refused(cell, shapes):
+    parts = tuple(torch.zeros(shape) for shape in shapes)
+    with pytest.raises(ValueError, match="the initial state has the shapes"):
+        scan(cell, 1, 3, 2)(torch.zeros(5, 4, 1), parts if len(parts) > 1 else parts[0])
+
+
 def test_bfloat16_autocast_runs():
     layer = scan("lstm", 2, 4, 2, activation="gelu", layer_norm=True, residual=True)
     with torch.autocast("cpu", torch.bfloat16):

@@ -25,7 +25,7 @@ from flatspot.registry import Registry, nearest
 T = TypeVar("T")
 Config = Mapping[str, Any]
 
-MODELS: Final[Registry[Callable[..., ForecastModule]]] = Registry(
+MODELS: Final[Registry[type[Any]]] = Registry(
     "model", {"forecaster": Forecaster}, extensions="flatspot.models", of=type
 )
 
@@ -40,7 +40,10 @@ def build_model(config: Config, data: SeriesDataModule) -> ForecastModule:
     """The model that the `model`, `optimizer` and `scheduler` keys describe, fitted to the data's shape and scale."""
     values = dict(config["model"])
     optimizer = dict(config["optimizer"])
-    model = MODELS[values.pop("name")](
+    build = MODELS[values.pop("name")]
+    if not issubclass(build, ForecastModule):
+        raise BadInput(f"model={config['model']['name']}: {build.__name__} is no flatspot ForecastModule")
+    model: ForecastModule = build(
         inputs=len(data.series.columns),
         targets=data.series.num_targets,
         horizon=data.horizon,

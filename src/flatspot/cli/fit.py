@@ -16,6 +16,7 @@ from lightning import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import OmegaConf
 
+from flatspot.activations import ACTIVATIONS
 from flatspot.cli.build import build_data, build_model, build_trainer, refuse_processes
 from flatspot.cli.folder import shown, write_text
 from flatspot.cli.job import SIGTERM_CODE
@@ -150,6 +151,9 @@ def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: Forecast
     constant = [name for name, spread in zip(data.series.columns, training.std(axis=0), strict=True) if not spread]
     if constant:
         log.info("note   constant in the training rows: %s", ", ".join(constant))
+    beyond = _beyond_head(config["model"].get("head_activation", "none"), data)
+    if beyond:
+        log.info("note   %s", beyond)
     log.info(
         "model  %s, %s weights; %d steps from %d, on %s",
         _name(config),
@@ -158,6 +162,17 @@ def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: Forecast
         data.window,
         trainer.strategy.root_device,
     )
+
+
+def _beyond_head(name: str, data: SeriesDataModule) -> str | None:
+    """What the head's activation cannot say, where the training targets ask for it."""
+    if name == "none":
+        return None
+    low, high = ACTIVATIONS[name].range
+    targets = data.every_window("train").targets[: data.rows["train"].stop]
+    share = ((targets < low) | (targets > high)).double().mean().item()
+    beyond = f"{100 * share:.0f} % of the training targets, as they are predicted (data.scale_target), lie beyond it"
+    return f"model.head_activation={name} reaches {low:.4g} to {high:.4g}: {beyond}" if share else None
 
 
 def _name(config: Mapping[str, Any]) -> str:

@@ -19,11 +19,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from flatspot.cli import STARTED
-from flatspot.cli.folder import first_process, write_status
+from flatspot.cli.folder import first_process, shown, write_status
 from flatspot.cli.schema import SHAPING_KEYS, SOURCE_KEYS, checked
 from flatspot.data.datasets import DATASETS
 from flatspot.data.read import Series
-from flatspot.errors import BadInput
+from flatspot.errors import BadInput, reason
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ def run(cfg: DictConfig) -> float | None:
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     started = STARTED if HydraConfig.get().mode == RunMode.RUN else time.perf_counter()
+    _refuse_finished(folder)
     if not first_process():
         _close_log()
     if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -56,6 +57,14 @@ def run(cfg: DictConfig) -> float | None:
         raise
     write_status(folder, "done")
     return mae
+
+
+def _refuse_finished(folder: Path) -> None:
+    """A folder keeps one run: a second one would mix its evidence into the first one's."""
+    if first_process() and (folder / "evidence.jsonl").exists():
+        raise BadInput(
+            f"{shown(folder)}: holds a run already; give another folder with hydra.run.dir= or hydra.sweep.dir="
+        )
 
 
 def _end(*_: object) -> None:
@@ -112,20 +121,10 @@ def read_series(data: Mapping[str, Any]) -> Series:
 
 def _record_failure(folder: Path, error: BaseException) -> None:
     """Into the folder, not onto the screen: that is for the command to say, once."""
-    why = _reason(error)
+    why = reason(error)
     write_status(folder, "failed", why)
     text = why if isinstance(error, BadInput) else "".join(traceback.format_exception(error))
     record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), None)
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, BadInput):
-        return str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    if isinstance(error, SystemExit):
-        return f"ended with exit code {error.code}"
-    return f"{type(error).__name__}: {error}"

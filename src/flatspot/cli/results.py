@@ -23,7 +23,11 @@ def metrics_of(examination: Examination, steps: int, fit_seconds: float, seconds
         "test": asdict(examination.score),
         "baseline": {name: asdict(score) for name, score in examination.baselines.items()},
         "diversity": examination.diversity._asdict(),
-        "skill": {"model": examination.skill, "ridge": examination.ridge_skill},
+        "skill": {
+            "model": examination.skill,
+            "ridge": examination.ridge_skill,
+            "persistence": examination.persistence_skill,
+        },
         "verdict": diagnosis.verdict,
         "explained": diagnosis.explained,
         "findings": [asdict(finding) for finding in diagnosis.findings],

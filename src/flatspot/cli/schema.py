@@ -6,7 +6,9 @@ constructor.
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, fields, make_dataclass
+from functools import partial
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -103,6 +105,9 @@ class TrainConfig:
     logger: dict[str, Any] = field(default_factory=dict)
 
 
+Options = Mapping[str, tuple[Any, Any]]
+"""Types and defaults by key."""
+
 SOURCE_KEYS: Final = ("path", "target", "features", "time")
 """The `data` keys that say what to read; a data set that reads no file takes none of them."""
 
@@ -143,18 +148,36 @@ def _schema_of(cfg: DictConfig) -> DictConfig:
     if model is not None and model != "forecaster":
         from flatspot.cli.build import MODELS
 
-        own = {"name": str} | options(MODELS[str(model)], without=GIVEN) | {"loss": str}
-        schema = OmegaConf.structured(_with_options(TrainConfig, {"model": _with_options(object, own)}))
+        own = {"name": (str, MISSING), "loss": (str, "mse"), **options(MODELS[str(model)], without=GIVEN)}
+        its_own = _with_options(object, own)
+        schema = OmegaConf.structured(make_dataclass("TrainConfig", [("model", its_own)], bases=(TrainConfig,)))
+        schema.model = OmegaConf.structured(its_own)
     return schema
 
 
-def options(build: Callable[..., object], *, without: Collection[str] = ()) -> dict[str, Any]:
-    """The parameters of a function or constructor, and their types as far as a configuration can hold them."""
-    init = build.__init__ if isinstance(build, type) else build  # type: ignore[misc]
-    hints = get_type_hints(init)
+def options(build: Callable[..., object], *, without: Collection[str] = ()) -> Options:
+    """The parameters of a function or constructor: types, as far as a configuration can hold them, and defaults."""
+    hints = _hints(build.__init__ if isinstance(build, type) else build)  # type: ignore[misc]
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    taken = [each.name for each in inspect.signature(build).parameters.values() if each.kind in named]
-    return {name: _holdable(hints.get(name, Any)) for name in taken if name not in without}
+    taken = [each for each in inspect.signature(build).parameters.values() if each.kind in named]
+    return {
+        each.name: (_holdable(hints.get(each.name, Any)), _default(each)) for each in taken if each.name not in without
+    }
+
+
+def _hints(function: Callable[..., object]) -> dict[str, Any]:
+    """The types of its parameters; none where they name what was imported for type checking alone."""
+    try:
+        return get_type_hints(function)
+    except NameError:
+        known = {int.__name__: int, float.__name__: float, bool.__name__: bool, str.__name__: str}
+        return {name: known.get(str(hint), Any) for name, hint in inspect.get_annotations(function).items()}
+
+
+def _default(parameter: inspect.Parameter) -> Any:  # noqa: ANN401 - any default
+    if parameter.default is parameter.empty:
+        return MISSING
+    return list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
 
 
 def _holdable(hint: Any) -> Any:  # noqa: ANN401 - any type
@@ -166,8 +189,8 @@ def _holdable(hint: Any) -> Any:  # noqa: ANN401 - any type
     return hint if plain in {int, float, bool, str} else Any
 
 
-def _with_options(base: type, own: Mapping[str, Any]) -> type:
-    added = [(name, hint, field(default=MISSING)) for name, hint in own.items()]
+def _with_options(base: type, own: Options) -> type:
+    added = [(name, hint, field(default_factory=partial(deepcopy, default))) for name, (hint, default) in own.items()]
     return make_dataclass(base.__name__, added, bases=() if base is object else (base,))
 
 
@@ -182,12 +205,14 @@ def explained(error: OmegaConfBaseException) -> str:
     key = error.full_key or str(error.key)
     last = str(error.key)
     known = [str(each) for each in error.parent_node] if isinstance(error.parent_node, DictConfig) else [last]
+    if key == last:
+        known.append("experiment")  # a group that nothing need be chosen from
     if last not in known:
         return f"{key}: there is no such key; {_who_has(last) if key.startswith('data.') else ''}{nearest(last, known)}"
     return f"{key}: {str(error).strip().splitlines()[0]}"
 
 
-def _own_options() -> dict[str, dict[str, Any]]:
+def _own_options() -> dict[str, Options]:
     """The options of each of our own data sets: to look at them imports no other package."""
     from flatspot.data.datasets import DATASETS
 

@@ -3,15 +3,18 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, final
 
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from flatspot.cli.folder import shown, write_text
 from flatspot.cli.schema import SHAPING_KEYS
-from flatspot.report.sweep import Job, line, summary, varied
+from flatspot.errors import BadInput, reason
+from flatspot.report.sweep import Job, line, summary
+from flatspot.report.text import quoted
 
 FIGURES: Final = {
     **{name: ("test", name) for name in ("mae", "rmse", "mase", "r2")},
@@ -29,51 +32,58 @@ FIGURES: Final = {
 
 @final
 class Sweep:
-    """The jobs that a sweep has begun, by what they left in their folders."""
+    """The jobs of a sweep, each read from its folder as it ends."""
 
     def __init__(self) -> None:
-        self.folder: Path | None = None
-        self._begun: list[tuple[int, Path, dict[str, str]]] = []
+        self._folder: Path | None = None
+        self._jobs: list[Job] = []
 
-    def begin(self) -> None:
-        """Take note of the job that Hydra has just set up."""
+    def run(self, job: Callable[[], float | None]) -> float | None:
+        """Run the job that Hydra has just set up, and tell in a line how it ended.
+
+        Raises:
+            BadInput: if its folder is another job's; and whatever the job raises.
+        """
         config = HydraConfig.get()
-        self.folder = Path(config.sweep.dir)
-        settings = dict(_setting(each) for each in config.overrides.task)
-        self._begun.append((int(config.job.num), Path(config.runtime.output_dir), settings))
-
-    def say_last(self) -> None:
-        """Tell how the last job ended."""
-        print(f"        {line(_job(*self._begun[-1]))}", flush=True)  # noqa: T201 - the command's answer
+        folder, self._folder = Path(config.runtime.output_dir), Path(config.sweep.dir)
+        failure: str | None = None
+        try:
+            self._refuse_shared(folder, config.sweep.subdir)
+            return job()
+        except BaseException as error:
+            failure = reason(error).partition("\n")[0]
+            raise
+        finally:
+            settings = dict(_setting(each) for each in config.overrides.task)
+            metrics = None if failure else _read(folder / "metrics.json")
+            self._jobs.append(Job(int(config.job.num), shown(folder), settings, metrics, failure))
+            print(f"        {line(self._jobs[-1])}", flush=True)  # noqa: T201 - the command's answer
 
     def end(self) -> tuple[int, int]:
         """Print the table and write `results.csv`; how many jobs failed, and of how many."""
-        jobs = [_job(*each) for each in self._begun]
-        if not jobs or self.folder is None:
+        if not self._jobs or self._folder is None:
             return 0, 0
-        write_text(self.folder / "results.csv", _results(jobs))
-        units_differ = any(_changes_units(key) for key in varied(jobs))
-        print(f"\n{summary(jobs, error='mase' if units_differ else 'mae')}")  # noqa: T201
-        print(f"\nsweep   {shown(self.folder)}\nlook    tensorboard --logdir {shown(self.folder)}")  # noqa: T201
-        return sum(job.failure is not None for job in jobs), len(jobs)
+        write_text(self._folder / "results.csv", _results(self._jobs))
+        series = {_series(Path(job.folder)) for job in self._jobs if job.metrics is not None}
+        print(f"\n{summary(self._jobs, error='mase' if len(series) > 1 else 'mae')}")  # noqa: T201
+        folder = shown(self._folder)
+        print(f"\nsweep   {folder}\nlook    tensorboard --logdir {quoted(folder)}")  # noqa: T201
+        return sum(job.failure is not None for job in self._jobs), len(self._jobs)
+
+    def _refuse_shared(self, folder: Path, subdir: str) -> None:
+        if shown(folder) in {job.folder for job in self._jobs}:
+            raise BadInput(f"hydra.sweep.subdir={subdir}: two jobs would share a folder")
 
 
 def _setting(override: str) -> tuple[str, str]:
     key, _, value = override.partition("=")
-    return key.lstrip("+~"), value
+    return key.lstrip("+~"), value.strip("'\"")
 
 
-def _changes_units(key: str) -> bool:
-    """Whether jobs that differ in this setting forecast different series."""
-    group, _, name = key.partition(".")
-    return group == "data" and name not in SHAPING_KEYS
-
-
-def _job(number: int, folder: Path, settings: dict[str, str]) -> Job:
-    status = _read(folder / "status.json") or {}
-    done = status.get("status") == "done"
-    why = None if done else str(status.get("why", "stopped before its end"))
-    return Job(number, shown(folder), settings, _read(folder / "metrics.json") if done else None, why)
+def _series(folder: Path) -> str:
+    """What was read, whatever was done with it: jobs that differ in it forecast in different units."""
+    data = OmegaConf.load(folder / "config.yaml").data
+    return str({key: value for key, value in sorted(data.items()) if key not in SHAPING_KEYS})
 
 
 def _read(path: Path) -> dict[str, Any] | None:

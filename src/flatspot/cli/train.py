@@ -1,11 +1,11 @@
 """`flatspot train`, and `python train.py`: compose the configuration, run the job, map outcomes to exit codes."""
 
-import itertools
 import os
 import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from flatspot.cli.extensions import offer
+from flatspot.cli.guard import guarded
 from flatspot.cli.help import help_text
 from flatspot.cli.schema import explained
 from flatspot.cli.sweep import Sweep
@@ -31,10 +32,6 @@ TAKES_VALUE: Final = frozenset(
     ("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir")
 )
 """Hydra's flags that are followed by a value."""
-
-
-FOLDERS: Final = frozenset(("-cp", "--config-path", "-cd", "--config-dir"))
-"""Hydra's flags that are followed by a folder of configs."""
 
 
 class SweepFailed(Exception):  # noqa: N818 - it names what happened
@@ -107,16 +104,11 @@ class _Jobs:
         from flatspot.cli.job import run
 
         several = HydraConfig.get().mode == RunMode.MULTIRUN
-        if several:
-            self.sweep.begin()
         try:
-            return run(cfg)
+            return self.sweep.run(partial(run, cfg)) if several else run(cfg)
         except Exception as error:  # noqa: BLE001 - told when all have run
             self.errors.append(error)
             return None
-        finally:
-            if several:
-                self.sweep.say_last()
 
 
 def _compose_and_run(typed: list[str]) -> None:
@@ -126,7 +118,6 @@ def _compose_and_run(typed: list[str]) -> None:
     """
     if any(argument.startswith("--e") for argument in typed):  # argparse takes `--exp` for it too
         raise BadInput("--experimental-rerun runs what a pickle file says; it is refused")
-    _refuse_targets_beside(typed)
     jobs = _Jobs()
     try:
         _run_hydra(jobs.run, typed)
@@ -147,18 +138,10 @@ def _run_hydra(task: Callable[[DictConfig], float | None], typed: list[str]) -> 
     offer(typed)
     original, sys.argv = sys.argv, [sys.argv[0], *_flags_first(typed)]
     try:
-        hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(task)()
+        with guarded():
+            hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(task)()
     finally:
         sys.argv = original
-
-
-def _refuse_targets_beside(typed: list[str]) -> None:
-    """Hydra builds launchers, sweepers and callbacks from `_target_`: a folder of configs may come from a stranger."""
-    for flag, folder in itertools.pairwise(word for argument in typed for word in argument.split("=", 1)):
-        if flag in FOLDERS and Path(folder).is_dir():
-            for path in sorted(Path(folder).rglob("*.y*ml")):
-                if "_target_" in path.read_text(encoding="utf-8", errors="replace"):
-                    raise BadInput(f"{path}: _target_ is refused; things are named, never imported from a config")
 
 
 def _flags_first(typed: list[str]) -> list[str]:

@@ -40,4 +40,5 @@ DATASETS: Final[Registry[Callable[..., Series]]] = Registry(
     "data set",
     {"sunspots": sunspots, "csv": csv, "sines": sines, "delay": delay},
     extensions="flatspot.datasets",
+    of=Callable,  # type: ignore[arg-type] # isinstance takes it
 )

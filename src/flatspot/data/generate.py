@@ -30,7 +30,7 @@ def sines(
 
     Args:
         steps: t = 0, 1, ..., steps - 1.
-        frequencies: f, in cycles per step, each between 0 and 0.5.
+        frequencies: f, in cycles per step, between 0 and 0.5 and each another: at 0.5 a sine may vanish at every step.
         amplitudes: a, one for each frequency, or one for all.
         phases: p, in cycles, one for each frequency, or one for all.
         noise: its std. offset: added to all.
@@ -42,9 +42,7 @@ def sines(
     _check(steps, series_seed, noise=noise, offset=offset)
     heights = _one_each("amplitudes", amplitudes, len(frequencies))
     starts = _one_each("phases", phases, len(frequencies))
-    for frequency in frequencies:
-        if not 0 < frequency <= 0.5:
-            raise BadInput(f"data.frequencies: {frequency} is not between 0 and 0.5 cycles per step")
+    _check_frequencies(frequencies)
     time = np.arange(steps)
     values = offset + noise * np.random.default_rng(series_seed).standard_normal(steps)
     for frequency, height, start in zip(frequencies, heights, starts, strict=True):
@@ -85,6 +83,14 @@ def _check(steps: int, series_seed: int, **numbers: float) -> None:
     for name, number in numbers.items():
         if not math.isfinite(number) or (name == "noise" and number < 0):
             raise BadInput(f"data.{name}={number}: must be a finite number{' of at least 0' * (name == 'noise')}")
+
+
+def _check_frequencies(frequencies: Sequence[float]) -> None:
+    if not frequencies or len(set(frequencies)) < len(frequencies):
+        raise BadInput(f"data.frequencies={list(frequencies)}: give one or more, each another")
+    for frequency in frequencies:
+        if not 0 < frequency < 0.5:
+            raise BadInput(f"data.frequencies: {frequency} is not between 0 and 0.5 cycles per step")
 
 
 def _one_each(name: str, given: Sequence[float], count: int) -> list[float]:

@@ -97,11 +97,18 @@ class SeriesDataModule(LightningDataModule):
         training = series.values[: self.rows["train"].stop]
         self.input_scaling = _fit(training, standard=SCALERS[scale])
         self.target_scaling = _fit(training[:, : series.num_targets], standard=SCALERS[scale_target])
-        self._datasets = self._build()
+        self._inputs = _scaled(series.values, self.input_scaling, series.columns)
+        self._targets = _scaled(series.values[:, : series.num_targets], self.target_scaling, series.targets)
+        only = {"train": self._only}
+        self._datasets = {part: self._windows(part, only=only.get(part)) for part in self.rows}
 
     def dataset(self, part: Part) -> Windows:
         """The windows of one split, in time order."""
         return self._datasets[part]
+
+    def every_window(self, part: Part) -> Windows:
+        """All windows of a split, whether or not `train_windows` leaves some out."""
+        return self._windows(part)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Windows in an order that derives from (seed, epoch) alone."""
@@ -128,15 +135,9 @@ class SeriesDataModule(LightningDataModule):
             generator=torch.Generator(),
         )
 
-    def _build(self) -> dict[Part, Windows]:
-        series = self.series
-        inputs = _scaled(series.values, self.input_scaling, series.columns)
-        targets = _scaled(series.values[:, : series.num_targets], self.target_scaling, series.targets)
+    def _windows(self, part: Part, only: torch.Tensor | None = None) -> Windows:
         sizes = {"window": self.window, "horizon": self.horizon}
-        only = {"train": self._only}
-        return {
-            part: Windows(inputs, targets, rows=rows, only=only.get(part), **sizes) for part, rows in self.rows.items()
-        }
+        return Windows(self._inputs, self._targets, rows=self.rows[part], only=only, **sizes)
 
     def _count(self, part: Part) -> int:
         """How many windows a split holds."""

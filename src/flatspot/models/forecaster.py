@@ -1,5 +1,6 @@
 """A recurrent encoder over the window, and a linear head for all steps of the horizon at once."""
 
+from collections.abc import Callable
 from typing import Final, Unpack, final
 
 import torch
@@ -7,10 +8,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from flatspot.activations import ACTIVATIONS
+from flatspot.errors import BadInput
 from flatspot.models.encoder import build_encoder
 from flatspot.models.forecast_module import ForecastModule, Training
 from flatspot.nn.cells import CELLS
 from flatspot.nn.initial_state import INITIAL_STATES
+from flatspot.registry import nearest
 
 NO_ACTIVATION: Final = "none"
 """`model.head_activation=none`: the head is linear."""
@@ -76,8 +79,7 @@ class Forecaster(ForecastModule):
         start = INITIAL_STATES[initial_state]
         self.initial_state = start(CELLS[cell].states, num_layers * directions, hidden_size)
         self.head = nn.Linear(hidden_size * directions, horizon * targets)
-        free = head_activation == NO_ACTIVATION
-        self._head_activation = ACTIVATIONS["identity" if free else head_activation].function
+        self._head_activation = _head_function(head_activation)
         self._hidden_size = hidden_size
         self._shape = (horizon, targets)
 
@@ -91,3 +93,11 @@ class Forecaster(ForecastModule):
         """What each direction says once it has read the whole window: the backward one, at the window's first step."""
         forward, backward = states[:, -1, : self._hidden_size], states[:, 0, self._hidden_size :]
         return torch.cat([forward, backward], dim=-1) if backward.numel() else forward
+
+
+def _head_function(name: str) -> Callable[[Tensor], Tensor]:
+    if name == NO_ACTIVATION:
+        return ACTIVATIONS["identity"].function
+    if name not in ACTIVATIONS:
+        raise BadInput(f"model.head_activation={name}: {nearest(name, [NO_ACTIVATION, *ACTIVATIONS])}")
+    return ACTIVATIONS[name].function

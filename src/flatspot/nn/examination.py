@@ -114,7 +114,7 @@ def examine_cell(cell: Cell, activation: Activation, equation: Equation, *, seed
         steps=_largest(_step_by_step(layer, x, parts) - outputs),
         equation=_largest(_transcribed(layer, x, parts, equation, activation.function) - outputs),
         native=_against_native(cell, activation, layer, x, parts),
-        neighbours=_largest((_outputs(layer, torch.cat([x[:1], others[1:]]), parts) - outputs)[0]),
+        neighbours=_neighbours(layer, x, others, parts, outputs),
         future=_future(layer, x, others, parts, outputs),
         gradient=_gradient(layer, x, parts),
         activation=_nearest_activation(cell, activation, layer, x, parts, outputs),
@@ -167,6 +167,16 @@ def _against_native(
     scan = Scan(cell, activation.function, FEATURES, UNITS).double()
     scan.load_state_dict(layer.state_dict())
     return _largest(_outputs(scan, x, parts) - _outputs(layer, x, parts))
+
+
+@torch.no_grad()
+def _neighbours(layer: nn.Module, x: Tensor, others: Tensor, parts: tuple[Tensor, ...], outputs: Tensor) -> float:
+    changes = []
+    for sample in range(len(x)):
+        replaced = others.clone()
+        replaced[sample] = x[sample]
+        changes.append(_largest((_outputs(layer, replaced, parts) - outputs)[sample]))
+    return max(changes)
 
 
 @torch.no_grad()

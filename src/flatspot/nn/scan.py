@@ -68,6 +68,9 @@ class Scan(nn.Module):
         Args:
             x: the sequences.
             hx: the initial state, as torch.nn takes it; None: zeros.
+
+        Raises:
+            ValueError: for an initial state of other shapes.
         """
         final: list[tuple[Tensor, ...]] = []
         states = self._initial(x, hx)
@@ -116,6 +119,11 @@ class Scan(nn.Module):
             zeros = x.new_zeros(layers, len(x), self.hidden_size)
             hx = (zeros,) * self.cell.states
         parts = (hx,) if isinstance(hx, Tensor) else hx
+        expected = [(layers, len(x), self.hidden_size)] * self.cell.states
+        if [tuple(part.shape) for part in parts] != expected:
+            raise ValueError(
+                f"the initial state has the shapes {[tuple(part.shape) for part in parts]}, not {expected}"
+            )
         return zip(*parts, strict=True)
 
     def _norm(self, name: str) -> Norm:

@@ -51,7 +51,11 @@ class _Setting:
 
     values: tuple[str, ...]
     done: list[Job] = field(default_factory=list)
-    count: int = 0
+    seeds: list[str | None] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return len(self.seeds)
 
     def figures(self, *names: str) -> list[float]:
         return [job.figure(*names) for job in self.done]
@@ -102,7 +106,9 @@ def _grouped(jobs: Sequence[Job], keys: Sequence[str]) -> list[_Setting]:
     for job in jobs:
         values = tuple(job.settings.get(key, "-") for key in keys)
         setting = settings.setdefault(values, _Setting(values))
-        setting.count += 1
+        if job.settings.get(SEED) in setting.seeds:
+            continue  # the same job twice says nothing new
+        setting.seeds.append(job.settings.get(SEED))
         if job.metrics is not None:
             setting.done.append(job)
     return list(settings.values())
@@ -125,7 +131,7 @@ def _cells(setting: _Setting, error: ErrorName, decimals: int | None) -> list[st
         mean_and_std(setting.figures("test", "r2"), decimals=3),
         mean_and_std(setting.figures("diversity", "ratio"), decimals=3),
         setting.verdicts(),
-        f"{statistics.fmean(setting.figures('fit_seconds')):.1f}",
+        mean_and_std(setting.figures("fit_seconds"), 1),
     ]
 
 
@@ -137,7 +143,7 @@ def _title(jobs: Sequence[Job], settings: Sequence[_Setting]) -> str:
     seeds = len({job.settings.get(SEED) for job in jobs})
     many = f"{len(settings)} setting{'s' * (len(settings) != 1)} × {seeds} seed{'s' * (seeds != 1)}"
     over = ", best first; mean ± std over seeds" if seeds > 1 else ", best first"
-    return f"{len(jobs)} jobs: {many}{over}"
+    return f"{len(jobs)} job{'s' * (len(jobs) != 1)}: {many}{over}"
 
 
 def _failures(jobs: Sequence[Job]) -> list[str]:

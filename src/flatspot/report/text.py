@@ -82,7 +82,7 @@ def _facts(metrics: Mapping[str, Any], run: str) -> list[str]:
         *(fact for finding in metrics["findings"] for fact in _finding(finding)),
         *(("not examined", f"{what}: {why}") for what, why in metrics["not_examined"].items()),
         ("run", run),
-        ("look", f"tensorboard --logdir {_quoted(run)}"),
+        ("look", f"tensorboard --logdir {quoted(run)}"),
     ]
     width = max(len(name) for name, _ in facts)
     return [f"{name.ljust(width)}  {text}" for name, text in facts]
@@ -100,5 +100,6 @@ def _diversity(measured: Mapping[str, float | None]) -> str:
     return f"{number(measured['ratio'])} (smallest {number(measured['minimum'])}; {flat})"
 
 
-def _quoted(path: str) -> str:
+def quoted(path: str) -> str:
+    """A path as one types it."""
     return f'"{path}"' if " " in path else path
