@@ -205,7 +205,7 @@ def test_a_job_leaves_the_threads_as_they_were(train):
 
 def test_a_head_that_cannot_say_the_targets_is_told(train):
     done = train("model.head_activation=relu")
-    assert "note   model.head_activation=relu reaches 0 to inf: 61 % of the training targets" in done.out
+    assert "note   model.head_activation=relu reaches 0 to inf: 57 % of the training targets" in done.out
     assert "note " not in train("model.head_activation=relu", "data.scale_target=none", folder=done.folder / "raw").out
 
 

@@ -66,7 +66,7 @@ def test_failures_are_named_with_their_folder_and_leave_the_row():
 
 
 def test_all_may_fail():
-    table = summary([job(0, failure="one"), job(1, failure="two")])
+    table = summary([job(0, failure="one"), Job(1, "f", {"seed": "1", "trainer.max_epochs": "1"}, None, "two")])
     assert "0 of 2" in table
     assert "job 0 failed" in table
     assert "job 1 failed" in table

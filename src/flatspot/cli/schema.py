@@ -141,17 +141,17 @@ def _schema_of(cfg: DictConfig) -> DictConfig:
 
     schema: DictConfig = OmegaConf.structured(TrainConfig)
     data, model = (OmegaConf.select(cfg, key) for key in ("data.name", "model.name"))
-    if data is not None:
-        own = options(DATASETS[str(data)], without=SOURCE_KEYS)
-        _refuse_taken(str(data), own)
-        schema.data = OmegaConf.structured(_with_options(DataConfig, own))
     if model is not None and model != "forecaster":
         from flatspot.cli.build import MODELS
 
         own = {"name": (str, MISSING), "loss": (str, "mse"), **options(MODELS[str(model)], without=GIVEN)}
         its_own = _with_options(object, own)
-        schema = OmegaConf.structured(make_dataclass("TrainConfig", [("model", its_own)], bases=(TrainConfig,)))
-        schema.model = OmegaConf.structured(its_own)
+        added = [("model", its_own, field(default_factory=its_own))]
+        schema = OmegaConf.structured(make_dataclass("TrainConfig", added, bases=(TrainConfig,)))
+    if data is not None:
+        its_options = options(DATASETS[str(data)], without=SOURCE_KEYS)
+        _refuse_taken(str(data), its_options)
+        schema.data = OmegaConf.structured(_with_options(DataConfig, its_options))
     return schema
 
 
@@ -159,7 +159,10 @@ def options(build: Callable[..., object], *, without: Collection[str] = ()) -> O
     """The parameters of a function or constructor: types, as far as a configuration can hold them, and defaults."""
     hints = _hints(build.__init__ if isinstance(build, type) else build)  # type: ignore[misc]
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    taken = [each for each in inspect.signature(build).parameters.values() if each.kind in named]
+    try:
+        taken = [each for each in inspect.signature(build).parameters.values() if each.kind in named]
+    except ValueError:  # a builtin says nothing of itself
+        return {}
     return {
         each.name: (_holdable(hints.get(each.name, Any)), _default(each)) for each in taken if each.name not in without
     }
