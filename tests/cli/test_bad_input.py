@@ -222,6 +222,7 @@ LOGGING = "hydra:\n  job_logging:\n    handlers:\n      x:\n        "
         ("evil: 1\nhydra:\n  job_logging: ${evil}", "hydra.job_logging=${evil}"),
         ("hydra:\n  job:\n    env_set:\n      LD_PRELOAD: evil.so", "hydra.job.env_set.LD_PRELOAD=evil.so"),
         ("hydra:\n  job:\n    env_set:\n      PYTHONPATH: evil", "hydra.job.env_set.PYTHONPATH=evil"),
+        ("hydra:\n  job:\n    env_set: ${hydra.help}", "hydra.job.env_set=${hydra.help}"),
     ],
 )
 @pytest.mark.parametrize("several", [False, True])
@@ -236,7 +237,8 @@ def test_no_stranger_gets_code_past_hydra_or_logging(train, tmp_path, text, key,
 
 
 def test_what_people_set_of_hydra_passes(train, tmp_path):
-    mine = "hydra:\n  job:\n    env_set:\n      MY_FLAG: here\n  sweep:\n    subdir: ${data.name}-${seed}-${now:%Y}\n"
+    environment = "  job:\n    env_set:\n      MY_FLAG: ${oc.env:HOME}\n"
+    mine = f"hydra:\n{environment}  sweep:\n    subdir: ${{data.name}}-${{seed}}-${{now:%Y}}\n"
     done = train("experiment=nice", "trainer.max_epochs=0", flags=["--config-dir", stranger(tmp_path, mine)])
     assert done.err == "error: trainer.max_epochs=0: must be at least 1\n"
 

@@ -138,6 +138,13 @@ def test_jobs_that_would_share_a_folder_are_refused(train, tmp_path):
     assert results(sweep)[1]["mae"] == ""
 
 
+def test_jobs_may_run_in_their_own_folders(train, tmp_path):
+    sweep = tmp_path / "sweep"
+    done = train("seed=0,1", f"hydra.sweep.dir={sweep}", "hydra.job.chdir=true", flags=["-m"])
+    assert done.code == 0, done.err
+    assert [row["folder"] for row in results(sweep)] == ["sweep/0", "sweep/1"]
+
+
 def test_a_finished_sweep_is_not_written_over(train, tmp_path):
     sweep = tmp_path / "sweep"
     train("seed=0,1", f"hydra.sweep.dir={sweep}", flags=["-m"])

@@ -31,13 +31,17 @@ STREAMS: Final = frozenset({"ext://sys.stdout", "ext://sys.stderr"})
 LOG_FILE: Final = "${hydra.runtime.output_dir}/${hydra.job.name}.log"
 """The one value in the configuration of logging that is put together from others: Hydra's own."""
 
-NAMES: Final = frozenset(
-    [("hydra", "run", "dir"), ("hydra", "sweep", "dir"), ("hydra", "sweep", "subdir"), ("hydra", "job", "name")]
+TEXTS: Final = (
+    ("hydra", "run", "dir"),
+    ("hydra", "sweep", "dir"),
+    ("hydra", "sweep", "subdir"),
+    ("hydra", "job", "name"),
+    ("hydra", "job", "env_set", "*"),
+    ("hydra", "sweeper", "params", "*"),
+    ("hydra", "help", "*"),
+    ("hydra", "hydra_help", "*"),
 )
-"""Plain text, which may be put together from any other value."""
-
-FOREIGN_INTERPOLATION: Final = re.compile(r"\$\{(?!now:|hydra[.:]|oc\.env:)")
-"""One that could bring in a whole branch from outside `hydra`, where nobody looked."""
+"""Plain text, which may be put together from other values. Elsewhere `${...}` could bring in a branch unseen."""
 
 LOADERS_VARIABLES: Final = re.compile(r"(LD_|DYLD_|PYTHON|PATH$)")
 """Environment variables that decide what other processes load."""
@@ -86,7 +90,8 @@ def _is_known(keys: Keys, value: object) -> bool:
         return _is_known_logging(keys, value)
     if keys[1:3] == ("job", "env_set") and LOADERS_VARIABLES.match(keys[-1]):
         return False
-    return "ext://" not in str(value) and (keys in NAMES or not FOREIGN_INTERPOLATION.search(str(value)))
+    is_text = keys in TEXTS or (*keys[:-1], "*") in TEXTS
+    return "ext://" not in str(value) and (is_text or "${" not in str(value))
 
 
 def _is_known_logging(keys: Keys, value: object) -> bool:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -22,6 +23,7 @@ FIGURES: Final = {
     "diversity_minimum": ("diversity", "minimum"),
     "skill": ("skill", "model"),
     "skill_ridge": ("skill", "ridge"),
+    "skill_persistence": ("skill", "persistence"),
     "verdict": ("verdict",),
     "steps": ("steps",),
     "fit_seconds": ("fit_seconds",),
@@ -55,23 +57,24 @@ class Sweep:
             raise
         finally:
             settings = dict(_setting(each) for each in config.overrides.task)
-            metrics = None if failure else _read(folder / "metrics.json")
-            self._jobs.append(Job(int(config.job.num), shown(folder), settings, metrics, failure))
+            metrics = _read(folder / "metrics.json") if failure is None else None
+            self._jobs.append(Job(int(config.job.num), str(folder), settings, metrics, failure))
             print(f"        {line(self._jobs[-1])}", flush=True)  # noqa: T201 - the command's answer
 
     def end(self) -> tuple[int, int]:
         """Print the table and write `results.csv`; how many jobs failed, and of how many."""
         if not self._jobs or self._folder is None:
             return 0, 0
-        write_text(self._folder / "results.csv", _results(self._jobs))
         series = {_series(Path(job.folder)) for job in self._jobs if job.metrics is not None}
-        print(f"\n{summary(self._jobs, error='mase' if len(series) > 1 else 'mae')}")  # noqa: T201
+        jobs = [replace(job, folder=shown(Path(job.folder))) for job in self._jobs]  # from here, not from a job's own
+        write_text(self._folder / "results.csv", _results(jobs))
+        print(f"\n{summary(jobs, error='mase' if len(series) > 1 else 'mae')}")  # noqa: T201
         folder = shown(self._folder)
         print(f"\nsweep   {folder}\nlook    tensorboard --logdir {quoted(folder)}")  # noqa: T201
         return sum(job.failure is not None for job in self._jobs), len(self._jobs)
 
     def _refuse_shared(self, folder: Path, subdir: str) -> None:
-        if shown(folder) in {job.folder for job in self._jobs}:
+        if str(folder) in {job.folder for job in self._jobs}:
             raise BadInput(f"hydra.sweep.subdir={subdir}: two jobs would share a folder")
 
 
