@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from flatspot.data.datasets import sunspots
 from flatspot.data.module import SeriesDataModule
-from flatspot.examine import batches, examine_forecaster
+from flatspot.evaluate import batches
+from flatspot.examine import examine_model
 from flatspot.models.forecaster import Forecaster
 from flatspot.monitors.seeding import EpochSeed
 from flatspot.report.text import mean_and_std
@@ -82,21 +83,21 @@ def zeros() -> Forecaster:
 def shared() -> Forecaster:
     """One draw for all windows of a batch."""
     model = _model()
-    model.initial_state = SharedDraw()
+    model.network.initial_state = SharedDraw()
     return model
 
 
 def carried() -> Forecaster:
     """From batch to batch."""
     model = _model()
-    model.encoder = Carried(model.encoder)  # type: ignore[assignment]
+    model.network.encoder = Carried(model.encoder)  # type: ignore[assignment]
     return model
 
 
 def only_path() -> Forecaster:
     """The state is the input's only path: nothing of the input arrives."""
     model = _model(initial_state="learned")
-    model.encoder = Blind(model.encoder)  # type: ignore[assignment]
+    model.network.encoder = Blind(model.encoder)  # type: ignore[assignment]
     return model
 
 
@@ -135,8 +136,8 @@ def figures(
     )
     trainer.fit(model, datamodule=data)
     model.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
-    found = examine_forecaster(model, data)
-    return found.score.mae, found.diversity.ratio, _moves(model, data)
+    found = examine_model(model, data)
+    return found.evaluation.scores()["mae"], found.diversity.ratio, _moves(model, data)
 
 
 @torch.inference_mode()

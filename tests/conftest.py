@@ -8,7 +8,7 @@ import torch
 from hypothesis import settings
 
 from flatspot.data.module import SeriesDataModule
-from flatspot.data.read import Series
+from flatspot.data.panel import Series
 from flatspot.models.forecaster import Forecaster
 
 # No test depends on timing; in CI none on luck either.

@@ -4,7 +4,7 @@ import torch
 
 from flatspot.cli.build import build_model
 from flatspot.data.module import SeriesDataModule
-from flatspot.data.read import Series
+from flatspot.data.panel import Series
 from flatspot.examine import examine_forecaster
 from flatspot.models.forecaster import Forecaster
 

@@ -5,15 +5,22 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from flatspot.diagnosis import Diagnosis, Finding
+    from flatspot.models.classifier import Classifier
     from flatspot.models.forecaster import Forecaster
+    from flatspot.models.regressor import Regressor
+    from flatspot.run import Run, load
 
-__all__ = ["Diagnosis", "Finding", "Forecaster"]
+__all__ = ["Classifier", "Diagnosis", "Finding", "Forecaster", "Regressor", "Run", "load"]
 
 # Imported on first use: `import flatspot` stays cheap, and the doctor never pays for torch.
 _HOMES: Final = {
     "Diagnosis": "flatspot.diagnosis",
     "Finding": "flatspot.diagnosis",
+    "Classifier": "flatspot.models.classifier",
     "Forecaster": "flatspot.models.forecaster",
+    "Regressor": "flatspot.models.regressor",
+    "Run": "flatspot.run",
+    "load": "flatspot.run",
 }
 
 

@@ -1,25 +1,19 @@
-"""Examine a trained forecaster on the test split: model and data to figures, evidence and a diagnosis."""
+"""Examine a trained network on the test split: model and data to figures, evidence and a diagnosis."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final, final
 
-import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from torch.nn import functional as F
 
-from flatspot.data.module import Part, SeriesDataModule
+from flatspot.data.module import SeriesDataModule
 from flatspot.diagnosis import Diagnosis, consult, judge
-from flatspot.models.forecast_module import ForecastModule
-from flatspot.probes.diversity import Diversity, output_diversity
-from flatspot.probes.errors import Errors, forecast_errors
-from flatspot.probes.references import fit_ridge
+from flatspot.evaluate import Evaluation, evaluate
+from flatspot.models.sequence_module import SequenceModule
+from flatspot.probes.diversity import Diversity, diversity_within, output_diversity
+from flatspot.probes.references import Ridge
 from flatspot.probes.skill import skill
 from flatspot.rules import RULES
-
-BATCH: Final = 512
-"""Windows a batch: nothing is trained here, so only memory sets it."""
 
 NOT_EXAMINED: Final = {
     "causes": "no cause was looked for yet; the verdict rests on diversity, skill, ridge and persistence alone"
@@ -32,125 +26,76 @@ OTHER_LOSS: Final = {
 
 @final
 @dataclass(frozen=True)
-class Score:
-    """Errors in original units, and MASE: the MAE in units of the one-step naive error on the training rows.
-
-    Source of MASE: Hyndman & Koehler 2006. NaN where the training rows never change.
-    """
-
-    mae: float
-    rmse: float
-    mase: float
-    r2: float
-
-
-@final
-@dataclass(frozen=True)
 class Examination:
-    """What the test split says of a forecaster.
+    """What the test split says of a network.
 
     Args:
-        score: of the model. baselines: scores by name: `mean` (of the training rows), `persistence`, `ridge`.
-        diversity: of the model's test outputs.
-        skill: of the model, under its own loss. ridge_skill, persistence_skill: of the references; the better one is
-            the achievable skill, as far as they can tell.
+        evaluation: its errors beside those of the baselines.
+        diversity: of the outputs; with several series, over all or within each, whichever is lower. Of a classifier,
+            of the classes' probabilities.
+        over_all, within: the diversity ratio over all samples, and within series (NaN for one series).
+        skill: of the model, under its own loss; of a classifier by the Brier score of its probabilities, whatever its
+            loss (Brier 1950). references: of the references; the best is the achievable skill, as far as they can tell.
         diagnosis: the verdict, the findings, and what was not examined.
-        predictions, targets: `[window, horizon, target]` in original units, in time order.
     """
 
-    score: Score
-    baselines: Mapping[str, Score]
+    evaluation: Evaluation
     diversity: Diversity
+    over_all: float
+    within: float
     skill: float
-    ridge_skill: float
-    persistence_skill: float
+    references: Mapping[str, float]
     diagnosis: Diagnosis
-    predictions: Float[Tensor, "window horizon target"]
-    targets: Float[Tensor, "window horizon target"]
 
     def figures(self) -> dict[str, float]:
         """Every number by its name, as evidence."""
-        named = {f"test/{name}": value for name, value in asdict(self.score).items()}
-        for baseline, score in self.baselines.items():
-            named |= {f"baseline/{baseline}/{name}": value for name, value in asdict(score).items()}
+        named = {f"test/{name}": value for name, value in self.evaluation.scores().items()}
+        for baseline, scores in self.evaluation.baseline_scores().items():
+            named |= {f"baseline/{baseline}/{name}": value for name, value in scores.items()}
         named |= {f"diversity/{name}_test": value for name, value in self.diversity._asdict().items()}
-        skills = {"model": self.skill, "ridge": self.ridge_skill, "persistence": self.persistence_skill}
+        named["diversity/within_series_test"] = self.within
+        skills = {"model": self.skill, **self.references}
         return named | {f"skill/{name}_test": value for name, value in skills.items()}
 
 
-def examine_forecaster(model: ForecastModule, data: SeriesDataModule) -> Examination:
-    """Score a forecaster beside the baselines on the test windows, and judge how much its outputs vary.
+def examine_model(
+    model: SequenceModule, data: SeriesDataModule, *, ridge: Ridge | None = None, season: int | None = None
+) -> Examination:
+    """Score a network beside the baselines on the test split, and judge how much its outputs vary.
 
     The model's mode and the random states stay as they were.
+
+    Args:
+        ridge: the reference, fitted before; None: fitted here. season: steps of a season, for seasonal persistence.
     """
-    scaled = predict(model, data)
-    ridge = fit_ridge(lambda: batches(data, "train"), lambda: batches(data, "val"))
-    by_ridge = torch.cat([ridge.predict(x) for x, _ in batches(data, "test")])
-    y = torch.cat([y for _, y in batches(data, "test")])
-    diversity = output_diversity(scaled, y)
-    predictions, targets, ridge_forecasts = map(model.target_scaling.inverse, (scaled, y, by_ridge))
-    forecasts = {"ridge": ridge_forecasts, **_naive_forecasts(data, targets)}
-    persisting = model.target_scaling(forecasts["persistence"])
-    own, *references = (skill(model.loss, each, y) for each in (scaled, by_ridge, persisting))
-    found = Examination(
-        score=_score(data, predictions, targets),
-        baselines={name: _score(data, forecasts[name], targets) for name in ("mean", "persistence", "ridge")},
-        diversity=diversity,
+    found = evaluate(model, data, ridge=ridge, season=season)
+    classifies = found.classes is not None
+    loss = F.mse_loss if classifies else model.loss
+    groups = found.series if len(data.panel.series) > 1 and not data.whole else None
+    over_all = output_diversity(found.outputs, found.answers)
+    within = None if groups is None else diversity_within(found.outputs, found.answers, groups)
+    lower = over_all if within is None or within.ratio >= over_all.ratio else within
+    own = skill(loss, found.outputs, found.answers, groups)
+    references = {name: skill(loss, each, found.answers, groups) for name, each in found.references.items()}
+    examined = Examination(
+        evaluation=found,
+        diversity=lower,
+        over_all=over_all.ratio,
+        within=float("nan") if within is None else within.ratio,
         skill=own,
-        ridge_skill=references[0],
-        persistence_skill=references[1],
-        diagnosis=Diagnosis(judge(diversity.ratio, own, max(references))),
-        predictions=predictions,
-        targets=targets,
+        references=references,
+        diagnosis=Diagnosis(judge(lower.ratio, own, max(references.values()))),
     )
-    return replace(found, diagnosis=_diagnosed(found, squared_loss=model.hparams["loss"] == "mse"))
+    squared = classifies or model.hparams["loss"] == "mse"
+    return replace(examined, diagnosis=_diagnosed(examined, squared_loss=squared))
 
 
 def _diagnosed(found: Examination, *, squared_loss: bool) -> Diagnosis:
     findings, not_examined = consult(RULES, found.figures())
     looked_for = {"causes": f"only those of installed packages were looked for: {', '.join(RULES)}"}
+    unmeasured = {name: why for name, _, why in (each.partition(": ") for each in found.evaluation.notes)}
     return Diagnosis(
         found.diagnosis.verdict,
         findings,
-        (looked_for if RULES else NOT_EXAMINED) | not_examined | ({} if squared_loss else OTHER_LOSS),
+        (looked_for if RULES else NOT_EXAMINED) | not_examined | unmeasured | ({} if squared_loss else OTHER_LOSS),
     )
-
-
-@torch.inference_mode()
-def predict(model: ForecastModule, data: SeriesDataModule) -> Float[Tensor, "window horizon target"]:
-    """The model's forecasts for all test windows, in scaled units, on the host."""
-    training = model.training
-    model.eval()
-    weights = next(model.parameters())
-    outputs = [model(x.to(weights)) for x, _ in batches(data, "test")]
-    model.train(training)
-    return torch.cat(outputs).to("cpu", torch.float32)
-
-
-def batches(data: SeriesDataModule, part: Part) -> Iterator[tuple[Tensor, Tensor]]:
-    """All windows of a split in time order, in large batches, however few of them are trained on."""
-    windows = data.every_window(part)
-    return (windows.__getitems__(chunk) for chunk in _chunks(range(len(windows))))
-
-
-def _chunks(indices: range) -> Iterable[range]:
-    return (indices[start : start + BATCH] for start in range(0, len(indices), BATCH))
-
-
-def _naive_forecasts(data: SeriesDataModule, like: Tensor) -> dict[str, Tensor]:
-    """The training mean, and the last value seen, for every step of the horizon."""
-    values = torch.from_numpy(data.series.values[:, : data.series.num_targets])
-    windows = data.dataset("test")
-    last_seen = values[windows.starts.start + windows.window - 1 :][: len(windows)]
-    return {
-        "mean": values[: data.rows["train"].stop].mean(dim=0).expand_as(like),
-        "persistence": last_seen.unsqueeze(1).expand_as(like),
-    }
-
-
-def _score(data: SeriesDataModule, predictions: Tensor, targets: Tensor) -> Score:
-    errors: Errors = forecast_errors(predictions, targets)
-    training = data.series.values[: data.rows["train"].stop, : data.series.num_targets]
-    naive = torch.from_numpy(np.abs(np.diff(training, axis=0)).mean(axis=0))
-    mase = ((predictions - targets).abs().mean(dim=(0, 1)) / naive).mean().item()
-    return Score(errors.mae, errors.rmse, mase if np.isfinite(mase) else float("nan"), errors.r2)

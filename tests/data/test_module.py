@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatspot.data.module import SeriesDataModule
-from flatspot.data.read import Series
+from flatspot.data.panel import Series
 from flatspot.errors import BadInput
 
 

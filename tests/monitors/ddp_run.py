@@ -9,7 +9,7 @@ import torch
 from lightning import Callback, Trainer
 
 from flatspot.data.module import SeriesDataModule
-from flatspot.data.read import Series
+from flatspot.data.panel import Series
 from flatspot.models.forecaster import Forecaster
 from flatspot.monitors import GradientNormMonitor, OutputDiversityMonitor
 

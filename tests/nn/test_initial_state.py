@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_sequence
 
 from flatspot.models.forecaster import Forecaster
 from flatspot.nn.cells import CELLS
@@ -54,14 +55,28 @@ def test_the_same_random_state_draws_the_same_states():
     assert torch.equal(first, start(X))
 
 
+@pytest.mark.parametrize(("kind", "training"), [("learned", True), ("normal", True), ("normal", False)])
+def test_packed_sequences_start_as_others_do(kind, training):
+    start = INITIAL_STATES[kind](2, 3, 4).train(training)
+    sequences = [torch.zeros(length, 1, dtype=torch.float64) for length in (2, 5, 1)]
+    torch.manual_seed(3)
+    packed = start(pack_sequence(sequences, enforce_sorted=False))
+    torch.manual_seed(3)
+    padded = start(torch.zeros(3, 5, 1, dtype=torch.float64))
+    assert (packed is None) == (padded is None) == (kind == "normal" and not training)
+    for one, other in zip(packed or (), padded or (), strict=True):
+        assert torch.equal(one, other)
+        assert one.dtype == other.dtype
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_learned_state_starts_at_zero_and_learns(cell):
     forecaster = model("learned", cell)
     torch.testing.assert_close(forecaster(X), model("zeros", cell)(X))
     forecaster(X).sum().backward()
-    assert forecaster.initial_state.start.grad.abs().sum() > 0
+    assert forecaster.network.initial_state.start.grad.abs().sum() > 0
     with torch.no_grad():
-        forecaster.initial_state.start.fill_(0.5)
+        forecaster.network.initial_state.start.fill_(0.5)
     moved = forecaster(X)
     assert len(moved.unique()) == 1
     assert not torch.allclose(moved, model("zeros", cell)(X))

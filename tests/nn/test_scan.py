@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
 
 from flatspot.activations import ACTIVATIONS
 from flatspot.nn.cells import CELLS
@@ -156,6 +157,93 @@ def test_an_initial_state_of_another_shape_is_refused(cell, shapes):
         scan(cell, 1, 3, 2)(torch.zeros(5, 4, 1), parts if len(parts) > 1 else parts[0])
 
 
+def packed(x, lengths, **options):
+    return pack_padded_sequence(x, torch.tensor(lengths), batch_first=True, enforce_sorted=False, **options)
+
+
+def outcome(layer, x, lengths, hx):
+    """All that a layer makes of packed sequences, and the gradients of everything that it was made from."""
+    made_from = [each.detach().clone().requires_grad_() for each in (x, *hx)]
+    state = tuple(made_from[1:]) if len(hx) > 1 else made_from[1] if hx else None
+    outputs, final = layer(packed(made_from[0], lengths), state)
+    parts = [outputs.data, *(final if isinstance(final, tuple) else (final,))]
+    loss = sum((part * torch.sin(torch.arange(part.numel())).view_as(part)).sum() for part in parts)
+    gradients = torch.autograd.grad(loss, [*made_from, *layer.parameters()])
+    return [*parts, *gradients, outputs.batch_sizes, outputs.sorted_indices, outputs.unsorted_indices]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+@settings(max_examples=15)
+@given(
+    lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5),
+    inputs=st.integers(1, 3),
+    units=st.integers(1, 4),
+    layers=st.integers(1, 3),
+)
+def test_packed_sequences_give_torchs_numbers_and_gradients(cell, bidirectional, lengths, inputs, units, layers):
+    native = NATIVE[cell](inputs, units, layers, batch_first=True, bidirectional=bidirectional)
+    ours = scan(cell, inputs, units, layers, bidirectional=bidirectional)
+    ours.load_state_dict(native.state_dict())
+    x = torch.randn(len(lengths), max(lengths), inputs)
+    h = torch.randn(layers * (1 + bidirectional), len(lengths), units)
+    for hx in ((), (h, h.flip(0)) if cell == "lstm" else (h,)):
+        for one, other in zip(outcome(ours, x, lengths, hx), outcome(native, x, lengths, hx), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+OPTIONS = [{"layer_norm": True}, {"residual": True}, {"bidirectional": True}]
+ALL_OPTIONS = {name: value for option in OPTIONS for name, value in option.items()}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("options", [*OPTIONS, ALL_OPTIONS])
+@settings(max_examples=10)
+@given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5))
+def test_a_packed_sequence_gets_what_it_gets_alone(cell, options, lengths):
+    layer = scan(cell, 2, 3, 2, activation="softsign", **options)
+    sequences = [torch.randn(length, 2) for length in lengths]
+    outputs, final = layer(pack_sequence(sequences, enforce_sorted=False))
+    padded, found = pad_packed_sequence(outputs, batch_first=True)
+    assert found.tolist() == lengths
+    for number, sequence in enumerate(sequences):
+        alone, end = layer(sequence.unsqueeze(0))
+        torch.testing.assert_close(padded[number, : lengths[number]], alone[0])
+        for part, expected in zip(*((each if cell == "lstm" else (each,)) for each in (final, end)), strict=True):
+            torch.testing.assert_close(part[:, number : number + 1], expected)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_sequences_of_one_length_may_be_packed_or_not(cell):
+    layer = scan(cell, 2, 3, 2, dropout=0.5, bidirectional=True)
+    x = torch.randn(4, 6, 2)
+    torch.manual_seed(1)
+    whole, end = layer(x)
+    torch.manual_seed(1)
+    outputs, final = layer(pack_sequence(list(x)))  # in order already: nothing is permuted
+    assert outputs.sorted_indices is None
+    assert torch.equal(pad_packed_sequence(outputs, batch_first=True)[0], whole)
+    torch.testing.assert_close(final, end, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_initial_state_for_another_number_of_packed_sequences_is_refused(batch):
+    x = packed(torch.zeros(2, 4, 1), [1, 4])
+    with pytest.raises(ValueError, match="the initial state has the shapes"):
+        scan("gru", 1, 3)(x, torch.zeros(1, batch, 3))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_packed_sequences_run_under_bfloat16_autocast(cell):
+    layer = scan(cell, 2, 4, 2, activation="gelu", layer_norm=True, residual=True, bidirectional=True)
+    x = torch.randn(3, 5, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = layer(packed(x, [2, 5, 1]))[0]
+    outputs.data.float().sum().backward()
+    torch.testing.assert_close(outputs.data.float(), layer(packed(x, [2, 5, 1]))[0].data, atol=0.1, rtol=0.1)
+    assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
+
+
 def test_bfloat16_autocast_runs():
     layer = scan("lstm", 2, 4, 2, activation="gelu", layer_norm=True, residual=True)
     with torch.autocast("cpu", torch.bfloat16):
@@ -171,3 +259,12 @@ def test_a_gpu_gives_the_numbers_of_a_cpu(cell):
     x = torch.randn(3, 7, 2)
     here = layer(x)[0]
     torch.testing.assert_close(layer.cuda()(x.cuda())[0].to("cpu"), here, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_gpu_gives_the_numbers_of_a_cpu_for_packed_sequences(cell):
+    layer = scan(cell, 2, 4, 2, activation="mish", layer_norm=True, bidirectional=True, residual=True)
+    x = packed(torch.randn(3, 7, 2), [4, 7, 1])
+    here = layer(x)[0].data
+    torch.testing.assert_close(layer.cuda()(x.to("cuda"))[0].data.to("cpu"), here, atol=1e-5, rtol=1e-4)

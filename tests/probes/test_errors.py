@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-from flatspot.probes.errors import ForecastErrors, forecast_errors
+from flatspot.probes.errors import ForecastErrors, forecast_errors, smape
 
 
 @given(seed=st.integers(0, 2**31), scale=st.floats(1e-3, 1e3))
@@ -51,3 +51,39 @@ def test_a_reset_forgets():
     metric.reset()
     metric.update(torch.zeros(2, 1, 1), torch.zeros(2, 1, 1))
     assert metric.errors().mae == 0
+
+
+@given(seed=st.integers(0, 2**31), level=st.sampled_from([0.0, 1e6]))
+def test_samples_with_units_of_their_own_are_measured_in_them(seed, level):
+    rng = np.random.default_rng(seed)
+    p, y = rng.normal(size=(2, 30, 4, 2))
+    mean, scale = level + rng.normal(scale=10, size=(30, 2)), rng.uniform(0.1, 50, size=(30, 2))
+    metric = ForecastErrors()
+    for part in (slice(0, 11), slice(11, 30)):
+        units = torch.from_numpy(np.stack([mean[part], scale[part]]))
+        metric.update(torch.from_numpy(p[part]), torch.from_numpy(y[part]), units)
+    measured = metric.errors()
+    flat_p, flat_y = ((each * scale[:, None] + mean[:, None]).reshape(30, 8) for each in (p, y))
+    assert measured.mae == pytest.approx(mean_absolute_error(flat_y, flat_p))
+    assert measured.rmse == pytest.approx(math.sqrt(mean_squared_error(flat_y, flat_p)))
+    assert measured.r2 == pytest.approx(r2_score(flat_y, flat_p, multioutput="variance_weighted"))
+
+
+def slow_smape(predictions, targets):
+    each = [
+        0 if p == y == 0 else 200 * abs(p - y) / (abs(p) + abs(y))
+        for p, y in zip(predictions.flatten().tolist(), targets.flatten().tolist(), strict=True)
+    ]
+    return sum(each) / len(each)
+
+
+@given(values=st.lists(st.tuples(*[st.sampled_from([0.0, 1.0, -2.5, 1e-30, 3e9])] * 2), min_size=1, max_size=12))
+def test_smape_is_the_slow_one(values):
+    p, y = torch.tensor(values, dtype=torch.float64).T.reshape(2, -1, 1, 1)
+    assert smape(p, y) == pytest.approx(slow_smape(p, y))
+    assert smape(p, y) == smape(y, p) == smape(4 * p, 4 * y)
+    assert 0 <= smape(p, y) <= 200
+
+
+def test_smape_of_a_forecast_that_is_no_number_is_none():
+    assert math.isnan(smape(torch.full((1, 1, 1), torch.nan), torch.zeros(1, 1, 1)))

@@ -1,11 +1,19 @@
 """`flatspot`: one console script with subcommands."""
 
 import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import flatspot
+from flatspot.errors import BadInput
+
+BAD_INPUT = 2
+FAILED = 3
+INTERRUPTED = 130
 
 app = typer.Typer(
     add_completion=False,
@@ -37,6 +45,54 @@ def train() -> None:
     from flatspot.cli.train import main
 
     main(sys.argv[2:])
+
+
+@app.command("evaluate")
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    data: Annotated[
+        Path | None, typer.Option(help="A CSV or Parquet file; without it, the run's own test rows.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON.")] = False,
+    traces: Annotated[bool, typer.Option("--traceback", help="Show where bad input was found.")] = False,
+) -> None:
+    """Errors over rolling origins, by step and by series, in original units, beside the baselines."""
+    from flatspot.cli.evaluate import evaluate_run
+
+    _answer(lambda: evaluate_run(run, data, as_json=as_json), traces=traces)
+
+
+@app.command("predict")
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    data: Annotated[Path, typer.Option(help="A CSV or Parquet file with the columns of the run.")],
+    out: Annotated[Path, typer.Option(help="Where the forecasts go: a .csv or .parquet file.")],
+    every_origin: Annotated[
+        bool, typer.Option("--every-origin", help="After every window, not only at the end.")
+    ] = False,
+    traces: Annotated[bool, typer.Option("--traceback", help="Show where bad input was found.")] = False,
+) -> None:
+    """Forecasts after the end of each series, in original units, with time stamps."""
+    from flatspot.cli.predict import predict_run
+
+    _answer(lambda: predict_run(run, data, out, every_origin=every_origin), traces=traces)
+
+
+def _answer(work: Callable[[], str], *, traces: bool) -> None:
+    """Print what comes out, or one sentence for what the user can mend."""
+    try:
+        typer.echo(work())
+    except BadInput as error:
+        if traces:
+            traceback.print_exception(error)
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(BAD_INPUT) from error
+    except KeyboardInterrupt:
+        typer.echo("error: interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except Exception as error:
+        traceback.print_exception(error)
+        raise typer.Exit(FAILED) from error
 
 
 def run() -> None:

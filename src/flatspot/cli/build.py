@@ -11,11 +11,15 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from flatspot.cli.loggers import LOGGERS
 from flatspot.cli.schema import SHAPING_KEYS
+from flatspot.data.datasets import DATASETS
+from flatspot.data.keys import module_from_keys
+from flatspot.data.labels import Task
 from flatspot.data.module import SeriesDataModule
-from flatspot.data.read import Series
+from flatspot.data.panel import Panel
 from flatspot.errors import BadInput
 from flatspot.models.forecast_module import ForecastModule
-from flatspot.models.forecaster import Forecaster
+from flatspot.models.models import MODELS
+from flatspot.models.sequence_module import SequenceModule
 from flatspot.monitors import MONITORS
 from flatspot.monitors.progress import EpochLines
 from flatspot.monitors.recording import EvidenceRecorder
@@ -25,36 +29,75 @@ from flatspot.registry import Registry, nearest
 T = TypeVar("T")
 Config = Mapping[str, Any]
 
-MODELS: Final[Registry[type[Any]]] = Registry(
-    "model", {"forecaster": Forecaster}, extensions="flatspot.models", of=type
-)
+TASKS: Final[Mapping[str, Task]] = {"classifier": "classify", "regressor": "regress"}
+"""What is asked of a model; of every other one, forecasts."""
 
 
-def build_data(config: Config, series: Series) -> SeriesDataModule:
-    """The series split, scaled and cut as the `data` keys say."""
+def build_data(config: Config, panel: Panel) -> SeriesDataModule:
+    """The rows split, scaled and cut as the `data` keys say; the panel is empty afterwards."""
+    keys = {key: config["data"][key] for key in SHAPING_KEYS}
+    task = TASKS.get(config["model"]["name"], "forecast")
+    return module_from_keys(panel, keys, task=task, seed=config["seed"], source=_source(config))
+
+
+def _source(config: Config) -> dict[str, Any]:
+    """What a checkpoint keeps of where the data came from, and the names that rebuild the rest."""
+    takes = inspect.signature(DATASETS[config["data"]["name"]]).parameters
+    data = {key: config["data"][key] for key in ("name", *takes) if key in config["data"]}
+    if data.get("path"):
+        data["path"] = str(Path(data["path"]).resolve())
     shaping = {key: config["data"][key] for key in SHAPING_KEYS}
-    return SeriesDataModule(series, seed=config["seed"], **shaping)
+    return {"model": config["model"]["name"], "data": data, "shaping": shaping}
 
 
-def build_model(config: Config, data: SeriesDataModule) -> ForecastModule:
+def build_model(config: Config, data: SeriesDataModule) -> SequenceModule:
     """The model that the `model`, `optimizer` and `scheduler` keys describe, fitted to the data's shape and scale."""
     values = dict(config["model"])
     optimizer = dict(config["optimizer"])
     build = MODELS[values.pop("name")]
-    if not issubclass(build, ForecastModule):
+    if not issubclass(build, SequenceModule):
         raise BadInput(f"model={config['model']['name']}: {build.__name__} is no flatspot ForecastModule")
-    model: ForecastModule = build(
-        inputs=len(data.series.columns),
-        targets=data.series.num_targets,
-        horizon=data.horizon,
+    if data.task == "classify":
+        values["class_weights"] = class_weights(values["class_weights"], data)
+    model: SequenceModule = build(
+        **_shape(data),
         optimizer=optimizer.pop("name"),
         scheduler=config["scheduler"],
         **values,
         **optimizer,
     )
     model.input_scaling.set(data.input_scaling.mean, data.input_scaling.scale)
-    model.target_scaling.set(data.target_scaling.mean, data.target_scaling.scale)
+    if isinstance(model, ForecastModule):
+        model.target_scaling.set(data.target_scaling.mean, data.target_scaling.scale)
     return model
+
+
+def _shape(data: SeriesDataModule) -> dict[str, Any]:
+    """The sizes that the data give a model."""
+    inputs = {"inputs": len(data.columns)}
+    if data.task == "classify":
+        return {**inputs, "classes": data.answers.classes}
+    horizon = {"horizon": data.horizon} if data.task == "forecast" else {}
+    return {**inputs, "targets": len(data.targets), **horizon}
+
+
+def class_weights(asked: Any, data: SeriesDataModule) -> list[float] | None:  # noqa: ANN401 - as configured
+    """How many times a sample of each class counts in the loss.
+
+    `balanced`: as many times fewer as the class has more of the training samples; the mean over the samples is 1.
+    """
+    if asked is None:
+        return None
+    if asked == "balanced":
+        counts = data.answers.counts
+        return [sum(counts) / (len(counts) * count) for count in counts]
+    try:
+        return [float(each) for each in asked]
+    except (TypeError, ValueError):
+        raise BadInput(
+            f"model.class_weights={asked}: balanced, or a list of one number for each class "
+            f"({', '.join(data.answers.classes)})"
+        ) from None
 
 
 def build_trainer(config: Config, folder: Path) -> Trainer:

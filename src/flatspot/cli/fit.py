@@ -20,12 +20,14 @@ from flatspot.activations import ACTIVATIONS
 from flatspot.cli.build import build_data, build_model, build_trainer, refuse_processes
 from flatspot.cli.folder import shown, write_text
 from flatspot.cli.job import SIGTERM_CODE
-from flatspot.cli.results import keep, log_end, metrics_of
+from flatspot.cli.results import error_of, keep, log_end, metrics_of
+from flatspot.data.answers import training_rows
 from flatspot.data.module import SeriesDataModule
-from flatspot.data.read import Series
+from flatspot.data.panel import Panel
 from flatspot.errors import BadInput
-from flatspot.examine import examine_forecaster
-from flatspot.models.forecast_module import ForecastModule
+from flatspot.evaluate import batches, reference
+from flatspot.examine import examine_model
+from flatspot.models.sequence_module import SequenceModule
 from flatspot.report.text import summary
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,9 @@ ADVERTS: Final = (
 )
 """What Lightning says in every run and nobody needs twice."""
 
+CHUNK: Final = 2**18
+"""Rows that are looked at together."""
+
 KNOWN_WARNINGS: Final = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 with torch 2.13
     r"The number of training batches .* is smaller than the logging interval",  # each epoch ends with a point
@@ -52,19 +57,19 @@ KNOWN_WARNINGS: Final = (
 
 
 def fit_and_report(
-    config: Mapping[str, Any], series: Series, folder: Path, started: float, *, several: bool
+    config: Mapping[str, Any], panel: Panel, folder: Path, started: float, *, several: bool
 ) -> float | None:
-    """Train on the series, keep what was measured in the run folder, and say how it went.
+    """Train on the rows, keep what was measured in the run folder, and say how it went.
 
     Args:
         config: checked and resolved.
-        series: in original units.
+        panel: in original units; empty afterwards.
         folder: the run folder.
         started: when the command or job began, by `time.perf_counter`.
         several: whether it is one job of a sweep.
 
     Returns:
-        The test MAE in original units; None in processes other than the first.
+        The test MAE in original units, or the share of wrong classes; None in processes other than the first.
     """
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.distributed"):
         logging.getLogger(name).addFilter(_no_advert)
@@ -75,17 +80,17 @@ def fit_and_report(
             warnings.filterwarnings("ignore", message=message)
         threads = torch.get_num_threads()
         try:
-            return _fit_and_report(config, series, folder, started, several=several)
+            return _fit_and_report(config, panel, folder, started, several=several)
         finally:
             torch.set_num_threads(threads)  # the next job of a sweep chooses for itself
             torch.set_flush_denormal(False)
 
 
 def _fit_and_report(
-    config: Mapping[str, Any], series: Series, folder: Path, started: float, *, several: bool
+    config: Mapping[str, Any], panel: Panel, folder: Path, started: float, *, several: bool
 ) -> float | None:
     _set_up_process(config)
-    data = build_data(config, series)
+    data = build_data(config, panel)
     model = build_model(config, data)
     trainer = build_trainer(config, folder)
     if several:
@@ -101,13 +106,13 @@ def _fit_and_report(
         trainer.test(model, datamodule=data, ckpt_path=_best(trainer), weights_only=True, verbose=False)
     if not trainer.is_global_zero:
         return None
-    examination = examine_forecaster(model, data)
+    ridge = reference(data)
+    examination = examine_model(model, data, ridge=ridge, season=config["data"]["season"])
     metrics = metrics_of(examination, trainer.global_step, fit_seconds, time.perf_counter() - started)
-    keep(folder, trainer, metrics, examination)
+    keep(folder, trainer, metrics, examination, ridge)
     log_end(trainer, config, data, examination)
-    target = ", ".join(series.targets)
-    log.info("\n%s", summary(metrics, model=_name(config), target=target, run=shown(folder)))
-    return examination.score.mae
+    log.info("\n%s", summary(metrics, model=_name(config), target=", ".join(data.targets), run=shown(folder)))
+    return error_of(metrics)
 
 
 def _set_up_process(config: Mapping[str, Any]) -> None:
@@ -135,41 +140,59 @@ def _told_when_stopped() -> Iterator[None]:
         raise
 
 
-def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: ForecastModule, trainer: Trainer) -> None:
-    times, rows = data.series.times, data.rows
-    span = f", {str(times[0])[:10]} to {str(times[-1])[:10]}" if times is not None else ", in row order"
-    parts = ", ".join(f"{part} {len(each):,}" for part, each in rows.items())
-    weights = sum(parameter.numel() for parameter in model.parameters())
-    log.info(
-        "data   %s: %s rows%s; rows by part: %s",
-        data.series.name,
-        f"{len(data.series.values):,}",
-        span,
-        parts,
-    )
-    training = data.series.values[: rows["train"].stop]
-    constant = [name for name, spread in zip(data.series.columns, training.std(axis=0), strict=True) if not spread]
+def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: SequenceModule, trainer: Trainer) -> None:
+    log.info("data   %s", described(data))
+    for note in data.prepared.notes:
+        log.info("note   %s", note)
+    constant = _constant(data)
     if constant:
         log.info("note   constant in the training rows: %s", ", ".join(constant))
     beyond = _beyond_head(config["model"].get("head_activation", "none"), data)
     if beyond:
         log.info("note   %s", beyond)
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    told = {
+        "forecast": f"{data.horizon} steps",
+        "classify": f"{len(data.answers.classes)} classes",
+        "regress": "a number",
+    }
+    sequence = f"whole series of up to {data.window}" if data.whole else str(data.window)
+    device = trainer.strategy.root_device
     log.info(
-        "model  %s, %s weights; %d steps from %d, on %s",
-        _name(config),
-        f"{weights:,}",
-        data.horizon,
-        data.window,
-        trainer.strategy.root_device,
+        "model  %s, %s weights; %s from %s, on %s", _name(config), f"{weights:,}", told[data.task], sequence, device
     )
+
+
+def described(data: SeriesDataModule) -> str:
+    """What was read, in a line."""
+    panel = data.panel
+    series = f" of {len(panel.series):,} series" if len(panel.series) > 1 else ""
+    times = panel.times
+    span = ", in row order" if times is None else f", {str(times[:].min())[:10]} to {str(times[:].max())[:10]}"
+    every = f", every {panel.frequency}" if panel.frequency else ""
+    parts = ", ".join(f"{part} {count:,}" for part, count in data.rows.items())
+    kind = "series" if data.whole else "rows"
+    return f"{panel.name}: {panel.rows:,} rows{series}{span}{every}; {kind} by part: {parts}"
+
+
+def _constant(data: SeriesDataModule) -> list[str]:
+    """Input channels without any spread in the training rows."""
+    held = data.prepared
+    training = torch.from_numpy(training_rows(held.borders, held.panel.rows))
+    low, high = torch.full((2, len(data.columns)), torch.inf).unbind()
+    for rows, chosen in zip(*(torch.split(each, CHUNK) for each in (held.inputs, training)), strict=True):
+        if bool(chosen.any()):
+            low = torch.minimum(low, rows[chosen].amin(dim=0))
+            high = torch.minimum(high, -rows[chosen].amax(dim=0))
+    return [name for name, same in zip(data.columns, (low == -high).tolist(), strict=True) if same]
 
 
 def _beyond_head(name: str, data: SeriesDataModule) -> str | None:
     """What the head's activation cannot say, where the training targets ask for it."""
-    if name == "none":
+    if name == "none" or data.task == "classify":
         return None
     low, high = ACTIVATIONS[name].range
-    targets = data.every_window("train").targets[: data.rows["train"].stop]
+    targets = torch.cat([y.flatten() for _, y in batches(data, "train")])
     share = ((targets < low) | (targets > high)).double().mean().item()
     beyond = f"{100 * share:.0f} % of the training targets, as they are predicted (data.scale_target), lie beyond it"
     return f"model.head_activation={name} reaches {low:.4g} to {high:.4g}: {beyond}" if share else None
@@ -177,7 +200,7 @@ def _beyond_head(name: str, data: SeriesDataModule) -> str | None:
 
 def _name(config: Mapping[str, Any]) -> str:
     model = config["model"]
-    if model["name"] != "forecaster":
+    if "cell" not in model:
         return str(model["name"])
     layers = f"{model['num_layers']} × " if model["num_layers"] > 1 else ""
     both = "bidirectional " if model["bidirectional"] else ""

@@ -22,7 +22,8 @@ from flatspot.cli import STARTED
 from flatspot.cli.folder import first_process, shown, write_status
 from flatspot.cli.schema import SHAPING_KEYS, SOURCE_KEYS, checked
 from flatspot.data.datasets import DATASETS
-from flatspot.data.read import Series
+from flatspot.data.panel import Panel, Series, panel_of
+from flatspot.data.tables import csv
 from flatspot.errors import BadInput, reason
 
 log = logging.getLogger(__name__)
@@ -91,14 +92,14 @@ def _close_log() -> None:
 
 def _run(cfg: DictConfig, folder: Path, started: float) -> float | None:
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    series = read_series(config["data"])
+    panel = read_panel(config["data"])
     from flatspot.cli.fit import fit_and_report
 
     several = HydraConfig.get().mode == RunMode.MULTIRUN
-    return fit_and_report(config, series, folder, started, several=several)
+    return fit_and_report(config, panel, folder, started, several=several)
 
 
-def read_series(data: Mapping[str, Any]) -> Series:
+def read_panel(data: Mapping[str, Any]) -> Panel:
     """Read what the `data` keys name.
 
     Raises:
@@ -106,17 +107,18 @@ def read_series(data: Mapping[str, Any]) -> Series:
     """
     read = DATASETS[data["name"]]
     takes = inspect.signature(read).parameters
+    unset = {key: each.default for key, each in inspect.signature(csv).parameters.items()}
     for key in SOURCE_KEYS:
-        if key not in takes and data[key] not in (None, []):
+        if key not in takes and data[key] != unset[key] and data[key] not in (None, []):
             raise BadInput(
                 f"data.{key}={data[key]}: the data set {data['name']} is built in and takes no {key}; "
                 f"did you mean data=csv data.path=my.csv?"
             )
     own = [key for key in data if key != "name" and key not in SHAPING_KEYS]
     series = read(**{key: data[key] for key in own if key in takes})
-    if not isinstance(series, Series):
-        raise TypeError(f"the data set {data['name']} gave no flatspot.data.read.Series: {series!r:.80}")
-    return series
+    if not isinstance(series, (Series, Panel)):
+        raise TypeError(f"the data set {data['name']} gave no Series or Panel of flatspot.data.panel: {series!r:.80}")
+    return panel_of(series)
 
 
 def _record_failure(folder: Path, error: BaseException) -> None:

@@ -6,28 +6,37 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from lightning import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
 
 from flatspot import evidence
 from flatspot.cli.folder import write_json
 from flatspot.data.module import SeriesDataModule
+from flatspot.data.windows import Windows
+from flatspot.evaluate import original
 from flatspot.examine import Examination
-from flatspot.report.figures import forecast_examples
+from flatspot.probes.references import Ridge
+from flatspot.report.figures import answers_by_truth, confusion_matrix, examples_of, forecast_examples
+from flatspot.run import write_reference
 
 
 def metrics_of(examination: Examination, steps: int, fit_seconds: float, seconds: float) -> dict[str, Any]:
     """What `metrics.json` holds; a number that could not be measured is null."""
-    diagnosis = examination.diagnosis
+    diagnosis, found = examination.diagnosis, examination.evaluation
     whole = {
-        "test": asdict(examination.score),
-        "baseline": {name: asdict(score) for name, score in examination.baselines.items()},
-        "diversity": examination.diversity._asdict(),
-        "skill": {
-            "model": examination.skill,
-            "ridge": examination.ridge_skill,
-            "persistence": examination.persistence_skill,
+        "test": found.scores(),
+        "baseline": found.baseline_scores(),
+        "diversity": {
+            **examination.diversity._asdict(),
+            "over_all": examination.over_all,
+            "within_series": examination.within,
         },
+        "skill": {"model": examination.skill, **examination.references},
         "verdict": diagnosis.verdict,
         "explained": diagnosis.explained,
         "findings": [asdict(finding) for finding in diagnosis.findings],
@@ -35,18 +44,31 @@ def metrics_of(examination: Examination, steps: int, fit_seconds: float, seconds
         "steps": steps,
         "fit_seconds": round(fit_seconds, 3),
         "seconds": round(seconds, 3),
+        **found.details(),
     }
-    return {name: _finite(value) for name, value in whole.items()}
+    return {name: finite(value) for name, value in whole.items()}
 
 
-def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON
+def error_of(metrics: Mapping[str, Any]) -> float | None:
+    """What a sweeper is to make small: the test MAE, or the share of wrong classes."""
+    test = metrics["test"]
+    if "mae" in test:
+        return None if test["mae"] is None else float(test["mae"])
+    return None if test["accuracy"] is None else 1 - float(test["accuracy"])
+
+
+def finite(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """JSON without a NaN: null in its place."""
     if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
+        return {name: finite(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def keep(folder: Path, trainer: Trainer, metrics: Mapping[str, Any], examination: Examination) -> None:
-    """Write the final evidence and `metrics.json`."""
+def keep(folder: Path, trainer: Trainer, metrics: Mapping[str, Any], examination: Examination, ridge: Ridge) -> None:
+    """Write the final evidence, `metrics.json`, and the reference, which other data are to be held against too."""
+    write_reference(folder, ridge)
     entry = evidence.measurement("end", trainer.current_epoch, trainer.global_step, examination.figures())
     evidence.append(folder, entry)
     write_json(folder / "metrics.json", metrics)
@@ -54,21 +76,38 @@ def keep(folder: Path, trainer: Trainer, metrics: Mapping[str, Any], examination
 
 def log_end(trainer: Trainer, config: Mapping[str, Any], data: SeriesDataModule, found: Examination) -> None:
     """The forecast figure, and the run's settings beside its final figures for TensorBoard's HParams."""
-    final = {"final/mae": found.score.mae, "final/diversity_ratio": found.diversity.ratio}
-    final = {name: value for name, value in final.items() if math.isfinite(value)}
-    windows = data.dataset("test")
+    test = found.evaluation.scores()
+    error = {"final/mae": test["mae"]} if "mae" in test else {"final/accuracy": test["accuracy"]}
+    figures = error | {"final/diversity_ratio": found.diversity.ratio}
+    final = {name: value for name, value in figures.items() if math.isfinite(value)}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            figure = forecast_examples(
-                data.series.values[:, 0],
-                found.predictions[:, :, 0].numpy(),
-                windows.starts.start,
-                window=data.window,
-                name=data.series.columns[0],
-            )
-            logger.experiment.add_figure("forecast/examples", figure, trainer.global_step, close=False)
+            figure = _figure(data, found)
+            logger.experiment.add_figure(figure[0], figure[1], trainer.global_step, close=False)
             logger.log_hyperparams(_flat(config), final)
             logger.finalize("success")
+
+
+def _figure(data: SeriesDataModule, found: Examination) -> tuple[str, Figure]:
+    """Forecasts beside the truth; answers by truth, where numbers are predicted; who was taken for whom."""
+    evaluation = found.evaluation
+    if evaluation.classes is not None:
+        return "confusion", confusion_matrix(evaluation.classes.confusion, data.answers.classes)
+    assert evaluation.predictions is not None and evaluation.targets is not None  # noqa: S101, PT018 - of numbers
+    predictions, targets = evaluation.predictions[..., 0].numpy(), evaluation.targets[..., 0].numpy()
+    windows = data.every_window("test")
+    if data.task != "forecast" or not isinstance(windows, Windows):
+        return "predictions", answers_by_truth(predictions[:, 0], targets[:, 0], data.targets[0])
+    pasts = originals(data, windows, examples_of(len(predictions)), evaluation.series)
+    return "forecast/examples", forecast_examples(pasts, predictions, targets, name=data.targets[0])
+
+
+def originals(
+    data: SeriesDataModule, windows: Windows, numbers: NDArray[np.int64], series: Tensor
+) -> NDArray[np.float64]:
+    """The first target over the windows of these numbers, in original units, `[window, step]`."""
+    rows = windows.starts(torch.from_numpy(numbers)).unsqueeze(1) + torch.arange(windows.window)
+    return original(data, windows.targets[rows], series[torch.from_numpy(numbers)])[..., 0].numpy()
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

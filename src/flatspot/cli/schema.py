@@ -24,16 +24,32 @@ class DataConfig:
 
     name: str = MISSING
     path: str | None = None
-    target: str | None = None
+    target: Any = None
     features: Any = field(default_factory=list)
-    time: str | None = None
-    window: int = MISSING
-    horizon: int = MISSING
+    time: Any = None
+    group: str | None = None
+    label: str | None = None
+    label_per: str | None = None
+    frequency: str | None = None
+    missing: str = "error"
+    max_gap: int = 3
+    duplicates: str = "error"
+    unsorted: str = "error"
+    window: int | None = None
+    horizon: int | None = None
+    stride: int = 1
     batch_size: int = MISSING
     val_share: float = MISSING
     test_share: float = MISSING
+    val_from: str | None = None
+    test_from: str | None = None
+    until: str | None = None
+    split_seed: int = 0
+    short: str = "error"
     scale: str = MISSING
     scale_target: str = MISSING
+    calendar: Any = field(default_factory=list)
+    season: int | None = None
     train_windows: int | None = None
     train_windows_from: str = MISSING
 
@@ -54,6 +70,13 @@ class ModelConfig:
     initial_state: str = MISSING
     head_activation: str = MISSING
     loss: str = MISSING
+
+
+@dataclass
+class ClassifierConfig(ModelConfig):
+    """A classifier's own."""
+
+    class_weights: Any = None
 
 
 @dataclass
@@ -108,13 +131,29 @@ class TrainConfig:
 Options = Mapping[str, tuple[Any, Any]]
 """Types and defaults by key."""
 
-SOURCE_KEYS: Final = ("path", "target", "features", "time")
-"""The `data` keys that say what to read; a data set that reads no file takes none of them."""
+SOURCE_KEYS: Final = (
+    "path",
+    "target",
+    "features",
+    "time",
+    "group",
+    "label",
+    "label_per",
+    "frequency",
+    "missing",
+    "max_gap",
+    "duplicates",
+    "unsorted",
+)
+"""The `data` keys that say what to read, and what to mend; a data set that reads no file takes none of them."""
 
 SHAPING_KEYS: Final = tuple(each.name for each in fields(DataConfig) if each.name not in {"name", *SOURCE_KEYS})
 """The `data` keys that say what to do with any series."""
 
-GIVEN: Final = ("inputs", "targets", "horizon", "optimizer", "lr", "weight_decay", "momentum", "scheduler")
+OUR_MODELS: Final = {"forecaster": ModelConfig, "regressor": ModelConfig, "classifier": ClassifierConfig}
+"""The keys of each of our own models, told without torch."""
+
+GIVEN: Final = ("inputs", "targets", "horizon", "classes", "optimizer", "lr", "weight_decay", "momentum", "scheduler")
 """What a model's constructor is given from elsewhere than the `model` keys."""
 
 
@@ -141,18 +180,26 @@ def _schema_of(cfg: DictConfig) -> DictConfig:
 
     schema: DictConfig = OmegaConf.structured(TrainConfig)
     data, model = (OmegaConf.select(cfg, key) for key in ("data.name", "model.name"))
-    if model is not None and model != "forecaster":
-        from flatspot.cli.build import MODELS
+    if model in OUR_MODELS:
+        schema.model = OmegaConf.structured(OUR_MODELS[model])
+    elif model is not None:
+        from flatspot.models.models import MODELS
 
         own = {"name": (str, MISSING), "loss": (str, "mse"), **options(MODELS[str(model)], without=GIVEN)}
         its_own = _with_options(object, own)
-        added = [("model", its_own, field(default_factory=its_own))]
-        schema = OmegaConf.structured(make_dataclass("TrainConfig", added, bases=(TrainConfig,)))
+        schema = _with_model(its_own)
     if data is not None:
         its_options = options(DATASETS[str(data)], without=SOURCE_KEYS)
         _refuse_taken(str(data), its_options)
         schema.data = OmegaConf.structured(_with_options(DataConfig, its_options))
     return schema
+
+
+def _with_model(model: type) -> DictConfig:
+    """The schema of a run with another type of model: OmegaConf holds a field to the type that it was declared with."""
+    added = [("model", model, field(default_factory=model))]
+    whole: DictConfig = OmegaConf.structured(make_dataclass("TrainConfig", added, bases=(TrainConfig,)))
+    return whole
 
 
 def options(build: Callable[..., object], *, without: Collection[str] = ()) -> Options:

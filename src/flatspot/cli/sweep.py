@@ -18,7 +18,7 @@ from flatspot.report.sweep import Job, line, summary
 from flatspot.report.text import quoted
 
 FIGURES: Final = {
-    **{name: ("test", name) for name in ("mae", "rmse", "mase", "r2")},
+    **{name: ("test", name) for name in ("mae", "rmse", "mase", "smape", "r2", "accuracy", "balanced_accuracy", "f1")},
     "diversity_ratio": ("diversity", "ratio"),
     "diversity_minimum": ("diversity", "minimum"),
     "skill": ("skill", "model"),
@@ -68,7 +68,8 @@ class Sweep:
         series = {_series(Path(job.folder)) for job in self._jobs if job.metrics is not None}
         jobs = [replace(job, folder=shown(Path(job.folder))) for job in self._jobs]  # from here, not from a job's own
         write_text(self._folder / "results.csv", _results(jobs))
-        print(f"\n{summary(jobs, error='mase' if len(series) > 1 else 'mae')}")  # noqa: T201
+        classify = any(job.classifies for job in jobs)
+        print(f"\n{summary(jobs, error='error' if classify else 'mase' if len(series) > 1 else 'mae')}")  # noqa: T201
         folder = shown(self._folder)
         print(f"\nsweep   {folder}\nlook    tensorboard --logdir {quoted(folder)}")  # noqa: T201
         return sum(job.failure is not None for job in self._jobs), len(self._jobs)
@@ -112,5 +113,5 @@ def _results(jobs: Sequence[Job]) -> str:
 def _value(job: Job, path: Sequence[str]) -> object:
     value: Any = job.metrics
     for name in path:
-        value = None if value is None else value[name]
+        value = None if value is None else value.get(name)
     return "" if value is None else value

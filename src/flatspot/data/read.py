@@ -1,262 +1,262 @@
-"""Read a series from a CSV file: what cannot be used is named by file, row, column and value."""
+"""The rows of anybody's table as numbers: what cannot be used is named by file, row, column and value."""
 
-import codecs
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Literal, final
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from flatspot.data.roles import Roles
+from flatspot.data.sources import CsvFile, Source
+from flatspot.data.stamps import as_moments, from_parts, parsed
 from flatspot.errors import BadInput
-from flatspot.registry import nearest
-
-DATE_FORMATS: Final = (
-    "%Y-%m-%d",
-    "%Y-%m",
-    "%Y-%m-%d %H:%M",
-    "%Y-%m-%d %H:%M:%S",
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M",
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%d %H:%M:%S%#z",
-    "%Y-%m-%dT%H:%M:%S%#z",
-    "%Y-%m-%d %H:%M:%S%.f%#z",
-    "%Y-%m-%dT%H:%M:%S%.f%#z",
-    "%Y/%m/%d",
-    "%Y/%m/%d %H:%M:%S",
-    "%Y%m%d",
-)
-"""How a time stamp may be written: year first. Other orders are ambiguous and refused."""
-
-SHOWN: Final = "2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00"
-
-LIKE_A_DATE: Final = r"^\s*\d{1,4}[-./]\d{1,2}([-./]\d{1,4})?([ T].*)?$"
-"""What a person would take for a date, whether or not it can be read as one."""
 
 LARGEST: Final = 1e30
 """Numbers beyond this have squares that nothing can add up."""
 
-NO_TIME: Final = "none"
-"""`data.time=none`: the rows are in order, whatever their dates say."""
+SHOWN_CELL: Final = 60
+"""Letters of a cell that a message repeats."""
+
+
+DECIMAL_COMMA: Final = r"^\s*[+-]?\d+,\d+\s*$"
+
+ZONE: Final = r"([+-]\d{2}:?\d{2}|Z)\s*$"
+"""How a stamp says how far it is from UTC."""
+
+FILLING: Final = "fill it with data.missing=interpolate or forward_fill, or leave its row out with data.missing=drop"
 
 
 @final
 @dataclass(frozen=True)
-class Series:
-    """One series, in original units, in time order.
+class Regular:
+    """Equally spaced stamps of one long series, without an array of them.
 
     Args:
-        name: where it came from, for messages and figures.
-        columns: the names of the channels; the targets are the first `num_targets` of them.
-        num_targets: how many channels are predicted.
-        values: float64 `[time, channel]`, all finite.
-        times: `datetime64[us]` `[time]`, or None if the rows have no time stamps.
+        start: the first, in microseconds since 1970. step: microseconds. rows: how many.
     """
 
-    name: str
-    columns: tuple[str, ...]
-    num_targets: int
-    values: NDArray[np.float64]
-    times: NDArray[Any] | None = None
+    start: int
+    step: int
+    rows: int
 
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The names of the channels that are predicted."""
-        return self.columns[: self.num_targets]
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - as NumPy's
+        """The stamps that an index of NumPy's picks."""
+        if isinstance(index, slice):
+            return self._stamps(np.arange(*index.indices(self.rows)))
+        numbers = np.asarray(index)
+        return self._stamps(np.where(numbers < 0, numbers + self.rows, numbers))
+
+    def _stamps(self, numbers: NDArray[np.int64]) -> Any:  # noqa: ANN401 - an array, or one stamp
+        return (self.start + self.step * numbers).astype("datetime64[us]")
 
 
-def read_csv(
-    path: str | Path,
-    target: str | None = None,
-    features: Sequence[object] | Literal["all"] | None = (),
-    time: str | None = None,
-) -> Series:
-    """Read the target, further input columns and time stamps from a CSV file with a header line.
+Times = NDArray[Any] | Regular
+
+
+@final
+@dataclass
+class Rows:
+    """The rows of a table, as they stand.
 
     Args:
-        path: the file.
-        target: the column to predict. None: the only number column.
-        features: further input columns, or `"all"` for every number column.
-        time: the column of time stamps; `"none"`: row order. None: the first text column that holds dates, else row
-            order. Stamps with an offset are read as UTC.
+        blocks: float64, or float32 less `base` in a long file, NaN where a value is missing; `[row, channel]`.
+        base: what was taken from every row, `[channel]`.
+        times: `datetime64[us]` `[row]`. groups, labels: text, `[row]`. None where there is no such column.
+    """
+
+    blocks: list[NDArray[Any]] = field(default_factory=list)
+    base: NDArray[np.float64] | None = None
+    times: Times | None = None
+    groups: pl.Series | None = None
+    labels: pl.Series | None = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self.blocks))
+
+
+def read_rows(source: Source, roles: Roles, *, missing: bool) -> Rows:
+    """All rows that the roles name, in the order of the file.
+
+    The quick way lets polars read numbers as numbers. Where it meets a cell that is none, the slow way reads the text
+    and names the cell, or finds that it can be read after all (spaces around a number, a blank line).
+
+    Args:
+        source: the file or frame. roles: what its columns are for.
+        missing: whether a number may be missing.
 
     Raises:
         BadInput: naming the file and the row, column and value that cannot be used.
     """
-    frame = _text_frame(Path(path))
-    time = _time_column(frame, time, path)
-    columns = _chosen_columns(frame, target, features, time, path)
-    times = _times(frame[time], path) if time is not None else None
-    values = np.column_stack([_numbers(frame[name], path) for name in columns])
-    return Series(str(path), tuple(columns), 1, values, times)
+    if isinstance(source, CsvFile):
+        try:
+            return _collected(source.typed(roles.channels, roles.others), source, roles, missing=missing, quick=True)
+        except (BadInput, pl.exceptions.PolarsError):
+            pass  # the slow way will say what it is
+    batches = source.as_written([*roles.channels, *roles.others])
+    return _collected(batches, source, roles, missing=missing, quick=False)
 
 
-def _text_frame(path: Path) -> pl.DataFrame:
-    """All cells as text; a blank line is no row."""
-    _refuse_unreadable(path)
-    try:
-        frame = pl.read_csv(path, infer_schema=False, null_values=[""])
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BadInput(f"{path}: cannot be read as CSV: {reason}") from error
-    frame = frame.rename({name: name.strip() for name in frame.columns}) if _strip_cleanly(frame.columns) else frame
-    _refuse_header(frame.columns, path)
-    filled = frame.filter(~pl.all_horizontal(pl.all().is_null()))
-    if filled.is_empty():
-        raise BadInput(f"{path}: has a header line and no rows")
-    return filled
+def _collected(batches: Iterator[pl.DataFrame], source: Source, roles: Roles, *, missing: bool, quick: bool) -> Rows:
+    rows, times = Rows(), _Stamps()
+    texts: dict[str, list[pl.Series]] = {name: [] for name in (roles.group, roles.label) if name}
+    reader = _Reader(source.name, missing=missing)
+    for batch in batches:
+        if not len(batch):
+            continue
+        if quick and batch[source.columns[-1]].has_nulls():
+            raise BadInput("a short row, or a missing value")
+        _add(rows, reader.numbers(batch, roles.channels), narrow=roles.group is None)
+        if roles.time:
+            times.add(reader.moments(batch, roles))
+        for name, kept in texts.items():
+            kept.append(reader.text(batch, name))
+        reader.row += len(batch)
+    if not rows.blocks:
+        raise BadInput(f"{source.name}: has no rows")
+    rows.times = times.all() if roles.time else None
+    rows.groups, rows.labels = (pl.concat(texts[name]) if name else None for name in (roles.group, roles.label))
+    return rows
 
 
-def _strip_cleanly(columns: list[str]) -> bool:
-    """Whether spaces around the names can be taken away without two becoming one."""
-    return len({name.strip() for name in columns}) == len(columns)
+def _add(rows: Rows, block: NDArray[np.float64], *, narrow: bool) -> None:
+    """Of a long file, keep float32 less the first row: half the memory, and all the digits that a network sees.
 
-
-def _refuse_unreadable(path: Path) -> None:
-    if not path.exists():
-        raise BadInput(f"data.path={path}: there is no such file")
-    if path.is_dir():
-        raise BadInput(f"data.path={path}: is a folder, not a file")
-    try:
-        with path.open("rb") as file:
-            first = file.read(2)
-    except OSError as error:
-        raise BadInput(f"data.path={path}: cannot be opened: {error.strerror}") from error
-    if not first:
-        raise BadInput(f"{path}: the file is empty")
-    if first in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
-        raise BadInput(f"{path}: is written in UTF-16; save it as UTF-8")
-
-
-def _refuse_header(columns: list[str], path: Path) -> None:
-    for mark, name in {";": "semicolons", "\t": "tabs", "|": "bars"}.items():
-        if len(columns) == 1 and mark in columns[0]:
-            raise BadInput(f"{path}: seems to be separated by {name}; commas are needed")
-    for column in columns:
-        original, twice, _ = column.partition("_duplicated_")  # so polars names the second of two
-        if twice and original in columns:
-            raise BadInput(f"{path}: has two columns called {original!r}")
-
-
-def _require_column(frame: pl.DataFrame, name: str, path: str | Path, key: str) -> None:
-    if name not in frame.columns:
-        raise BadInput(f"{path}: has no column {name!r} ({key}); {nearest(name, frame.columns)}")
-
-
-def _chosen_columns(
-    frame: pl.DataFrame,
-    target: str | None,
-    features: Sequence[object] | Literal["all"] | None,
-    time: str | None,
-    path: str | Path,
-) -> list[str]:
-    target = target if target is not None else _only_number_column(frame, time, path)
-    _require_column(frame, target, path, key="data.target")
-    further = _number_columns(frame, time) if features == "all" else _names(features)
-    for name in further:
-        _require_column(frame, name, path, key="data.features")
-    return list(dict.fromkeys([target, *further]))
-
-
-def _names(features: Sequence[object] | None) -> list[str]:
-    """One name may be written without brackets, and a name may look like a number."""
-    return [features] if isinstance(features, str) else [str(each) for each in features or ()]
-
-
-def _only_number_column(frame: pl.DataFrame, time: str | None, path: str | Path) -> str:
-    numbers = _number_columns(frame, time)
-    if len(numbers) == 1:
-        return numbers[0]
-    if not numbers:
-        raise BadInput(f"{path}: has no column of numbers to predict")
-    raise BadInput(f"{path}: say which column to predict with data.target=; columns: {', '.join(numbers)}")
-
-
-def _number_columns(frame: pl.DataFrame, time: str | None) -> list[str]:
-    """Columns that are mostly numbers: one text cell in them is an error to report, not a column to drop."""
-
-    def mostly_numbers(column: pl.Series) -> bool:
-        filled = column.drop_nulls()
-        return int(filled.cast(pl.Float64, strict=False).is_not_null().sum()) * 2 > len(filled)
-
-    return [name for name in frame.columns if name != time and mostly_numbers(frame[name])]
-
-
-def _numbers(column: pl.Series, path: str | Path) -> NDArray[np.float64]:
-    numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
-    _refuse_first(column, numbers.is_null() & column.is_not_null(), path, "is not a number")
-    _refuse_first(column, numbers.is_null(), path, "is missing")
-    _refuse_first(column, ~numbers.is_finite(), path, "is not finite")
-    _refuse_first(column, numbers.abs() > LARGEST, path, f"is beyond {LARGEST:.0e}")
-    return numbers.to_numpy()
-
-
-def _refuse_first(column: pl.Series, wrong: pl.Series, path: str | Path, complaint: str) -> None:
-    if not wrong.any():
+    Not of grouped rows: another series may have another level.
+    """
+    if not rows.blocks or not narrow:
+        rows.blocks.append(block)
         return
-    row = wrong.arg_true()[0]
-    cell = column[row]
-    value = "the value" if cell is None else repr(cell)
-    more = wrong.sum() - 1
-    others = f" ({more} more such cells in this column)" if more else ""
-    raise BadInput(f"{path}: row {row + 1}, column {column.name!r}: {value} {complaint}{others}")
+    if rows.base is None:
+        rows.base = np.nan_to_num(rows.blocks[0][0].copy())
+        rows.blocks[0] = (rows.blocks[0] - rows.base).astype(np.float32)
+    rows.blocks.append((block - rows.base).astype(np.float32))
 
 
-def _time_column(frame: pl.DataFrame, asked: str | None, path: str | Path) -> str | None:
-    """The column of time stamps. A column that looks like dates and cannot be read is refused rather than ignored."""
-    if asked == NO_TIME and NO_TIME not in frame.columns:
+@final
+class _Stamps:
+    """Collects stamps; of a long file that is equally spaced, the first, the step and the number are enough."""
+
+    def __init__(self) -> None:
+        self._kept: list[NDArray[Any]] = []
+        self._regular: Regular | None = None
+
+    def add(self, stamps: NDArray[Any]) -> None:
+        """Take the next batch."""
+        if len(self._kept) == 1:
+            self._regular = _regular(self._kept[0])
+        longer = _continued(self._regular, stamps) if self._regular else None
+        if longer is None:
+            self._kept = [*([self._regular[:]] if self._regular else self._kept), stamps]
+        else:
+            self._kept = []
+        self._regular = longer
+
+    def all(self) -> Times:
+        """Those of all batches."""
+        return self._regular if self._regular is not None else np.concatenate(self._kept)
+
+
+def _regular(stamps: NDArray[Any]) -> Regular | None:
+    """The stamps as start and step, if they are equally spaced and rising."""
+    numbers = stamps.astype(np.int64)
+    apart = np.diff(numbers)
+    if not len(apart) or apart[0] <= 0 or (apart != apart[0]).any():
         return None
-    if asked is not None:
-        _require_column(frame, asked, path, key="data.time")
-        return asked
-    found = next((name for name in frame.columns if _looks_like_dates(frame[name])), None)
-    if found is not None and _format_of(frame[found]) is None:
-        raise BadInput(
-            f"{path}: column {found!r} looks like dates, but {_filled(frame[found])[0]!r} cannot be read as one; "
-            f"write them as {SHOWN}, or say data.time=none for rows in order"
-        )
-    return found
+    return Regular(int(numbers[0]), int(apart[0]), len(numbers))
 
 
-def _filled(column: pl.Series) -> pl.Series:
-    return column.drop_nulls().str.strip_chars()
+def _continued(regular: Regular, stamps: NDArray[Any]) -> Regular | None:
+    """Both together, if the stamps go on where it ended."""
+    longer = Regular(regular.start, regular.step, regular.rows + len(stamps))
+    return longer if (longer[regular.rows :] == stamps).all() else None
 
 
-def _looks_like_dates(column: pl.Series) -> bool:
-    """Whether most cells do; a decimal number does not, and eight digits need data.time to be taken for a date."""
-    filled = _filled(column)
-    numbers = filled.cast(pl.Float64, strict=False).is_not_null()
-    return int((filled.str.contains(LIKE_A_DATE) & ~numbers).sum()) * 2 > len(filled)
+@final
+class _Reader:
+    """Turns batches into numbers and moments, and names the first cell that is none.
+
+    Args:
+        name: of the file. missing: whether a number may be missing.
+    """
+
+    def __init__(self, name: str, *, missing: bool) -> None:
+        self.name = name
+        self.row = 0
+        self._missing = missing
+
+    def numbers(self, batch: pl.DataFrame, channels: tuple[str, ...]) -> NDArray[np.float64]:
+        """The channels of a batch, float64 `[row, channel]`, NaN where a value is missing."""
+        columns = [self._number_column(batch[name]) for name in channels]
+        block = pl.DataFrame(columns).to_numpy(order="c")
+        if np.isfinite(block).all() and np.abs(block).max() <= LARGEST:
+            return block
+        for column, numbers in zip((batch[name] for name in channels), columns, strict=True):
+            if not self._missing:
+                self._refuse(column, numbers.is_null(), f"is missing; {FILLING}")
+            self._refuse(column, numbers.is_infinite(), "is not finite")
+            self._refuse(column, numbers.abs() > LARGEST, f"is beyond {LARGEST:.0e}")
+        return block
+
+    def moments(self, batch: pl.DataFrame, roles: Roles) -> NDArray[Any]:
+        """The time stamps of a batch."""
+        columns = [batch[name] for name in roles.time]
+        for column in columns:
+            self._refuse(column, column.is_null(), "is missing")
+        if len(columns) > 1:
+            moments = from_parts(columns)
+            written = pl.concat_str([column.cast(pl.String) for column in columns], separator="-")
+            shown = batch.select(written.alias(", ".join(roles.time))).to_series()
+            self._refuse(shown, moments.is_null(), "is no date")
+        elif roles.form is None:
+            moments = as_moments(columns[0])
+        else:
+            moments = self._parsed(columns[0], roles.form)
+        return moments.to_numpy()
+
+    def text(self, batch: pl.DataFrame, name: str) -> pl.Series:
+        """The names of series or labels in a batch."""
+        column = batch[name].cast(pl.String).str.strip_chars()
+        self._refuse(column, column.is_null(), "is missing")
+        return column
+
+    def _number_column(self, column: pl.Series) -> pl.Series:
+        if column.dtype == pl.String:
+            numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
+            hint = "; write decimals with a point" if column.str.contains(DECIMAL_COMMA).any() else ""
+            self._refuse(column, numbers.is_null() & column.is_not_null(), f"is not a number{hint}")
+            return numbers.fill_nan(None)
+        if not (column.dtype.is_numeric() or column.dtype in {pl.Boolean, pl.Null}):
+            raise BadInput(f"{self.name}: column {column.name!r} holds {column.dtype}, not numbers")
+        return column.cast(pl.Float64).fill_nan(None)
+
+    def _parsed(self, column: pl.Series, form: str) -> pl.Series:
+        text = column.cast(pl.String).str.strip_chars()
+        moments = parsed(text, form)
+        if moments.has_nulls():
+            zoned = text.str.contains(ZONE)
+            if zoned.any() and not zoned.all():
+                mixed = "has a UTC offset, and others have none" if not form.endswith("z") else "has no UTC offset, and"
+                mixed += "" if not form.endswith("z") else " others have one"
+                self._refuse(column, moments.is_null() & (zoned != form.endswith("z")), mixed)
+            self._refuse(column, moments.is_null(), f"cannot be read as a date in the form of the others ({form})")
+        return moments
+
+    def _refuse(self, column: pl.Series, wrong: pl.Series, complaint: str) -> None:
+        if not wrong.any():
+            return
+        row = wrong.arg_true()[0]
+        cell = column[row]
+        value = "the value" if cell is None else _shown(cell)
+        more = wrong.sum() - 1
+        others = f" ({more:,} more such cells below)" if more else ""
+        raise BadInput(f"{self.name}: row {self.row + row + 1}, column {column.name!r}: {value} {complaint}{others}")
 
 
-def _format_of(column: pl.Series) -> str | None:
-    """The form that at least half of the cells have, if there is one."""
-    filled = _filled(column)
-    readable = {form: int(_parsed(filled, form).is_not_null().sum()) for form in DATE_FORMATS}
-    best = max(readable, key=lambda form: readable[form])
-    return best if readable[best] * 2 >= max(len(filled), 1) else None
-
-
-def _parsed(column: pl.Series, form: str) -> pl.Series:
-    """Moments without a zone; a month is its first day."""
-    if form == "%Y-%m":
-        column, form = column + "-01", "%Y-%m-%d"
-    parsed = column.str.to_datetime(form, strict=False, time_unit="us")
-    return parsed.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if form.endswith("z") else parsed
-
-
-def _times(column: pl.Series, path: str | Path) -> NDArray[Any]:
-    """Time stamps in strictly rising order, in the one form that most of them have."""
-    _refuse_first(column, column.is_null(), path, "is missing")
-    text = column.str.strip_chars()
-    form = _format_of(text)
-    parsed = _parsed(text, form) if form else pl.Series(column.name, [None] * len(text), dtype=pl.Datetime("us"))
-    expected = f"as {SHOWN}" if form is None else f"in the form of the others ({form})"
-    _refuse_first(column, parsed.is_null(), path, f"cannot be read as a date {expected}")
-    step = parsed.diff().dt.total_microseconds().fill_null(1)
-    _refuse_first(column, step <= 0, path, "does not come after the row before")
-    return parsed.to_numpy()
+def _shown(cell: object) -> str:
+    text = repr(cell)
+    return text if len(text) <= SHOWN_CELL else f"{text[:SHOWN_CELL]}..."

@@ -1,64 +1,168 @@
 """Windows over one tensor: nothing is copied until a batch is gathered, by index, in one go."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar, final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils.data import Dataset, Sampler
 
 T = TypeVar("T")
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Runs:
+    """The rows where windows start: stretches of evenly spaced rows.
+
+    Args:
+        firsts: the first row of each stretch, rising. counts: windows in it. stride: rows between two of them.
+    """
+
+    firsts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    stride: int = 1
+
+    def __len__(self) -> int:
+        return int(self.counts.sum())
+
+    def starts(self) -> NDArray[np.int64]:
+        """The row where each window starts, `[window]`."""
+        before = self.counts.cumsum() - self.counts
+        within = np.arange(len(self)) - np.repeat(before, self.counts)
+        return np.repeat(self.firsts, self.counts) + within * self.stride
+
+
+def runs_between(
+    lows: NDArray[np.int64], highs: NDArray[np.int64], stride: int, allowed: NDArray[np.bool_] | None = None
+) -> Runs:
+    """Every `stride`-th row from each low up to and with its high.
+
+    Args:
+        allowed: whether a window may start at a row; None: at any.
+    """
+    counts = np.maximum((highs - lows) // stride + 1, 0)
+    runs = Runs(lows[counts > 0], counts[counts > 0], stride)
+    if allowed is None or not len(runs):
+        return runs
+    starts = runs.starts()
+    starts = starts[allowed[starts]]
+    cuts = np.flatnonzero(np.diff(starts) != stride) + 1
+    firsts = np.concatenate([[0], cuts]) if len(starts) else cuts
+    return Runs(starts[firsts], np.diff(np.append(firsts, len(starts))), stride)
 
 
 @final
 class Windows(Dataset[Batch]):
-    """Pairs of an input window and the steps that follow it.
+    """Pairs of an input window and what is to be said of it: the steps that follow, or the label of its last row.
 
     Args:
-        inputs: `[time, channel]`, scaled; shared by all splits, never copied.
-        targets: `[time, target]`, scaled; the same rows.
-        window: L, the steps of the input. horizon: H, the steps predicted.
-        rows: the half-open range of rows that targets may come from. Inputs may reach back before it: the
-            past is known when a forecast is made.
+        inputs: `[row, channel]`, scaled; shared by all splits, never copied.
+        targets: `[row, target]`, scaled; or labels `[row]`. The same rows.
+        window: L, the steps of an input. horizon: H, the steps predicted; 0: the label of the window's last row.
+        runs: the rows where windows start.
         only: numbers of the windows to serve, again and again until the length is that of all; None: all of them.
+        series: where to tell them apart, the first row of each series: a batch then has a third part, the number of
+            each window's series.
     """
 
     def __init__(
         self,
-        inputs: Float[Tensor, "time channel"],
-        targets: Float[Tensor, "time target"],
+        inputs: Float[Tensor, "row channel"],
+        targets: Shaped[Tensor, "row *target"],
         *,
         window: int,
         horizon: int,
-        rows: range,
+        runs: Runs,
         only: Int[Tensor, " window"] | None = None,
+        series: Int[Tensor, " series"] | None = None,
     ) -> None:
         self.inputs = inputs
         self.targets = targets
         self.window = window
         self.horizon = horizon
-        self.starts = range(max(rows.start - window, 0), rows.stop - window - horizon + 1)
+        self.runs = runs
         self._only = only
+        self._series = series
+        self._ends = torch.from_numpy(runs.counts.cumsum())
+        # What is added to a window's number, times the stride, for the row where it starts.
+        self._shifts = torch.from_numpy(runs.firsts - (runs.counts.cumsum() - runs.counts) * runs.stride)
         self._input_steps = torch.arange(window)
         self._target_steps = torch.arange(window, window + horizon)
 
     def __len__(self) -> int:
-        return len(self.starts)
+        return len(self.runs)
 
     def __getitem__(self, index: int) -> Batch:
-        x, y = self.__getitems__([range(len(self))[index]])
-        return x[0], y[0]
+        return tuple(part[0] for part in self.__getitems__([range(len(self))[index]]))
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """A whole batch at once: x `[batch, window, channel]`, y `[batch, horizon, target]`."""
+        """A whole batch at once: x `[batch, window, channel]`, y `[batch, horizon, target]` or labels `[batch]`."""
+        first = self.starts(torch.as_tensor(indices))
+        x = self.inputs[first.unsqueeze(1) + self._input_steps]
+        y = self.targets[first.unsqueeze(1) + self._target_steps if self.horizon else first + self.window - 1]
+        return (x, y) if self._series is None else (x, y, self.series_of(first, self._series))
+
+    def starts(self, numbers: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        """The row where each window of these numbers starts."""
+        if self._only is not None:
+            numbers = self._only[numbers % len(self._only)]
+        run = torch.searchsorted(self._ends, numbers, right=True) if len(self._ends) > 1 else torch.zeros_like(numbers)
+        return numbers * self.runs.stride + self._shifts[run]
+
+    @staticmethod
+    def series_of(rows: Int[Tensor, " batch"], firsts: Int[Tensor, " series"]) -> Int[Tensor, " batch"]:
+        """The number of each row's series."""
+        return torch.searchsorted(firsts, rows, right=True) - 1
+
+
+@final
+class Sequences(Dataset[tuple[PackedSequence, Tensor]]):
+    """Whole series of unequal length, each with a label: x a packed batch, y `[batch]` or `[batch, 1, target]`.
+
+    Args:
+        inputs: `[row, channel]`, scaled. labels: of all series, `[series, *target]`.
+        firsts, lengths: of the series to serve: the rows that are read. numbers: which of all series each is.
+        only: as `Windows` has it.
+    """
+
+    def __init__(
+        self,
+        inputs: Float[Tensor, "row channel"],
+        labels: Shaped[Tensor, "series *target"],
+        *,
+        firsts: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        numbers: NDArray[np.int64],
+        only: Int[Tensor, " window"] | None = None,
+    ) -> None:
+        self.inputs = inputs
+        self.labels = labels
+        self.numbers = torch.from_numpy(numbers)
+        self._firsts, self._lengths = firsts, lengths
+        self._only = only
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> tuple[PackedSequence, Tensor]:
+        x, y = self.__getitems__([range(len(self))[index]])
+        return x, y[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> tuple[PackedSequence, Tensor]:
+        """A whole batch at once."""
         numbers = torch.as_tensor(indices)
         if self._only is not None:
             numbers = self._only[numbers % len(self._only)]
-        first = numbers.unsqueeze(1) + self.starts.start
-        return self.inputs[first + self._input_steps], self.targets[first + self._target_steps]
+        spans = ((int(self._firsts[each]), int(self._lengths[each])) for each in numbers.tolist())
+        rows = [self.inputs[first : first + length] for first, length in spans]
+        return pack_sequence(rows, enforce_sorted=False), self.labels[self.numbers[numbers]]
 
 
 def as_is(batch: T) -> T:

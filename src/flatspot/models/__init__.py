@@ -1,1 +1,1 @@
-"""LightningModules: an encoder and a head."""
+"""LightningModules: an encoder and a head, for forecasts and for labels."""

@@ -1,37 +1,26 @@
-"""What every forecaster shares, whatever its network: loss, errors in original units, scaling, optimizer."""
+"""What every model of numbers shares, whatever its network: errors in original units, scaling of the targets."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, TypedDict
+from typing import Unpack
 
+import torch
 from jaxtyping import Float
-from lightning import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from flatspot.models.losses import LOSSES
-from flatspot.models.optimizers import check_optimizer, configure
+from flatspot.models.losses import loss_of_numbers
+from flatspot.models.sequence_module import Batch, Part, SequenceModule, Training
 from flatspot.nn.scaling import Scaling
 from flatspot.probes.errors import ForecastErrors
-from flatspot.probes.mean import WeightedMean
-
-Batch = Sequence[Tensor]  # a tuple from our loaders, a list from torch's default collation
+from flatspot.probes.moments import widest
 
 
-class Training(TypedDict, total=False):
-    """How a forecaster is trained: what `ForecastModule` takes beside the sizes."""
-
-    loss: str
-    optimizer: str
-    lr: float
-    weight_decay: float
-    momentum: float | None
-    scheduler: str
-
-
-class ForecastModule(LightningModule, ABC):
+class ForecastModule(SequenceModule):
     """Trains and tests a network that forecasts the steps after a window.
+
+    Batches are `(x, y)`: x `[batch, time, feature]`, y `[batch, horizon, target]`, in scaled units. Where the targets
+    are scaled by series, a third part has the number of each sample's series, `[batch]`.
 
     A subclass builds its network in its constructor, from plain values that `save_hyperparameters` keeps, and says in
     `forward` what it forecasts. What it adds to the constructor's arguments are the `model.` keys of its configuration.
@@ -39,9 +28,7 @@ class ForecastModule(LightningModule, ABC):
     Args:
         inputs: channels of the window. targets: channels predicted. horizon: steps predicted.
         loss: `mse`, `mae` or `huber`, in scaled units.
-        optimizer: `adam`, `adamw`, `sgd` or `rmsprop`. lr: its learning rate. weight_decay: its decay.
-        momentum: for `sgd` and `rmsprop`.
-        scheduler: `none`, `cosine` or `plateau`.
+        training: the optimizer, its rates and its schedule, as `SequenceModule` has them.
 
     Raises:
         BadInput: naming the value that cannot be used.
@@ -54,69 +41,50 @@ class ForecastModule(LightningModule, ABC):
         targets: int = 1,
         horizon: int = 1,
         loss: str = "mse",
-        optimizer: str = "adamw",
-        lr: float = 1e-3,
-        weight_decay: float = 0.0,
-        momentum: float | None = None,
-        scheduler: str = "none",
+        **training: Unpack[Training],
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters(logger=False)
-        check_optimizer(optimizer, scheduler, lr=lr, weight_decay=weight_decay, momentum=momentum)
-        self.loss = LOSSES[loss]
-        self.input_scaling = Scaling(inputs)
+        super().__init__(inputs=inputs, loss=loss, **training)
+        self.loss = loss_of_numbers(loss)
         self.target_scaling = Scaling(targets)
         self.val_errors, self.test_errors = ForecastErrors(), ForecastErrors()
-        self.val_loss, self.test_loss = WeightedMean(), WeightedMean()
+        self._units_on_device: Tensor | None = None
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "batch time feature"]) -> Float[Tensor, "batch horizon target"]:
         """Forecasts in scaled units, from windows in scaled units."""
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of a batch."""
-        x, y = batch
-        loss = self.loss(self(x), y)
-        self.log("loss/train", loss, on_step=False, on_epoch=True, batch_size=len(x), sync_dist=True)
-        return loss
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take a validation batch into the loss and the errors."""
-        self._evaluate(batch, self.val_loss, self.val_errors)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take a test batch into the loss and the errors."""
-        self._evaluate(batch, self.test_loss, self.test_errors)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Forecasts in scaled units."""
         predictions: Tensor = self(batch[0])
         return predictions
 
-    def on_validation_epoch_end(self) -> None:
-        """Log the loss, and the errors in original units."""
-        self._log_evaluation("val", self.val_loss, self.val_errors)
+    def measure(self, part: Part, predictions: Tensor, batch: Batch) -> None:
+        """Take an evaluation batch into the errors."""
+        self._errors(part).update(predictions, batch[1], self._units(batch))
 
-    def on_test_epoch_end(self) -> None:
-        """Log the loss, and the errors in original units."""
-        self._log_evaluation("test", self.test_loss, self.test_errors)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer and schedule that the hyperparameters name."""
-        keys = ("optimizer", "lr", "weight_decay", "momentum", "scheduler")
-        chosen: dict[str, Any] = {key: self.hparams[key] for key in keys}
-        return configure(self.parameters(), epochs=self.trainer.max_epochs or 1, **chosen)
-
-    def _evaluate(self, batch: Batch, mean_loss: WeightedMean, errors: ForecastErrors) -> None:
-        x, y = batch
-        predictions = self(x)
-        errors.update(predictions, y)
-        mean_loss.update(self.loss(predictions, y), weight=len(x))
-
-    def _log_evaluation(self, part: str, mean_loss: WeightedMean, errors: ForecastErrors) -> None:
-        measured = asdict(errors.errors(self.target_scaling.scale))
-        figures = {f"error/{name}_{part}": value for name, value in measured.items()}
-        # sync_dist: the metrics have already gathered all processes; it only tells Lightning so.
-        self.log_dict({f"loss/{part}": mean_loss.compute(), **figures}, sync_dist=True)
+    def measured(self, part: Part) -> Mapping[str, float]:
+        """The errors in original units."""
+        errors, scaling = self._errors(part), self.target_scaling
+        found = errors.errors(None if scaling.per_series else scaling.scale)
         errors.reset()
-        mean_loss.reset()
+        self._units_on_device = None
+        return asdict(found)
+
+    def _errors(self, part: Part) -> ForecastErrors:
+        return self.val_errors if part == "val" else self.test_errors
+
+    def _units(self, batch: Batch) -> Float[Tensor, "2 sample target"] | None:
+        """The mean and scale of each sample's targets, where each series has its own."""
+        if not self.target_scaling.per_series:
+            return None
+        if len(batch) < 3:
+            raise ValueError("the targets are scaled by series: a batch needs the number of each sample's series")
+        _, y, series = batch
+        if self._units_on_device is None:  # moved once an epoch: no batch waits for it
+            self._units_on_device = self._centred_units().to(y.device, widest(y[:0]).dtype)
+        return self._units_on_device[:, series]
+
+    def _centred_units(self) -> Float[Tensor, "2 series target"]:
+        """Mean and scale of the series. No error depends on a level that all share, and float32 would blur it."""
+        mean, scale = self.target_scaling.mean, self.target_scaling.scale
+        return torch.stack([mean - mean.mean(dim=0), scale])

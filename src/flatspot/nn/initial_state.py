@@ -6,8 +6,9 @@ from typing import Final, final
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
-from flatspot.nn.scan import State
+from flatspot.nn.scan import Sequences, State
 from flatspot.registry import Registry
 
 
@@ -18,7 +19,7 @@ class Zeros(nn.Module):
     def __init__(self, *_: int) -> None:
         super().__init__()
 
-    def forward(self, x: Float[Tensor, "batch time feature"]) -> State | None:
+    def forward(self, x: Sequences) -> State | None:
         """None: the layer takes zeros."""
 
 
@@ -36,13 +37,14 @@ class Normal(nn.Module):
         self._states = states
         self._size = (layers, hidden_size)
 
-    def forward(self, x: Float[Tensor, "batch time feature"]) -> State | None:
+    def forward(self, x: Sequences) -> State | None:
         """A draw of its own for each sequence of the batch."""
         if not self.training:
             return None
         layers, hidden_size = self._size
-        size = (self._states, layers, len(x), hidden_size)
-        return _as_torch_has_it(torch.randn(size, device=x.device, dtype=x.dtype))
+        values = x.data if isinstance(x, PackedSequence) else x
+        size = (self._states, layers, _number_of(x), hidden_size)
+        return _as_torch_has_it(torch.randn(size, device=values.device, dtype=values.dtype))
 
 
 @final
@@ -58,14 +60,19 @@ class Learned(nn.Module):
         super().__init__()
         self.start = nn.Parameter(torch.zeros(states, layers, 1, hidden_size))
 
-    def forward(self, x: Float[Tensor, "batch time feature"]) -> State | None:
+    def forward(self, x: Sequences) -> State | None:
         """The same state for each sequence of the batch."""
-        return _as_torch_has_it(self.start.expand(-1, -1, len(x), -1).contiguous())
+        return _as_torch_has_it(self.start.expand(-1, -1, _number_of(x), -1).contiguous())
 
 
 INITIAL_STATES: Final[Registry[Callable[[int, int, int], nn.Module]]] = Registry(
     "initial state", {"zeros": Zeros, "normal": Normal, "learned": Learned}
 )
+
+
+def _number_of(x: Sequences) -> int:
+    """How many sequences there are: all have a first step."""
+    return int(x.batch_sizes[0]) if isinstance(x, PackedSequence) else len(x)
 
 
 def _as_torch_has_it(stacked: Float[Tensor, "state layer batch hidden"]) -> State:

@@ -1,17 +1,20 @@
 """A recurrent layer in plain torch: any cell, any elementwise activation, any device; one time step after another."""
 
-from collections.abc import Iterator
 from typing import Final, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
 
 from flatspot.nn.cell import Cell, Elementwise, Norm
 
 State = Tensor | tuple[Tensor, ...]
 """As torch.nn has it: h `[layer, batch, hidden]`, or the tuple (h, c)."""
+
+Sequences = Float[Tensor, "batch time feature"] | PackedSequence
+"""Sequences of one length, or packed ones of any."""
 
 DIRECTIONS: Final = ("", "_reverse")
 
@@ -61,70 +64,84 @@ class Scan(nn.Module):
             self._add_norms()
 
     def forward(
-        self, x: Float[Tensor, "batch time feature"], hx: State | None = None
-    ) -> tuple[Float[Tensor, "batch time output"], State]:
+        self, x: Sequences, hx: State | None = None
+    ) -> tuple[Float[Tensor, "batch time output"] | PackedSequence, State]:
         """All outputs of the last layer, and the final state of every layer and direction.
 
         Args:
-            x: the sequences.
-            hx: the initial state, as torch.nn takes it; None: zeros.
+            x: the sequences; packed, they may differ in length: each is read to its own end, and backwards from it.
+            hx: the initial state, as torch.nn takes it, in the order that the sequences had before they were packed;
+                None: zeros.
+
+        Returns:
+            The outputs, packed like x, and the state in the order of `hx`.
 
         Raises:
             ValueError: for an initial state of other shapes.
         """
-        final: list[tuple[Tensor, ...]] = []
-        states = self._initial(x, hx)
-        sequence = x.transpose(0, 1)
-        for layer in range(self.num_layers):
-            outputs = self._layer(layer, sequence, states, final)
-            sequence = sequence + outputs if self.residual and layer else outputs
-            if layer < self.num_layers - 1:
-                sequence = F.dropout(sequence, self.dropout, self.training)
-        parts = tuple(torch.stack(part) for part in zip(*final, strict=True))
-        return sequence.transpose(0, 1), parts if self.cell.states > 1 else parts[0]
+        if isinstance(x, PackedSequence):
+            return self._packed(x, hx)
+        batch, time = x.shape[:2]
+        start = self._initial(x, batch, hx)
+        rows, state = self._stack(x.transpose(0, 1).flatten(0, 1), [batch] * time, start)
+        return rows.view(time, batch, rows.shape[1]).transpose(0, 1), _as_torch_has_it(state)
 
-    def _layer(
-        self,
-        layer: int,
-        sequence: Float[Tensor, "time batch feature"],
-        states: Iterator[tuple[Tensor, ...]],
-        final: list[tuple[Tensor, ...]],
-    ) -> Float[Tensor, "time batch output"]:
-        """One layer's outputs in both directions; appends their final states."""
-        outputs = []
-        for direction in self._directions:
-            steps = sequence.flip(0) if direction else sequence
-            out, state = self._scan(f"l{layer}{direction}", steps, next(states))
-            outputs.append(out.flip(0) if direction else out)
-            final.append(state)
-        return torch.cat(outputs, dim=-1)
+    def _packed(self, x: PackedSequence, hx: State | None) -> tuple[PackedSequence, State]:
+        """A packed batch is sorted by length: what is given and returned in the user's order is permuted."""
+        start = _permuted(self._initial(x.data, int(x.batch_sizes[0]), hx), x.sorted_indices)
+        rows, state = self._stack(x.data, x.batch_sizes.tolist(), start)
+        outputs = PackedSequence(rows, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
+        return outputs, _as_torch_has_it(_permuted(state, x.unsorted_indices))
+
+    def _stack(
+        self, rows: Float[Tensor, "row feature"], sizes: list[int], start: tuple[Tensor, ...]
+    ) -> tuple[Float[Tensor, "row output"], tuple[Tensor, ...]]:
+        """All layers, each over all time steps.
+
+        Args:
+            rows: of all sequences, one time step after another; `sizes`: how many each step has. The longest sequences
+                come first, so those that a step has are the first ones.
+            start: the state, each part `[layer, batch, hidden]`.
+        """
+        starts, final = zip(*start, strict=True), []
+        for layer in range(self.num_layers):
+            outputs = []
+            for direction in self._directions:
+                out, state = self._scan(f"l{layer}{direction}", rows, sizes, next(starts))
+                outputs.append(out)
+                final.append(state)
+            together = torch.cat(outputs, dim=-1)
+            rows = rows + together if self.residual and layer else together
+            if layer < self.num_layers - 1:
+                rows = F.dropout(rows, self.dropout, self.training)
+        return rows, tuple(torch.stack(part) for part in zip(*final, strict=True))
 
     def _scan(
-        self, name: str, steps: Float[Tensor, "time batch feature"], state: tuple[Tensor, ...]
-    ) -> tuple[Float[Tensor, "time batch hidden"], tuple[Tensor, ...]]:
+        self, name: str, rows: Float[Tensor, "row feature"], sizes: list[int], state: tuple[Tensor, ...]
+    ) -> tuple[Float[Tensor, "row hidden"], tuple[Tensor, ...]]:
         """One layer in one direction: the input's part of all steps is one matrix product."""
+        order = -1 if name.endswith(DIRECTIONS[1]) else 1
         weight, bias = self._named("weight_hh", name), self._named("bias_hh", name)
-        from_input = F.linear(steps, self._named("weight_ih", name), self._named("bias_ih", name))
+        from_input = F.linear(rows, self._named("weight_ih", name), self._named("bias_ih", name))
         norm = self._norm(name)
         outputs = []
-        for step in from_input.unbind(0):
-            state = self.cell.step(step, F.linear(state[0], weight, bias), state, self.activation, norm)
-            outputs.append(state[0])
-        return torch.stack(outputs), state
+        for step in from_input.split_with_sizes(sizes)[::order]:
+            before = _first(len(step), state)
+            after = self.cell.step(step, F.linear(before[0], weight, bias), before, self.activation, norm)
+            state = _replaced(state, after)
+            outputs.append(after[0])
+        return torch.cat(outputs[::order]), state
 
-    def _initial(self, x: Tensor, hx: State | None) -> Iterator[tuple[Tensor, ...]]:
-        """The initial state of each layer and direction in turn."""
-        layers = self.num_layers * len(self._directions)
+    def _initial(self, x: Tensor, batch: int, hx: State | None) -> tuple[Tensor, ...]:
+        """The initial state's parts, each `[layer, batch, hidden]`."""
+        shape = (self.num_layers * len(self._directions), batch, self.hidden_size)
         if hx is None:
-            zeros = x.new_zeros(layers, len(x), self.hidden_size)
-            hx = (zeros,) * self.cell.states
+            return (x.new_zeros(shape),) * self.cell.states
         parts = (hx,) if isinstance(hx, Tensor) else hx
-        expected = [(layers, len(x), self.hidden_size)] * self.cell.states
-        if [tuple(part.shape) for part in parts] != expected:
-            raise ValueError(
-                f"the initial state has the shapes {[tuple(part.shape) for part in parts]}, not {expected}"
-            )
-        return zip(*parts, strict=True)
+        shapes, expected = [tuple(part.shape) for part in parts], [shape] * self.cell.states
+        if shapes != expected:
+            raise ValueError(f"the initial state has the shapes {shapes}, not {expected}")
+        return parts
 
     def _norm(self, name: str) -> Norm:
         if not self.layer_norm:
@@ -157,3 +174,24 @@ class Scan(nn.Module):
 
 def _as_it_is(gate: Tensor, _: int) -> Tensor:
     return gate
+
+
+def _as_torch_has_it(parts: tuple[Tensor, ...]) -> State:
+    return parts if len(parts) > 1 else parts[0]
+
+
+def _permuted(parts: tuple[Tensor, ...], order: Tensor | None) -> tuple[Tensor, ...]:
+    return parts if order is None else tuple(part.index_select(1, order) for part in parts)
+
+
+def _first(size: int, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The states of the first sequences."""
+    return state if size == len(state[0]) else tuple(part[:size] for part in state)
+
+
+def _replaced(state: tuple[Tensor, ...], first: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The states with those of the first sequences replaced: the others have ended, or, backwards, not begun."""
+    size = len(first[0])
+    if size == len(state[0]):
+        return first
+    return tuple(torch.cat([new, old[size:]]) for new, old in zip(first, state, strict=True))

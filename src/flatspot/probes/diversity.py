@@ -4,12 +4,12 @@ import math
 from typing import Final, NamedTuple, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from flatspot.probes.moments import Moments, merge, moments
+from flatspot.probes.moments import Moments, merge, moments, widest
 
 FLAT_OUTPUT: Final = 0.1
 """An output with less than this share of its target's spread counts as flat."""
@@ -51,6 +51,31 @@ def output_diversity(
     0.5
     """
     return diversity_of(moments(predictions), moments(targets))
+
+
+def diversity_within(
+    predictions: Float[Tensor, "sample *output"],
+    targets: Float[Tensor, "sample *output"],
+    groups: Int[Tensor, " sample"],
+) -> Diversity:
+    """The diversity within groups (series), pooled: each output less its group's mean.
+
+    One constant a series is varied over all (D = 0.985 where levels differ much) and flat within each.
+
+    >>> y, series = torch.tensor([[0.0], [1.0], [10.0], [11.0]]), torch.tensor([0, 0, 1, 1])
+    >>> output_diversity(y.round(decimals=-1), y).ratio > 0.98
+    True
+    >>> diversity_within(y.round(decimals=-1), y, series).ratio
+    0.0
+    """
+    return output_diversity(_less_means(predictions, groups), _less_means(targets, groups))
+
+
+def _less_means(x: Tensor, groups: Tensor) -> Tensor:
+    flat = widest(x).flatten(1)
+    count = torch.bincount(groups).clamp(min=1).to(flat).unsqueeze(1)
+    sums = flat.new_zeros(len(count), flat.shape[1]).index_add_(0, groups, flat)
+    return flat - (sums / count)[groups]
 
 
 def diversity_of(predictions: Moments, targets: Moments) -> Diversity:

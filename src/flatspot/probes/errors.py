@@ -39,12 +39,31 @@ def forecast_errors(
     return _errors_of(_sums_of(predictions, targets))
 
 
+def smape(
+    predictions: Float[Tensor, "sample horizon target"], targets: Float[Tensor, "sample horizon target"]
+) -> float:
+    """Symmetric mean absolute percentage error, in percent of original units: 0 to 200.
+
+    The mean of 200·|y - ŷ| / (|y| + |ŷ|), counting 0 where both are 0. It depends on where 0 lies: for temperatures
+    and scaled values it says nothing.
+
+    Source: Makridakis 1993, with absolute values below the line as in the M4 competition (Makridakis et al. 2020).
+
+    >>> smape(torch.tensor([[[1.0], [0.0]]]), torch.tensor([[[3.0], [0.0]]]))
+    50.0
+    """
+    ours, y = widest(predictions), widest(targets)
+    size = ours.abs() + y.abs()
+    share = (ours - y).abs() / torch.where(size > 0, size, torch.ones_like(size))
+    return (200 * share).mean().item()
+
+
 @final
 class ForecastErrors(Metric):
     """Sums of errors and moments of the targets, per output; scaled to original units when asked.
 
     Errors need the scale and not the mean of the target, so batches are taken in the network's units and no
-    batch is moved or rescaled.
+    batch is moved or rescaled: but where series have scales of their own, and a sample's errors count by its own.
     """
 
     full_state_update = False
@@ -57,9 +76,15 @@ class ForecastErrors(Metric):
         super().__init__()
         self.add_state("sums", default=torch.empty(0), dist_reduce_fx=None)
 
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Take a batch: `[sample, horizon, target]`, in any unit."""
-        batch = _sums_of(predictions.detach(), targets)
+    def update(self, predictions: Tensor, targets: Tensor, units: Tensor | None = None) -> None:
+        """Take a batch: `[sample, horizon, target]`, in any unit.
+
+        Args:
+            predictions, targets: on one device.
+            units: the mean and scale of each sample's targets, `[2, sample, target]`, on that device: what is taken is
+                then in original units, and `errors` needs no scale. R² needs the means, up to a constant.
+        """
+        batch = _sums_of(predictions.detach(), targets, units)
         self.sums = _added(self.sums, batch) if self.sums.numel() else batch
 
     def compute(self) -> Float[Tensor, "figure horizon target"]:
@@ -76,12 +101,16 @@ class ForecastErrors(Metric):
         return _errors_of(self.compute(), scale)
 
 
-def _sums_of(predictions: Tensor, targets: Tensor) -> Tensor:
+def _sums_of(predictions: Tensor, targets: Tensor, units: Tensor | None = None) -> Tensor:
     """Per output: Σ|e|, Σe², n, mean and M2 of y, as one tensor `[5, horizon, target]` that processes can gather."""
-    error = widest(predictions) - widest(targets)
-    y = moments(targets)
+    y = widest(targets)
+    error = widest(predictions) - y
+    if units is not None:
+        mean, scale = widest(units).unsqueeze(2)
+        y, error = y * scale + mean, error * scale
+    size, means, m2 = moments(y)
     shape = error.shape[1:]
-    about_y = [y.size.expand(shape), y.mean.view(shape), y.m2.view(shape)]
+    about_y = [size.expand(shape), means.view(shape), m2.view(shape)]
     return torch.stack([error.abs().sum(dim=0), error.square().sum(dim=0), *about_y])
 
 

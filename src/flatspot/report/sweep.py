@@ -13,9 +13,14 @@ from flatspot.report.text import decimals_of, mean_and_std, number
 SEED: Final = "seed"
 """The setting that is averaged over."""
 
-ErrorName = Literal["mae", "mase"]
+ErrorName = Literal["mae", "mase", "error"]
 
-LABELS: Final[Mapping[ErrorName, str]] = {"mae": "MAE", "mase": "MASE"}
+LABELS: Final[Mapping[ErrorName, tuple[str, str]]] = {
+    "mae": ("MAE", "R²"),
+    "mase": ("MASE", "R²"),
+    "error": ("wrong", "F1"),
+}
+"""The columns of the error and of the score beside it."""
 
 
 @final
@@ -39,9 +44,16 @@ class Job:
     def figure(self, *names: str) -> float:
         """A number of its metrics; NaN for what could not be measured."""
         value: Any = self.metrics
+        if names == ("test", "error"):
+            return 1 - self.figure("test", "accuracy")
         for name in names:
-            value = value[name]
+            value = None if value is None else value.get(name)
         return math.nan if value is None else float(value)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it was a classifier's job."""
+        return self.metrics is not None and "accuracy" in self.metrics["test"]
 
 
 @final
@@ -79,7 +91,7 @@ def summary(jobs: Sequence[Job], *, error: ErrorName = "mae") -> str:
     """
     keys = varied(jobs)
     settings = sorted(_grouped(jobs, keys), key=lambda each: _order(each, error))
-    head = [*(keys or ["setting"]), "runs", LABELS[error], "R²", "diversity", "verdict", "fit seconds"]
+    head = [*(keys or ["setting"]), "runs", *LABELS[error], "diversity", "verdict", "fit seconds"]
     decimals = decimals_of([value for setting in settings for value in setting.finite("test", error)])
     rows = [[*(setting.values or ("as typed",)), *_cells(setting, error, decimals)] for setting in settings]
     labels = max(len(keys), 1)
@@ -97,8 +109,9 @@ def line(job: Job) -> str:
     """How one job ended, in a line."""
     if job.metrics is None:
         return f"failed: {job.failure}"
-    mae, diversity = number(_known(job.figure("test", "mae"))), number(_known(job.figure("diversity", "ratio")), 2)
-    return f"mae {mae} · diversity {diversity} · {job.metrics['verdict']} · {job.figure('seconds'):.1f} s"
+    error = "accuracy" if job.classifies else "mae"
+    own, diversity = number(_known(job.figure("test", error))), number(_known(job.figure("diversity", "ratio")), 2)
+    return f"{error} {own} · diversity {diversity} · {job.metrics['verdict']} · {job.figure('seconds'):.1f} s"
 
 
 def _grouped(jobs: Sequence[Job], keys: Sequence[str]) -> list[_Setting]:
@@ -128,7 +141,7 @@ def _cells(setting: _Setting, error: ErrorName, decimals: int | None) -> list[st
     return [
         str(setting.count) if all_done else f"{len(setting.done)} of {setting.count}",
         mean_and_std(setting.figures("test", error), decimals),
-        mean_and_std(setting.figures("test", "r2"), decimals=3),
+        mean_and_std(setting.figures("test", "f1" if error == "error" else "r2"), decimals=3),
         mean_and_std(setting.figures("diversity", "ratio"), decimals=3),
         setting.verdicts(),
         mean_and_std(setting.figures("fit_seconds"), 1),

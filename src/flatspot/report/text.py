@@ -7,8 +7,23 @@ from typing import Any, Final
 
 from flatspot.report.table import aligned
 
-COLUMNS: Final = (("mae", "MAE"), ("rmse", "RMSE"), ("mase", "MASE"), ("r2", "R²"))
-BASELINES: Final = (("ridge", "ridge"), ("persistence", "persistence"), ("mean", "training mean"))
+COLUMNS: Final = (
+    ("mae", "MAE"),
+    ("rmse", "RMSE"),
+    ("mase", "MASE"),
+    ("smape", "sMAPE %"),
+    ("r2", "R²"),
+    ("accuracy", "accuracy"),
+    ("balanced_accuracy", "balanced"),
+    ("f1", "F1"),
+)
+BASELINES: Final = (
+    ("ridge", "ridge"),
+    ("seasonal", "seasonal persistence"),
+    ("persistence", "persistence"),
+    ("mean", "training mean"),
+    ("commonest", "commonest class"),
+)
 
 LARGEST: Final = 1e7
 SMALLEST: Final = 1e-4
@@ -22,8 +37,27 @@ def summary(metrics: Mapping[str, Any], *, model: str, target: str, run: str) ->
         metrics: as in `metrics.json`.
         model: what to call the model. target: what was predicted. run: the run folder.
     """
-    rows = [(model, metrics["test"])] + [(label, metrics["baseline"][name]) for name, label in BASELINES]
-    return "\n".join([*_table(f"test error in {target}", rows), "", *_facts(metrics, run)])
+    table = error_table(metrics["test"], metrics["baseline"], model=model, target=target)
+    return "\n".join([*table, "", *_facts(metrics, run)])
+
+
+def error_table(
+    own: Mapping[str, float | None],
+    baselines: Mapping[str, Mapping[str, float | None]],
+    *,
+    model: str,
+    target: str,
+    part: str = "test",
+) -> list[str]:
+    """The lines of a table of errors: the model's, and those of its baselines below.
+
+    Args:
+        own: figures by name. baselines: the same, by the baseline's name.
+        model: what to call the model. target: what was predicted. part: what was tested on.
+    """
+    what = f"{part} {'error in' if 'mae' in own else 'scores of'} {target}"
+    rows = [(model, own)] + [(label, baselines[name]) for name, label in BASELINES if name in baselines]
+    return _table(what, rows)
 
 
 def number(value: float | None, decimals: int | None = None) -> str:
@@ -60,9 +94,10 @@ def mean_and_std(values: Sequence[float], decimals: int | None = None) -> str:
 
 
 def _table(title: str, rows: Sequence[tuple[str, Mapping[str, float | None]]]) -> list[str]:
-    decimals = {key: decimals_of([figures[key] for _, figures in rows]) for key, _ in COLUMNS}
-    cells = [[title, *(head for _, head in COLUMNS)]]
-    cells += [[name, *(number(figures[key], decimals[key]) for key, _ in COLUMNS)] for name, figures in rows]
+    columns = {key: head for key, head in COLUMNS if any(figures.get(key) is not None for _, figures in rows)}
+    decimals = {key: decimals_of([figures[key] for _, figures in rows]) for key in columns}
+    cells = [[title, *columns.values()]]
+    cells += [[name, *(number(figures[key], decimals[key]) for key in columns)] for name, figures in rows]
     return aligned(cells)
 
 
@@ -97,6 +132,9 @@ def _diversity(measured: Mapping[str, float | None]) -> str:
     if measured["ratio"] is None or measured["flat_share"] is None:
         return "-"
     flat = f"{100 * measured['flat_share']:.0f} % of the outputs flat"
+    over_all, within = measured.get("over_all"), measured.get("within_series")
+    if over_all is not None and within is not None:
+        flat += f"; over all {number(over_all)}, within each series {number(within)}"
     return f"{number(measured['ratio'])} (smallest {number(measured['minimum'])}; {flat})"
 
 

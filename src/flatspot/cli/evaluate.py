@@ -1,0 +1,85 @@
+"""`flatspot evaluate RUN`: errors over rolling origins, in original units, beside the baselines."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from flatspot.report.table import aligned
+from flatspot.report.text import COLUMNS, error_table, number
+
+SHOWN_STEPS: Final = 12
+"""Steps of the horizon that are shown; all of them are in the JSON."""
+
+SHOWN_SERIES: Final = 10
+"""Series that are shown, the worst first."""
+
+
+def evaluate_run(folder: Path, data: Path | None, *, as_json: bool) -> str:
+    """The errors of a run, on its own test rows or on another file, as people read them or as JSON.
+
+    Raises:
+        BadInput: naming the folder, file, column or series that cannot be used.
+    """
+    import torch
+
+    from flatspot.cli.results import finite
+    from flatspot.run import load
+
+    torch.set_flush_denormal(True)
+    run = load(folder)
+    found = run.evaluate(data)
+    figures = {"test": found.scores(), "baseline": found.baseline_scores(), **found.details()}
+    if as_json:
+        return json.dumps(finite(figures), indent=2, ensure_ascii=False)
+    panel = found.data.panel
+    windows = len(found.series)
+    lines = [f"data    {panel.name}: {panel.rows:,} rows, {windows:,} {'series' if found.data.whole else 'windows'}"]
+    lines += [f"note    {note}" for note in (*found.data.prepared.notes, *found.notes)]
+    until = run.known.trained_until
+    if data is not None and until is not None and panel.times is not None and str(panel.times[0]) <= until:
+        lines.append(f"note    rows up to {until[:19].replace('T', ' ')} are of the time that was trained on")
+    test, baselines = finite(figures["test"]), finite(figures["baseline"])
+    target = ", ".join(found.data.targets)
+    lines += ["", *error_table(test, baselines, model=str(run.known.source["model"]), target=target, part="")]
+    return "\n".join([*lines, *_details(finite(found.details()))])
+
+
+def _details(details: dict[str, Any]) -> list[str]:
+    """By step and by series, or who was taken for whom."""
+    if "confusion" in details:
+        names = details["classes"]
+        rows = [
+            ["true \\ named", *names],
+            *([name, *map(str, row)] for name, row in zip(names, details["confusion"], strict=True)),
+        ]
+        return ["", *aligned(rows)]
+    lines: list[str] = []
+    if "by_step" in details:
+        lines += ["", *_by_step(details["by_step"])]
+    if "by_series" in details:
+        lines += ["", *_by_series(details["by_series"])]
+    return lines
+
+
+def _by_step(tables: dict[str, dict[str, list[float | None]]]) -> list[str]:
+    """The MAE of each at some steps of the horizon, the model's first."""
+    horizon = len(tables["model"]["mae"])
+    shown = sorted({round(1 + each * (horizon - 1) / (SHOWN_STEPS - 1)) for each in range(SHOWN_STEPS)})
+    head = ["MAE at step", *map(str, shown)]
+    return aligned(
+        [head, *([name, *_cells([table["mae"][step - 1] for step in shown])] for name, table in tables.items())]
+    )
+
+
+def _by_series(tables: dict[str, dict[str, float | None]]) -> list[str]:
+    """The series with the largest MASE."""
+    keys = [(key, label) for key, label in COLUMNS if key in next(iter(tables.values()))]
+    worst = sorted(tables.items(), key=lambda each: -(each[1]["mase"] or 0.0))[:SHOWN_SERIES]
+    title = f"worst of {len(tables):,} series" if len(tables) > SHOWN_SERIES else "by series"
+    rows = [[title, *(label for _, label in keys)]]
+    return aligned([*rows, *([name, *_cells([figures[key] for key, _ in keys])] for name, figures in worst)])
+
+
+def _cells(values: Sequence[float | None]) -> list[str]:
+    return [number(value) for value in values]

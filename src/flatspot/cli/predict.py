@@ -1,0 +1,38 @@
+"""`flatspot predict RUN --data FILE --out FILE`: forecasts in original units, with time stamps."""
+
+from pathlib import Path
+from typing import Final
+
+from flatspot.errors import BadInput
+
+SUFFIXES: Final = (".csv", ".parquet")
+
+
+def predict_run(folder: Path, data: Path, out: Path, *, every_origin: bool) -> str:
+    """Write the forecasts of a run to a file, and say what was written.
+
+    Args:
+        folder: the run. data: rows up to now. out: `.csv` or `.parquet`.
+        every_origin: after every window, not only after the end of each series.
+
+    Raises:
+        BadInput: naming the folder, file, column or series that cannot be used.
+    """
+    if out.suffix not in SUFFIXES:
+        raise BadInput(f"--out {out}: write to a file that ends in {' or '.join(SUFFIXES)}")
+    if not out.parent.is_dir():
+        raise BadInput(f"--out {out}: there is no folder {out.parent}")
+    from flatspot.run import load
+
+    frame = load(folder).predict(data, every_origin=every_origin)
+    half = out.with_name(f".{out.name}.half")
+    try:
+        if out.suffix == ".csv":
+            frame.write_csv(half)
+        else:
+            frame.write_parquet(half)
+        half.replace(out)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        raise BadInput(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    return f"{out}: {len(frame):,} rows: {', '.join(frame.columns)}"

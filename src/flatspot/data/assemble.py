@@ -1,0 +1,390 @@
+"""From the rows of a table to a panel: series together, in time order, at one frequency.
+
+What is odd is refused, or mended where the user says so, and told either way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, final, get_args
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from flatspot.data.frequency import NO_FREQUENCY, OFF_GRID, Step, infer_frequency, parse_frequency, within_series
+from flatspot.data.panel import Filling, LabelPer, Labels, Panel
+from flatspot.data.read import FILLING, Regular, Rows
+from flatspot.data.roles import Roles
+from flatspot.errors import BadInput
+from flatspot.registry import nearest
+
+Missing = Literal["error", "drop", "interpolate", "forward_fill"]
+Duplicates = Literal["error", "first", "last", "mean"]
+Unsorted = Literal["error", "sort"]
+
+MOST_ABSENT: Final = 50_000_000
+"""Rows that are put in for absent ones at most: a stamp of the year 9999 must not fill the memory."""
+
+
+@final
+@dataclass(frozen=True)
+class Mending:
+    """What may be done to rows that cannot be used as they stand.
+
+    Args:
+        missing: `error`, `drop` (leave out rows with a missing value), `interpolate` or `forward_fill`.
+        max_gap: missing rows in a row that may be filled, or dropped with a window going on across them.
+        duplicates: of a stamp in one series: `error`, or keep the `first`, the `last` or the `mean`.
+        unsorted: `error`, or `sort` the rows of each series by time.
+        frequency: between rows, as in `1h`; None: inferred; `none`: windows by row order.
+    """
+
+    missing: str = "error"
+    max_gap: int = 3
+    duplicates: str = "error"
+    unsorted: str = "error"
+    frequency: str | None = None
+
+    def __post_init__(self) -> None:
+        choices = {"missing": Missing, "duplicates": Duplicates, "unsorted": Unsorted}
+        for name, kinds in choices.items():
+            value, known = getattr(self, name), list(get_args(kinds))
+            if value not in known:
+                raise BadInput(f"data.{name}={value}: {nearest(str(value), known)}")
+        if self.max_gap < 0:
+            raise BadInput(f"data.max_gap={self.max_gap}: must be at least 0")
+
+
+@final
+@dataclass
+class _Table:
+    """One array of rows, series after series, while it is put in order."""
+
+    source: str
+    values: NDArray[np.float64]
+    series: NDArray[np.int64]
+    times: NDArray[Any] | None
+    labels: NDArray[Any] | None
+    row: NDArray[np.int64]  # in the file, for messages
+
+    def taken(self, rows: NDArray[Any]) -> "_Table":
+        """The rows that an index picks."""
+        times = None if self.times is None else self.times[rows]
+        labels = None if self.labels is None else self.labels[rows]
+        return _Table(self.source, self.values[rows], self.series[rows], times, labels, self.row[rows])
+
+    def lengths(self, count: int) -> NDArray[np.int64]:
+        return np.bincount(self.series, minlength=count)
+
+
+def assemble(rows: Rows, roles: Roles, source: str, mending: Mending, label_per: LabelPer | None = None) -> Panel:
+    """A panel of the rows: each series together and in time order, at one frequency, its gaps known.
+
+    Raises:
+        BadInput: naming the file and the row that cannot be used as it stands, and the key that mends it.
+    """
+    asked = _asked_frequency(mending.frequency, roles, source)
+    whole = _as_it_is(rows, roles, source, asked, mending)
+    return whole if whole is not None else _mended(rows, roles, source, mending, asked, label_per)
+
+
+def _asked_frequency(frequency: str | None, roles: Roles, source: str) -> Step | Literal["none"] | None:
+    if frequency is None or frequency == NO_FREQUENCY:
+        return None if frequency is None else NO_FREQUENCY
+    if not roles.time:
+        raise BadInput(f"data.frequency={frequency}: {source} has no time stamps (data.time)")
+    return parse_frequency(frequency)
+
+
+def _as_it_is(
+    rows: Rows, roles: Roles, source: str, asked: Step | Literal["none"] | None, mending: Mending
+) -> Panel | None:
+    """A long file of one whole, equally spaced series: nothing to put in order, and nothing is copied."""
+    regular = rows.times is None or isinstance(rows.times, Regular)
+    if roles.group or roles.label or not regular or mending.missing != "error" or len(rows.blocks) == 1:
+        return None
+    step = Step(microseconds=rows.times.step) if isinstance(rows.times, Regular) else None
+    if isinstance(asked, Step) and asked != step:
+        return None
+    blocks, lengths = rows.blocks, np.array([len(rows)])
+    frequency = step.name if step is not None and asked != NO_FREQUENCY else None
+    panel = Panel(source, roles.channels, len(roles.targets), blocks, lengths, (source,), rows.base, rows.times)
+    return replace(panel, frequency=frequency)
+
+
+def _mended(
+    rows: Rows,
+    roles: Roles,
+    source: str,
+    mending: Mending,
+    asked: Step | Literal["none"] | None,
+    label_per: LabelPer | None,
+) -> Panel:
+    notes: list[str] = []
+    table, names = _grouped(rows, source)
+    if table.times is not None:
+        table = _sorted(table, names, mending, notes)
+        table = _distinct(table, names, mending, notes)
+    if mending.missing == "drop":
+        table, dropped = _whole_rows(table, notes)
+    else:
+        dropped = np.zeros(len(table.values), np.int64)
+    step = _step(table, names, asked, notes)
+    gaps = _gaps(table, step, len(names), dropped)
+    _refuse_gaps(table, step, gaps, names, mending)
+    fills = mending.missing in {"interpolate", "forward_fill"}
+    if fills and step is not None:
+        table, gaps = _with_absent_rows(table, step, gaps, mending.max_gap, notes)
+    breaks = np.flatnonzero(gaps > mending.max_gap) + 1
+    if len(breaks):
+        notes.append(f"{len(breaks):,} gaps of more than {mending.max_gap} rows: no window spans one (data.max_gap)")
+    return Panel(
+        source,
+        roles.channels,
+        len(roles.targets),
+        [table.values],
+        table.lengths(len(names)),
+        names,
+        times=table.times,
+        frequency=step.name if step is not None else None,
+        breaks=breaks,
+        filling=Filling(mending.missing == "interpolate", mending.max_gap) if fills else None,
+        labels=_labels(table, roles, names, label_per),
+        notes=tuple(notes),
+    )
+
+
+def _grouped(rows: Rows, source: str) -> tuple[_Table, tuple[str, ...]]:
+    """Rows of one series together, series in the order in which they first appear."""
+    values = rows.blocks[0] if len(rows.blocks) == 1 else np.concatenate(rows.blocks)
+    values = values if rows.base is None else values + rows.base
+    count = len(values)
+    codes, names = np.zeros(count, np.int64), (source,)
+    if rows.groups is not None:
+        found = rows.groups.unique(maintain_order=True)
+        codes = rows.groups.replace_strict(found, pl.Series(range(len(found))), return_dtype=pl.Int64).to_numpy()
+        names = tuple(found.to_list())
+    times = None if rows.times is None else rows.times[:]
+    labels = None if rows.labels is None else rows.labels.to_numpy().astype(str)
+    table = _Table(source, values, codes, times, labels, np.arange(1, count + 1))
+    together = (np.diff(codes) >= 0).all()
+    return (table if together else table.taken(np.argsort(codes, kind="stable"))), names
+
+
+def _sorted(table: _Table, names: Sequence[str], mending: Mending, notes: list[str]) -> _Table:
+    assert table.times is not None  # noqa: S101 - asked before
+    back = np.flatnonzero((np.diff(table.times).astype(np.int64) < 0) & (np.diff(table.series) == 0))
+    if not len(back):
+        return table
+    if mending.unsorted == "error":
+        row = back[0] + 1
+        raise BadInput(
+            f"{_place(table, row, names)}: {_stamp(table, row)} does not come after the row before "
+            f"({len(back):,} such rows); data.unsorted=sort puts them in order"
+        )
+    order = np.lexsort((table.times, table.series))
+    moved = int((order != np.arange(len(order))).sum())
+    notes.append(f"{moved:,} of {len(order):,} rows put in time order (data.unsorted=sort)")
+    return table.taken(order)
+
+
+def _distinct(table: _Table, names: Sequence[str], mending: Mending, notes: list[str]) -> _Table:
+    assert table.times is not None  # noqa: S101 - asked before
+    again: NDArray[np.bool_] = np.append(
+        [False], (np.diff(table.times).astype(np.int64) == 0) & (np.diff(table.series) == 0)
+    )
+    if not again.any():
+        return table
+    if mending.duplicates == "error":
+        row = int(again.argmax())
+        raise BadInput(
+            f"{_place(table, row, names)}: {_stamp(table, row)} comes twice ({again.sum():,} such rows; a clock put "
+            f"back for winter does so too); data.duplicates=first, last or mean keeps one"
+        )
+    kept = mending.duplicates
+    notes.append(f"{again.sum():,} rows with a stamp of another row left out (data.duplicates={kept})")
+    if kept == "last":
+        return table.taken(~np.append(again[1:], False))
+    values = table.values
+    if kept == "mean":
+        firsts = np.flatnonzero(~again)
+        sizes = np.diff(np.append(firsts, len(again)))
+        means = np.add.reduceat(values, firsts, axis=0) / sizes[:, None]
+        table = replace(table, values=np.repeat(means, sizes, axis=0))
+    return table.taken(~again)
+
+
+def _whole_rows(table: _Table, notes: list[str]) -> tuple[_Table, NDArray[np.int64]]:
+    """Without the rows that miss a value; and how many were left out just before each row that stays."""
+    whole: NDArray[np.bool_] = np.asarray(np.isfinite(table.values).all(axis=1))
+    if whole.all():
+        return table, np.zeros(len(whole), np.int64)
+    if not whole.any():
+        raise BadInput(f"{table.source}: every row misses a value (data.missing=drop leaves none)")
+    notes.append(f"{(~whole).sum():,} of {len(whole):,} rows with a missing value left out (data.missing=drop)")
+    left = table.taken(whole)
+    return left, np.diff(np.flatnonzero(whole), prepend=-1) - 1
+
+
+def _step(table: _Table, names: Sequence[str], asked: Step | Literal["none"] | None, notes: list[str]) -> Step | None:
+    """The step asked for or inferred; None: rows in order."""
+    if table.times is None:
+        return None
+    if asked == NO_FREQUENCY:
+        notes.append("windows by row order, whatever time lies between the rows (data.frequency=none)")
+        return None
+    if isinstance(asked, Step):
+        return asked
+    found = infer_frequency(table.times, table.lengths(len(names))).step
+    inside = within_series(table.lengths(len(names)))
+    if found is None and inside.any():
+        apart = np.diff(table.times).astype(np.int64)[inside]
+        shortest, usual, longest = (_span(int(each)) for each in (apart.min(), np.median(apart), apart.max()))
+        raise BadInput(
+            f"{table.source}: the time stamps are not equally spaced: {shortest} to {longest} apart, mostly about "
+            f"{usual}; data.frequency=none takes windows by row order"
+        )
+    return found
+
+
+def _gaps(table: _Table, step: Step | None, count: int, dropped: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows that are absent between each row and the next of its series, `[row - 1]`; OFF_GRID: no whole number."""
+    inside = within_series(table.lengths(count))
+    if step is None or table.times is None:
+        return np.where(inside, dropped[1:], 0)
+    steps = step.between(table.times)
+    return np.where(inside, np.where(steps > 0, steps - 1, OFF_GRID), 0)
+
+
+def _refuse_gaps(
+    table: _Table, step: Step | None, gaps: NDArray[np.int64], names: Sequence[str], mending: Mending
+) -> None:
+    if step is None:
+        return
+    wrong = np.flatnonzero(gaps == OFF_GRID)
+    if len(wrong):
+        row = wrong[0] + 1
+        raise BadInput(
+            f"{_place(table, row, names)}: {_stamp(table, row)} is no whole number of steps of {step.name} after the "
+            f"row before (data.frequency={mending.frequency or step.name}); data.frequency=none takes windows by row "
+            f"order"
+        )
+    absent = np.flatnonzero(gaps > 0)
+    if len(absent) and mending.missing == "error":
+        row = absent[0] + 1
+        raise BadInput(
+            f"{_place(table, row, names)}: {gaps[absent[0]]:,} rows of {step.name} are absent before "
+            f"{_stamp(table, row)} ({len(absent):,} such gaps){_clock(table, int(row), step)}; {FILLING}; "
+            f"data.frequency=none takes windows by row order"
+        )
+
+
+def _clock(table: _Table, row: int, step: Step) -> str:
+    """Whether it looks like a clock put forward for summer: an hour that is absent on a Sunday night."""
+    assert table.times is not None  # noqa: S101 - gaps are between stamps
+    before, after = table.times[row - 1], table.times[row]
+    hours = (after - before).astype("timedelta64[us]").astype(np.int64) - step.microseconds
+    sunday = (after.astype("datetime64[D]").astype(np.int64) + 4) % 7 == 0
+    at_night = after - after.astype("datetime64[D]") <= np.timedelta64(4, "h")
+    if hours == 3_600_000_000 and sunday and at_night:
+        return ", as by a clock put forward for summer: write the stamps in UTC, or with their offset"
+    return ""
+
+
+def _with_absent_rows(
+    table: _Table, step: Step, gaps: NDArray[np.int64], most: int, notes: list[str]
+) -> tuple[_Table, NDArray[np.int64]]:
+    """Put in rows of missing values where gaps are short enough to be filled."""
+    short = np.where((gaps > 0) & (gaps <= most), gaps, 0)
+    added = int(short.sum())
+    if not added:
+        return table, gaps
+    if added > MOST_ABSENT:
+        raise BadInput(f"{table.source}: {added:,} rows of {step.name} are absent; that is more than {MOST_ABSENT:,}")
+    notes.append(f"{added:,} absent rows of {step.name} put in, to be filled")
+    copies = np.append(short, 0) + 1
+    longer = table.taken(np.repeat(np.arange(len(copies)), copies))
+    ends = copies.cumsum()
+    within = np.arange(ends[-1]) - np.repeat(ends - copies, copies)
+    assert longer.times is not None  # noqa: S101 - there is a step
+    times = step.after(longer.times, within)
+    values = np.where((within > 0)[:, None], np.nan, longer.values)
+    wide = np.zeros(len(values) - 1, np.int64)
+    wide[ends[:-1] - 1] = np.where(short > 0, 0, gaps)
+    return replace(longer, times=times, values=values), wide
+
+
+def _labels(table: _Table, roles: Roles, names: Sequence[str], per: LabelPer | None) -> Labels | None:
+    """One label a series where it never changes within one, else one a row."""
+    if table.labels is None or roles.label is None:
+        return None
+    firsts = np.searchsorted(table.series, np.arange(len(names)))
+    changing = np.flatnonzero(table.labels != table.labels[firsts][table.series])
+    constant = not len(changing) and len(names) > 1
+    if per == "series" and not constant:
+        if len(names) == 1:
+            raise BadInput(f"data.label_per=series: {table.source} has one series; say which by data.group=")
+        row = int(changing[0])
+        raise BadInput(
+            f"{_place(table, row, names)}, column {roles.label!r}: {str(table.labels[row])!r} is another label than "
+            f"the series' first; data.label_per=window takes the last row's"
+        )
+    if per == "window" or not constant:
+        return Labels(roles.label, "window", table.labels)
+    return Labels(roles.label, "series", table.labels[firsts])
+
+
+def without_constant(panel: Panel, roles: Roles) -> Panel:
+    """Refuse a target or a named feature that never changes; leave such a column out of `all` of them."""
+    low, high = _range(panel)
+    constant = [name for name, same in zip(panel.columns, low == high, strict=True) if same]
+    if not constant or panel.rows < 2:
+        return panel
+    value = low[panel.columns.index(constant[0])]
+    if constant[0] in roles.targets or not roles.all_features:
+        key = "data.target" if constant[0] in roles.targets else "data.features"
+        told = "there is nothing to predict" if constant[0] in roles.targets else "it tells nothing"
+        raise BadInput(f"{panel.name}: column {constant[0]!r} ({key}) is {value:g} in every row: {told}")
+    kept = [index for index, name in enumerate(panel.columns) if name not in constant]
+    if not kept:
+        raise BadInput(f"{panel.name}: every column of numbers is constant")
+    return replace(
+        panel,
+        columns=tuple(panel.columns[index] for index in kept),
+        blocks=[block[:, kept] for block in panel.blocks],
+        base=None if panel.base is None else panel.base[kept],
+        notes=(*panel.notes, f"constant in every row, and left out: {', '.join(constant)}"),
+    )
+
+
+def _range(panel: Panel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The least and the largest value of each channel; NaN where there is none."""
+    lows, highs = [], []
+    for block in panel.blocks:
+        lows.append(np.fmin.reduce(block, axis=0))
+        highs.append(np.fmax.reduce(block, axis=0))
+    base = 0.0 if panel.base is None else panel.base
+    return np.fmin.reduce(lows) + base, np.fmax.reduce(highs) + base
+
+
+def _place(table: _Table, row: int, names: Sequence[str]) -> str:
+    series = f", series {names[table.series[row]]!r}" if len(names) > 1 else ""
+    return f"{table.source}: row {table.row[row]}{series}"
+
+
+def _stamp(table: _Table, row: int) -> str:
+    assert table.times is not None  # noqa: S101 - asked before
+    return str(table.times[row]).removesuffix(".000000").replace("T", " ")
+
+
+def _span(microseconds: int) -> str:
+    """A time as a person says it.
+
+    >>> _span(1_800_000_000), _span(90_061_000_000)
+    ('30 min', '25 h')
+    """
+    for unit, size in {"days": 86_400, "h": 3600, "min": 60, "s": 1}.items():
+        count = microseconds / (size * 1e6)
+        if count >= 2:
+            return f"{count:.3g} {unit}"
+    return f"{microseconds / 1e6:.3g} s"

@@ -1,0 +1,149 @@
+"""The rows of one series or of many: what every reader and generator gives, and what is split, scaled and cut."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flatspot.data.frequency import infer_frequency
+
+LabelPer = Literal["series", "window"]
+
+
+@final
+@dataclass(frozen=True)
+class Series:
+    """One series, in original units, in time order: the plain form, for data sets that are made.
+
+    Args:
+        name: where it came from, for messages and figures.
+        columns: the names of the channels; the targets are the first `num_targets` of them.
+        num_targets: how many channels are predicted.
+        values: float64 `[time, channel]`, all finite.
+        times: `datetime64[us]` `[time]`, equally spaced, or None if the rows have no time stamps.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    num_targets: int
+    values: NDArray[np.float64]
+    times: NDArray[Any] | None = None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the channels that are predicted."""
+        return self.columns[: self.num_targets]
+
+
+@final
+@dataclass(frozen=True)
+class Labels:
+    """What a classifier or regressor is to say.
+
+    Args:
+        column: its name.
+        per: `series` (one label for each series) or `window` (one for each row; a window has its last row's).
+        values: as they were written, `[series]` or `[row]`.
+    """
+
+    column: str
+    per: LabelPer
+    values: NDArray[Any]
+
+
+@final
+@dataclass(frozen=True)
+class Filling:
+    """How missing values are filled: along the line between their neighbours, or with the last value before them.
+
+    Args:
+        interpolate: along the line. most: missing rows in a row that are filled; of more, none is.
+    """
+
+    interpolate: bool
+    most: int
+
+
+@final
+@dataclass(frozen=True)
+class Panel:
+    """Rows of one or many series, one series after another, each in time order, in original units.
+
+    Args:
+        name: where they came from, for messages and figures.
+        columns: the names of the channels; the targets are the first `num_targets` of them.
+        num_targets: how many channels are predicted; 0 where labels are.
+        blocks: the rows less `base`, in stretches `[row, channel]`, all finite (but see `filling`): float64, or
+            float32 in a long file.
+        base: what was taken from every row of a channel, so that float32 keeps its digits; float64 `[channel]`.
+        lengths: rows of each series, in order. series: their names.
+        times: `datetime64[us]` `[row]`, or what gives them by index; None if the rows have no time stamps.
+        frequency: the step between two rows, as polars writes it (`1h`, `30m`, `1d`, `1mo`); None: rows in order.
+        breaks: rows before which too much is missing: no window spans one. Sorted.
+        filling: how missing values (NaN) are to be filled, once the splits are known; None: there are none.
+        labels: what each series or row is; None for forecasting.
+        notes: what was done to the rows, a sentence each.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    num_targets: int
+    blocks: list[NDArray[Any]]
+    lengths: NDArray[np.int64]
+    series: tuple[str, ...]
+    base: NDArray[np.float64] | None = None
+    times: Any = None  # an array, or what gives its elements by index
+    frequency: str | None = None
+    breaks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    filling: Filling | None = None
+    labels: Labels | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the channels that are predicted."""
+        return self.columns[: self.num_targets]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all series together."""
+        return int(self.lengths.sum())
+
+    @property
+    def firsts(self) -> NDArray[np.int64]:
+        """The first row of each series."""
+        return np.concatenate([[0], self.lengths.cumsum()[:-1]]).astype(np.int64)
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """All rows in original units, float64 `[row, channel]`. A copy, where there are several blocks."""
+        return np.concatenate(list(self.stretches())) if len(self.blocks) != 1 else next(self.stretches())
+
+    def stretches(self) -> Iterator[NDArray[np.float64]]:
+        """The rows in original units, float64, a block at a time."""
+        for block in self.blocks:
+            yield block if self.base is None else block + self.base
+
+    def series_of_rows(self) -> NDArray[np.int64]:
+        """The number of each row's series, `[row]`."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+
+def panel_of(series: Series | Panel) -> Panel:
+    """A series as a panel of one; a panel as it is."""
+    if isinstance(series, Panel):
+        return series
+    lengths = np.array([len(series.values)])
+    frequency = None if series.times is None else infer_frequency(series.times, lengths).name
+    return Panel(
+        series.name,
+        series.columns,
+        series.num_targets,
+        [series.values],
+        lengths,
+        (series.name,),
+        times=series.times,
+        frequency=frequency,
+    )

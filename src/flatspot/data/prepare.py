@@ -1,0 +1,285 @@
+"""From a panel to what windows are cut from: one scaled float32 tensor, and the rows where windows may start."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from flatspot.data.calendar import CALENDAR, calendar_columns, calendar_values
+from flatspot.data.frequency import parse_frequency
+from flatspot.data.missing import Filled, fill
+from flatspot.data.panel import Panel
+from flatspot.data.scaling import PER_SERIES, SCALINGS, ChannelScaling, fit_per_series, fit_scaling
+from flatspot.data.split import Borders
+from flatspot.data.windows import Runs, runs_between
+from flatspot.errors import BadInput
+
+COARSEST: Final = 0.1
+"""float32's step, as a share of a column's spread, beyond which its changes are lost."""
+
+CHUNK: Final = 2**18
+"""Rows that are scaled at a time."""
+
+
+@final
+@dataclass(frozen=True)
+class Scalings:
+    """Both scalings of a run.
+
+    Args:
+        inputs: of the channels, those of the calendar among them (as they are). targets: of the targets as predicted.
+        per_series: whether the targets of each series have their own.
+    """
+
+    inputs: ChannelScaling
+    targets: ChannelScaling
+    per_series: bool = False
+
+
+@final
+@dataclass(frozen=True)
+class Prepared:
+    """A panel without its rows in original units: they are `targets`, scaled.
+
+    Args:
+        panel: the rest of it, without rows. columns: of the inputs, the calendar's too.
+        inputs: `[row, channel]`, targets: `[row, target]`, float32, scaled.
+        scalings: how. spread: std of each target in the training rows, in original units.
+        borders: the rows where the parts of each series begin, `[series, 4]`.
+        starts, ends, owners: stretches that a window may lie in, and the series of each.
+        looked_ahead: rows that a later value helped to fill: no window ends there.
+        notes: what was done.
+    """
+
+    panel: Panel
+    columns: tuple[str, ...]
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    scalings: Scalings
+    borders: Borders
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    owners: NDArray[np.int64]
+    looked_ahead: NDArray[np.bool_] | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def runs(self, part: int, window: int, horizon: int, stride: int = 1) -> Runs:
+        """Where windows start whose targets are all of one part; their inputs may reach back before it.
+
+        Args:
+            part: 0 training, 1 validation, 2 test. horizon: 0 where the label of a window's last row is wanted.
+        """
+        begins, stops = self.borders[self.owners, part], self.borders[self.owners, part + 1]
+        lead = window if horizon else window - 1
+        lows = np.maximum(self.starts, begins - lead)
+        highs = np.minimum(self.ends, stops) - window - horizon
+        if self.looked_ahead is None:
+            return runs_between(lows, highs, stride)
+        allowed = np.ones(len(self.looked_ahead), bool)
+        allowed[: len(allowed) - window + 1] = ~self.looked_ahead[window - 1 :]
+        return runs_between(lows, highs, stride, allowed)
+
+
+def prepare(
+    panel: Panel,
+    borders: Borders,
+    *,
+    scale: str,
+    scale_target: str,
+    calendar: Sequence[str] = (),
+    horizon: int = 0,
+    known: Scalings | None = None,
+    training: NDArray[np.int64] | None = None,
+    spend: bool = False,
+) -> Prepared:
+    """Fill, scale and cut a panel.
+
+    Args:
+        panel: in original units. borders: the rows where the parts of each series begin.
+        scale, scale_target: by name. known: scalings that were fitted before, taken as they are.
+        calendar: features of the calendar, added to the inputs: at every step those of the step `horizon` steps
+            later, since they are known in advance; where the rows have no frequency, those of the step itself.
+        training: the rows `[series, 2]` that scalings are fitted on; None: the training rows.
+        spend: let go of the panel's rows as they are scaled.
+
+    Raises:
+        BadInput: for a column whose changes are finer than float32 can hold, or a calendar without time stamps.
+    """
+    for name in (scale, scale_target):
+        _ = SCALINGS[name]
+    filled = fill(panel, borders)
+    if filled is not None:
+        panel = replace(panel, blocks=[filled.values], base=None, notes=(*panel.notes, filled.note))
+    spans = borders[:, :2] if training is None else training
+    scalings = known or _fitted(panel, spans, scale, scale_target, len(calendar_columns(calendar)))
+    moments = _calendar_moments(panel, calendar, horizon)
+    inputs, targets = _scaled(panel, scalings, moments, calendar, spend=spend)
+    if filled is not None and filled.holes.any():
+        inputs[torch.from_numpy(filled.holes)] = 0.0
+        targets[torch.from_numpy(filled.holes)] = 0.0
+    starts, ends = _stretches(panel, filled)
+    return Prepared(
+        panel=replace(panel, blocks=[]),
+        columns=(*panel.columns, *calendar_columns(calendar)),
+        inputs=inputs,
+        targets=targets,
+        scalings=scalings,
+        borders=borders,
+        starts=starts,
+        ends=ends,
+        owners=np.searchsorted(panel.firsts, starts, side="right") - 1,
+        looked_ahead=filled.looked_ahead if filled is not None and filled.looked_ahead.any() else None,
+        notes=panel.notes,
+    )
+
+
+def _stretches(panel: Panel, filled: Filled | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last-but-one rows of the stretches that windows may lie in."""
+    holes = np.flatnonzero(filled.holes) if filled is not None else np.zeros(0, np.int64)
+    edges = np.unique(np.concatenate([panel.firsts, panel.breaks, holes, holes + 1, [panel.rows]]))
+    starts, ends = edges[:-1], edges[1:]
+    whole = ~np.isin(starts, holes)
+    return starts[whole], ends[whole]
+
+
+def _fitted(panel: Panel, spans: NDArray[np.int64], scale: str, scale_target: str, added: int) -> Scalings:
+    """Both scalings, on the training rows; the calendar stays as it is."""
+    inputs = _fit(panel, spans, scale, len(panel.columns))
+    targets = inputs if scale_target == scale else _fit(panel, spans, scale_target, panel.num_targets)
+    mean, scale_of = inputs.table
+    zeros = np.zeros((len(mean), added))
+    wide = np.hstack([mean, zeros]), np.hstack([scale_of, zeros + 1])
+    own = tuple(table[:, : panel.num_targets] for table in targets.table)
+    return Scalings(_plain(*wide, like=inputs), _plain(*own, like=targets), scale_target == PER_SERIES)
+
+
+def _plain(mean: NDArray[np.float64], scale: NDArray[np.float64], *, like: ChannelScaling) -> ChannelScaling:
+    nested = isinstance(like.mean[0], list) if like.mean else False
+    return ChannelScaling((mean if nested else mean[0]).tolist(), (scale if nested else scale[0]).tolist())
+
+
+def _fit(panel: Panel, spans: NDArray[np.int64], name: str, channels: int) -> ChannelScaling:
+    if not channels:
+        return ChannelScaling([], [])
+    if name == PER_SERIES:
+        return fit_per_series(panel.values[:, :channels], spans)
+    return fit_scaling(name, _rows_in(panel, spans, channels))
+
+
+def _rows_in(panel: Panel, spans: NDArray[np.int64], channels: int) -> Iterator[NDArray[np.float64]]:
+    """The rows within the spans, a block at a time."""
+    marks = np.zeros(panel.rows + 1, np.int8)
+    np.add.at(marks, spans[:, 0], 1)
+    np.add.at(marks, spans[:, 1], -1)
+    inside = marks[:-1].cumsum(dtype=np.int8).astype(bool)
+    first = 0
+    for block in panel.stretches():
+        chosen = inside[first : first + len(block)]
+        first += len(block)
+        if chosen.any():
+            yield block[chosen, :channels] if not chosen.all() else block[:, :channels]
+
+
+def _calendar_moments(panel: Panel, calendar: Sequence[str], horizon: int) -> Any:  # noqa: ANN401 - by index
+    """The stamps whose calendar each row tells."""
+    for name in calendar:
+        _ = CALENDAR[name]
+    if not calendar:
+        return None
+    if panel.times is None:
+        raise BadInput(f"data.calendar=[{', '.join(calendar)}]: {panel.name} has no time stamps (data.time)")
+    if panel.frequency is None or not horizon:
+        return panel.times
+    return parse_frequency(panel.frequency).after(panel.times[:], horizon)
+
+
+def _scaled(
+    panel: Panel,
+    scalings: Scalings,
+    moments: Any,  # noqa: ANN401 - stamps by index
+    calendar: Sequence[str],
+    *,
+    spend: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scaled in float64, so that 1e9 ± 1 keeps its digits, then float32; targets are no copy where they scale alike."""
+    rows, own = panel.rows, len(panel.columns)
+    alike = _alike(scalings, panel.num_targets)
+    inputs = torch.empty(rows, own + len(calendar_columns(calendar)))
+    targets = inputs[:, : panel.num_targets] if alike else torch.empty(rows, panel.num_targets)
+    into, aim = inputs.numpy(), targets.numpy()
+    owners = panel.series_of_rows() if len(panel.lengths) > 1 else None
+    extremes = [_Extremes(), _Extremes()]
+    for first, block in _chunks(panel, spend=spend):
+        span = slice(first, first + len(block))
+        of = None if owners is None else owners[span]
+        into[span, :own] = extremes[0].seen(_apply(block, scalings.inputs, of))
+        if not alike:
+            aim[span] = extremes[1].seen(_apply(block[:, : panel.num_targets], scalings.targets, of))
+        if calendar:
+            into[span, own:] = calendar_values(calendar, moments[span])
+    extremes[0].refuse_coarse(panel.columns)
+    extremes[1].refuse_coarse(panel.targets)
+    return inputs, targets
+
+
+def _alike(scalings: Scalings, targets: int) -> bool:
+    """Whether the first channels are the targets as they are predicted."""
+    inputs, own = scalings.inputs.table, scalings.targets.table
+    return all(
+        len(one) == len(other) and np.array_equal(one[:, :targets], other)
+        for one, other in zip(inputs, own, strict=True)
+    )
+
+
+def _chunks(panel: Panel, *, spend: bool) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """The rows in original units, with the number of the first."""
+    blocks = panel.blocks if spend else list(panel.blocks)
+    base = 0.0 if panel.base is None else panel.base
+    first = 0
+    while blocks:
+        block = blocks.pop(0)
+        for start in range(0, len(block), CHUNK):
+            chunk = block[start : start + CHUNK] + base
+            yield first + start, chunk
+        first += len(block)
+
+
+def _apply(
+    chunk: NDArray[np.float64], scaling: ChannelScaling, owners: NDArray[np.int64] | None
+) -> NDArray[np.float64]:
+    mean, scale = scaling.table
+    mean, scale = mean[:, : chunk.shape[1]], scale[:, : chunk.shape[1]]
+    if len(mean) > 1 and owners is not None:
+        mean, scale = mean[owners], scale[owners]
+    return (chunk - mean) / scale
+
+
+@final
+class _Extremes:
+    """Size and spread of scaled columns, to tell where float32 is too coarse."""
+
+    def __init__(self) -> None:
+        self._largest: NDArray[np.float64] | None = None
+        self._spread: NDArray[np.float64] | None = None
+
+    def seen(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Take a chunk, and hand it on."""
+        finite = np.isfinite(scaled).all(axis=1)
+        whole = scaled if finite.all() else scaled[finite]
+        if len(whole):
+            largest, spread = np.abs(whole).max(axis=0), whole.std(axis=0)
+            self._largest = largest if self._largest is None else np.maximum(self._largest, largest)
+            self._spread = spread if self._spread is None else np.maximum(self._spread, spread)
+        return scaled
+
+    def refuse_coarse(self, columns: Sequence[str]) -> None:
+        """Refuse a column whose changes are finer than float32 can hold at its level."""
+        if self._largest is None or self._spread is None:
+            return
+        steps = np.spacing(self._largest.astype(np.float32))
+        for column, coarse, spread in zip(columns, steps, self._spread, strict=False):
+            if spread > 0 and coarse > COARSEST * spread:
+                raise BadInput(f"column {column!r}: its changes are finer than float32 can hold; scale it (standard)")

@@ -1,0 +1,122 @@
+"""What a run keeps of its data, as plain values in its checkpoint: enough to read, scale and cut another file alike."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flatspot.data.panel import Panel
+from flatspot.data.prepare import Scalings
+from flatspot.data.scaling import PER_SERIES, ChannelScaling, fit_per_series
+from flatspot.errors import BadInput
+
+
+@final
+@dataclass(frozen=True)
+class Known:
+    """The data that a network was trained on, without its rows.
+
+    Args:
+        task: `forecast`, `classify` or `regress`. whole: whether each series has one label.
+        columns: of the file that are read. targets_first: how many of them are predicted. label: the column of labels.
+        classes: their names. frequency: between rows; None: row order.
+        window, horizon, stride, calendar: how windows are cut.
+        scale, scale_target: by name. inputs, targets: as they were fitted.
+        series: whose training rows `means` (of each target) and `naive` (mean change from row to row) are of; their
+            rows of the scalings too, where these are per series. `[series][target]`, original units.
+        counts: training samples of each class. shortest: steps of the shortest training sequence.
+        trained_until: the last training stamp, if there are stamps.
+        source: the `data` keys that say what was read.
+    """
+
+    task: str
+    whole: bool
+    columns: tuple[str, ...]
+    targets_first: int
+    label: str
+    classes: tuple[str, ...]
+    frequency: str | None
+    window: int
+    horizon: int
+    stride: int
+    calendar: tuple[str, ...]
+    scale: str
+    scale_target: str
+    inputs: ChannelScaling
+    targets: ChannelScaling
+    series: tuple[str, ...]
+    means: list[list[float]]
+    naive: list[list[float]]
+    counts: tuple[int, ...] = ()
+    shortest: int = 0
+    trained_until: str | None = None
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def places(self, series: Sequence[str]) -> NDArray[np.int64]:
+        """Which of the series that it was trained on each of these is; -1 for a new one.
+
+        One series is the same as another one: it has no name of its own but its file's.
+        """
+        if len(self.series) == 1 and len(series) == 1:
+            return np.zeros(1, np.int64)
+        place = {name: number for number, name in enumerate(self.series)}
+        return np.array([place.get(name, -1) for name in series])
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values, for a checkpoint."""
+        values = {**asdict(self), "source": dict(self.source)}
+        return {name: list(each) if isinstance(each, tuple) else each for name, each in values.items()}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Known":
+        """From the plain values of a checkpoint.
+
+        Raises:
+            BadInput: if they are none of ours.
+        """
+        try:
+            held: dict[str, Any] = {name: tuple(each) if name in _TUPLES else each for name, each in values.items()}
+            scalings: dict[str, Any] = {name: ChannelScaling(**values[name]) for name in ("inputs", "targets")}
+            return cls(**(held | scalings))
+        except (KeyError, TypeError) as error:
+            raise BadInput(f"the checkpoint keeps no data of flatspot's: {error}") from error
+
+
+_TUPLES: Final = ("columns", "classes", "calendar", "series", "counts")
+
+
+def known_scalings(known: Known, panel: Panel, first: int) -> Scalings:
+    """The scalings of an earlier run for the series of another panel.
+
+    Where they are per series, one that training has not seen is scaled by its first rows: those that come before its
+    first forecast.
+
+    Args:
+        first: how many these are.
+    """
+    per_series = known.scale_target == PER_SERIES and known.task == "forecast"
+    rows = known.places(panel.series)
+    if PER_SERIES not in {known.scale, known.scale_target} or np.array_equal(rows, np.arange(len(known.series))):
+        return Scalings(known.inputs, known.targets, per_series)
+    own = fit_per_series(panel.values, first_rows(panel, first))
+    inputs = _rows_of(known.inputs, own, rows) if known.scale == PER_SERIES else known.inputs
+    targets = _rows_of(known.targets, own, rows) if known.scale_target == PER_SERIES else known.targets
+    return Scalings(inputs, targets, per_series)
+
+
+def first_rows(panel: Panel, count: int) -> NDArray[np.int64]:
+    """The rows `[start, stop)` of each series that come before its first forecast, `[series, 2]`."""
+    return np.stack([panel.firsts, panel.firsts + np.minimum(panel.lengths, count)], axis=1)
+
+
+def _rows_of(known: ChannelScaling, own: ChannelScaling, rows: NDArray[np.int64]) -> ChannelScaling:
+    """The known row of each series, or its own; channels beyond its own (the calendar's) are as known."""
+    tables = []
+    for trained, fitted in zip(known.table, own.table, strict=True):
+        wide = np.repeat(trained[:1], len(rows), axis=0)
+        shared = min(wide.shape[1], fitted.shape[1])
+        wide[:, :shared] = fitted[:, :shared]
+        tables.append(np.where((rows >= 0)[:, None], trained[rows], wide))
+    return ChannelScaling(tables[0].tolist(), tables[1].tolist())

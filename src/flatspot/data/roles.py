@@ -1,0 +1,199 @@
+"""What each column of a table is for: targets, features, time, series, label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, final
+
+import polars as pl
+
+from flatspot.data.sources import Source
+from flatspot.data.stamps import PARTS, SHOWN, Form, form_of, looks_like_dates
+from flatspot.errors import BadInput
+from flatspot.registry import nearest
+
+NO_TIME: Final = "none"
+"""`data.time=none`: the rows are in order, whatever their dates say."""
+
+Names = str | Sequence[object] | None
+
+
+@final
+@dataclass(frozen=True)
+class Roles:
+    """The columns of a table by their use.
+
+    Args:
+        targets: what is predicted; none where there is a label.
+        features: further inputs. all_features: whether they are all that were left.
+        time: the column of time stamps, or those of the parts of a date; none: row order.
+        form: how stamps are written; None: as parts, or as a type that is a time already.
+        group: the column that names each row's series. label: the column of labels.
+    """
+
+    targets: tuple[str, ...]
+    features: tuple[str, ...] = ()
+    all_features: bool = False
+    time: tuple[str, ...] = ()
+    form: Form | None = None
+    group: str | None = None
+    label: str | None = None
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What a window holds, the targets first."""
+        return self.targets + self.features
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """What is read beside the channels."""
+        return (*self.time, *(name for name in (self.group, self.label) if name is not None))
+
+
+def choose_roles(
+    source: Source,
+    *,
+    target: Names = None,
+    features: Names | Literal["all"] = (),
+    time: Names = None,
+    group: str | None = None,
+    label: str | None = None,
+) -> Roles:
+    """What the columns are for, as far as the user says, and else as the first rows tell.
+
+    Raises:
+        BadInput: naming the file and the column, for one that is not there or has two roles.
+    """
+    sample = source.sample()
+    table = _Table(source.name, sample, source.columns)
+    for name, key in ((group, "data.group"), (label, "data.label")):
+        if name is not None:
+            table.require(name, key)
+    stamps, form = table.time(time, without=(group, label))
+    roles = Roles((), time=stamps, form=form, group=group, label=label)
+    targets = table.targets(names_of(target), roles)
+    everything = features == "all" or (label is not None and not names_of(features))
+    further = table.numbers(without=(*targets, *roles.others)) if everything else names_of(features)
+    for name in further:
+        table.require(name, "data.features")
+    chosen = Roles(tuple(targets), tuple(further), everything, stamps, form, group, label)
+    _refuse_two_roles(chosen, source.name)
+    if not chosen.channels:
+        raise BadInput(f"{source.name}: has no column of numbers to read")
+    return chosen
+
+
+def names_of(names: Names) -> list[str]:
+    """One name may be written without brackets, and a name may look like a number.
+
+    >>> names_of("sales"), names_of([2019, "sales"]), names_of(None)
+    (['sales'], ['2019', 'sales'], [])
+    """
+    return [names] if isinstance(names, str) else [str(each) for each in names or ()]
+
+
+@final
+class _Table:
+    """The first rows of a table, and what they tell."""
+
+    def __init__(self, name: str, sample: pl.DataFrame, columns: Sequence[str]) -> None:
+        self.name = name
+        self.sample = sample
+        self.columns = list(columns)
+
+    def require(self, name: str, key: str) -> None:
+        if name not in self.columns:
+            raise BadInput(f"{self.name}: has no column {name!r} ({key}); {nearest(name, self.columns)}")
+
+    def numbers(self, without: Sequence[str | None]) -> list[str]:
+        """Columns that are mostly numbers: one text cell in them is an error to report, not a column to drop."""
+        return [name for name in self.columns if name not in without and _mostly_numbers(self.sample[name])]
+
+    def targets(self, asked: list[str], roles: Roles) -> list[str]:
+        """Those asked for, or the only column of numbers; none where there is a label."""
+        for name in asked:
+            self.require(name, "data.target")
+        if asked and roles.label is not None:
+            raise BadInput(f"data.target={', '.join(asked)}: with data.label={roles.label} there is no other target")
+        if asked or roles.label is not None:
+            return asked
+        numbers = self.numbers(without=roles.others)
+        if len(numbers) == 1:
+            return numbers
+        if not numbers:
+            raise BadInput(f"{self.name}: has no column of numbers to predict")
+        raise BadInput(f"{self.name}: say which column to predict with data.target=; columns: {', '.join(numbers)}")
+
+    def time(self, asked: Names, without: Sequence[str | None]) -> tuple[tuple[str, ...], Form | None]:
+        """The column or columns of time stamps, and how they are written.
+
+        A column that looks like dates and cannot be read is refused rather than ignored.
+        """
+        names = names_of(asked)
+        if names == [NO_TIME] and NO_TIME not in self.columns:
+            return (), None
+        for name in names:
+            self.require(name, "data.time")
+        if len(names) > 1:
+            return _in_order(names), None
+        if names:
+            return (names[0],), self._form(names[0], asked=True)
+        found = next((each for each in self.columns if each not in without and self._is_time(each)), None)
+        return ((found,), self._form(found, asked=False)) if found is not None else ((), None)
+
+    def _is_time(self, name: str) -> bool:
+        return looks_like_dates(self.sample[name])
+
+    def _form(self, name: str, *, asked: bool) -> Form | None:
+        column = self.sample[name]
+        if column.dtype.is_temporal():
+            return None
+        form = form_of(column)
+        if form is None:
+            first = column.drop_nulls().cast(pl.String).str.strip_chars().head(1).to_list() or [""]
+            told = "is data.time" if asked else "looks like dates"
+            rest = "" if asked else ", or say data.time=none for rows in order"
+            raise BadInput(
+                f"{self.name}: row 1, column {name!r} {told}, but {first[0]!r} cannot be read as a date; write them as "
+                f"{SHOWN}{rest}"
+            )
+        return form
+
+
+def _in_order(names: list[str]) -> tuple[str, ...]:
+    """The parts of a date by their names, where they are named so; else as they are given."""
+    lower = {name.lower(): name for name in names}
+    if len(names) > len(PARTS):
+        raise BadInput(f"data.time=[{', '.join(names)}]: a date has at most {len(PARTS)} parts: {', '.join(PARTS)}")
+    named = [lower[part] for part in PARTS if part in lower]
+    if len(named) < len(names):
+        return tuple(names)
+    if [part for part in PARTS if part in lower] != list(PARTS[: len(names)]):
+        raise BadInput(f"data.time=[{', '.join(names)}]: a part is left out between year and the last one")
+    return tuple(named)
+
+
+def _mostly_numbers(column: pl.Series) -> bool:
+    if column.dtype.is_numeric() or column.dtype == pl.Boolean:
+        return True
+    if column.dtype != pl.String:
+        return False
+    filled = column.drop_nulls().str.strip_chars()
+    return int(filled.cast(pl.Float64, strict=False).is_not_null().sum()) * 2 > len(filled)
+
+
+def _refuse_two_roles(roles: Roles, source: str) -> None:
+    named = {
+        "data.target": roles.targets,
+        "data.features": roles.features,
+        "data.time": roles.time,
+        "data.group": (roles.group,) if roles.group else (),
+        "data.label": (roles.label,) if roles.label else (),
+    }
+    taken: dict[str, str] = {}
+    for key, names in named.items():
+        for name in names:
+            if taken.get(name) == "data.target" and key == "data.features":
+                raise BadInput(f"data.features: {name!r} is data.target; its past is among the inputs already")
+            if name in taken:
+                raise BadInput(f"{source}: column {name!r} has two roles: {taken[name]} and {key}")
+            taken[name] = key

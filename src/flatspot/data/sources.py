@@ -1,0 +1,303 @@
+"""What rows are read from: a CSV file (gzipped too), a Parquet file, a frame; a batch at a time."""
+
+import codecs
+import csv
+import gzip
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol, final, runtime_checkable
+
+import polars as pl
+
+from flatspot.errors import BadInput
+
+BATCH: Final = 131_072
+"""Rows that are read at a time."""
+
+SAMPLE: Final = 10_000
+"""Rows that are looked at to tell what the columns hold."""
+
+LONGEST_LINE: Final = 2**20
+"""Bytes of a header line; a longer one is no header."""
+
+MISSING: Final = ("", "NA", "N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "#N/A", "?", "-")
+"""How a missing value may be written."""
+
+GZIP: Final = b"\x1f\x8b"
+PARQUET: Final = b"PAR1"
+SEPARATORS: Final = (",", ";", "\t", "|")
+SHOWN_SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Rows in columns."""
+
+    name: str
+    columns: Sequence[str]
+
+    def sample(self) -> pl.DataFrame:
+        """The first rows, all columns; text where the file is text."""
+
+    def typed(self, numbers: Collection[str], others: Collection[str]) -> Iterator[pl.DataFrame]:
+        """All rows in batches: the quick way. Numbers as float64, null where they are missing, in those columns.
+
+        Raises:
+            polars.exceptions.PolarsError: where a cell is no number.
+        """
+
+    def as_written(self, columns: Collection[str]) -> Iterator[pl.DataFrame]:
+        """All rows in batches, text as it was written: the slow way, which finds the cell."""
+
+
+def source_of(path: str | Path) -> Source:
+    """The file, looked at.
+
+    Raises:
+        BadInput: for what is no CSV and no Parquet file that can be read.
+    """
+    path = Path(path)
+    start = _start_of(path)
+    if start.startswith(PARQUET) or path.suffix == ".parquet":
+        return ParquetFile(path)
+    return CsvFile(path, start)
+
+
+def _start_of(path: Path) -> bytes:
+    if not path.exists():
+        raise BadInput(f"data.path={path}: there is no such file")
+    if path.is_dir():
+        raise BadInput(f"data.path={path}: is a folder, not a file")
+    if not path.is_file():
+        raise BadInput(f"data.path={path}: is not a regular file")
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise BadInput(f"data.path={path}: cannot be opened: {error.strerror}") from error
+    if not start:
+        raise BadInput(f"{path}: the file is empty")
+    return start
+
+
+@final
+@dataclass
+class Frame:
+    """A polars frame, or whatever polars makes one of."""
+
+    frame: pl.DataFrame
+    name: str = "the frame"
+    columns: Sequence[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.columns = self.frame.columns
+
+    def sample(self) -> pl.DataFrame:
+        """The first rows."""
+        return self.frame.head(SAMPLE)
+
+    def typed(self, numbers: Collection[str], others: Collection[str]) -> Iterator[pl.DataFrame]:
+        """All rows in batches."""
+        return self.as_written([*numbers, *others])
+
+    def as_written(self, columns: Collection[str]) -> Iterator[pl.DataFrame]:
+        """All rows in batches."""
+        return self.frame.select(columns).iter_slices(BATCH)
+
+
+@final
+class ParquetFile:
+    """A Parquet file; its columns have types."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        self._path = path
+        try:
+            self.columns: Sequence[str] = list(pl.read_parquet_schema(path))
+        except pl.exceptions.PolarsError as error:
+            raise BadInput(f"{path}: is no whole Parquet file: {_first_line(error)}") from error
+
+    def sample(self) -> pl.DataFrame:
+        """The first rows."""
+        try:
+            return pl.scan_parquet(self._path, glob=False).head(SAMPLE).collect()
+        except pl.exceptions.PolarsError as error:
+            raise BadInput(f"{self.name}: is no whole Parquet file: {_first_line(error)}") from error
+
+    def typed(self, numbers: Collection[str], others: Collection[str]) -> Iterator[pl.DataFrame]:
+        """All rows in batches."""
+        return self.as_written([*numbers, *others])
+
+    def as_written(self, columns: Collection[str]) -> Iterator[pl.DataFrame]:
+        """All rows in batches."""
+        read = pl.scan_parquet(self._path, glob=False).select(columns)
+        try:
+            yield from read.collect_batches(chunk_size=BATCH, maintain_order=True)
+        except pl.exceptions.PolarsError as error:
+            raise BadInput(f"{self.name}: is no whole Parquet file: {_first_line(error)}") from error
+
+
+@final
+class CsvFile:
+    """A CSV file: UTF-8, one header line, separated by commas, semicolons, tabs or bars."""
+
+    def __init__(self, path: Path, start: bytes) -> None:
+        self.name = str(path)
+        self._path = path
+        self._zipped = start.startswith(GZIP)
+        header = self._header_line()
+        self._separator = _separator(header)
+        self._written = next(csv.reader([header], delimiter=self._separator))
+        self.columns: Sequence[str] = _stripped(self._written)
+        _refuse_header(self.columns, header, self.name)
+
+    def sample(self) -> pl.DataFrame:
+        """The first rows, as text."""
+        try:
+            head = self._scan(None).head(SAMPLE).collect()
+        except pl.exceptions.PolarsError as error:
+            raise self._unreadable(error) from error
+        head = head.filter(~pl.all_horizontal(pl.all().is_null()))
+        if head.is_empty():
+            raise BadInput(f"{self.name}: has a header line and no rows")
+        return head
+
+    def typed(self, numbers: Collection[str], others: Collection[str]) -> Iterator[pl.DataFrame]:
+        """All rows in batches, with the last column of the file: it tells of rows that are too short."""
+        wanted = list(dict.fromkeys([*numbers, *others, self.columns[-1]]))
+        read = self._scan(set(numbers)).select(wanted)
+        yield from read.collect_batches(chunk_size=BATCH, maintain_order=True)
+
+    def as_written(self, columns: Collection[str]) -> Iterator[pl.DataFrame]:
+        """All rows in batches, as text; a blank line is no row.
+
+        Raises:
+            BadInput: for what is no CSV, naming the line where it can be told.
+        """
+        self._refuse_ragged()
+        filled = self._scan(None).filter(~pl.all_horizontal(pl.all().is_null())).select(columns)
+        try:
+            yield from filled.collect_batches(chunk_size=BATCH, maintain_order=True)
+        except pl.exceptions.PolarsError as error:
+            raise self._unreadable(error) from error
+
+    def _scan(self, numbers: Collection[str] | None) -> pl.LazyFrame:
+        kinds = [pl.Float64 if numbers and name in numbers else pl.String for name in self.columns]
+        scanned = pl.scan_csv(
+            self._path,
+            schema=dict(zip(self._written, kinds, strict=True)),
+            separator=self._separator,
+            null_values=list(MISSING),
+            glob=False,
+            truncate_ragged_lines=False,
+        )
+        return scanned.rename(dict(zip(self._written, self.columns, strict=True)))
+
+    def _open(self) -> BinaryIO:
+        return gzip.open(self._path, "rb") if self._zipped else self._path.open("rb")  # type: ignore[return-value]
+
+    def _header_line(self) -> str:
+        try:
+            with self._open() as file:
+                line = file.readline(LONGEST_LINE)
+        except (OSError, EOFError) as error:
+            raise BadInput(f"{self.name}: cannot be unzipped: {error}") from error
+        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise BadInput(f"{self.name}: is written in UTF-16; save it as UTF-8")
+        if b"\0" in line:
+            raise BadInput(f"{self.name}: is no text file")
+        if len(line) >= LONGEST_LINE:
+            raise BadInput(f"{self.name}: its first line is longer than {LONGEST_LINE:,} bytes; a header names columns")
+        try:
+            return line.decode("utf-8-sig").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise BadInput(_not_utf8(self.name, 1, error)) from error
+
+    def _refuse_ragged(self) -> None:
+        """Read the lines one by one and name the first that is no row of this table."""
+        with self._open() as file:
+            lines = csv.reader(self._decoded(file), delimiter=self._separator)
+            next(lines)
+            row = 0
+            try:
+                for cells in lines:
+                    row += bool(cells)
+                    if cells and len(cells) != len(self.columns):
+                        raise BadInput(self._ragged(row, cells))
+            except csv.Error as error:
+                raise BadInput(f"{self.name}: row {row + 1}: {error}") from error
+
+    def _decoded(self, file: BinaryIO) -> Iterator[str]:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise BadInput(_not_utf8(self.name, number, error)) from error
+
+    def _ragged(self, row: int, cells: list[str]) -> str:
+        told = f"{self.name}: row {row} has {len(cells)} cells, and the header {len(self.columns)}"
+        other = _separator(cells[0]) if len(cells) == 1 else self._separator
+        if other != self._separator and other in cells[0]:
+            kinds = SHOWN_SEPARATORS
+            return f"{told}: it is separated by {kinds[other]}, the header by {kinds[self._separator]}"
+        return told
+
+    def _unreadable(self, error: Exception) -> BadInput:
+        """The line that cannot be read, or else what polars says."""
+        try:
+            self._refuse_ragged()
+        except BadInput as found:
+            return found
+        return BadInput(f"{self.name}: cannot be read as CSV: {_first_line(error)}")
+
+
+def _separator(header: str) -> str:
+    """The one that the header has most of, outside quotes."""
+    bare = "".join(header.split('"')[::2])
+    return max(SEPARATORS, key=bare.count)
+
+
+def _stripped(written: Sequence[str]) -> list[str]:
+    """Names without the spaces around them, where that makes no two the same."""
+    names = [name.strip() for name in written]
+    return names if len(set(names)) == len(set(written)) else list(written)
+
+
+def _refuse_header(columns: Sequence[str], header: str, name: str) -> None:
+    if not header.strip():
+        raise BadInput(f"{name}: its first line is blank; it names the columns")
+    for column in columns:
+        if columns.count(column) > 1:
+            raise BadInput(f"{name}: has two columns called {column!r}")
+    if all(_is_number(column) for column in columns):
+        raise BadInput(f"{name}: has no header line: the first line is numbers ({header[:60]})")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _not_utf8(name: str, line: int, error: UnicodeDecodeError) -> str:
+    wrong = error.object[error.start]
+    return f"{name}: line {line} is not UTF-8 (byte 0x{wrong:02x}); save the file as UTF-8"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")
+
+
+def as_source(data: object) -> Source:
+    """A source from a path, a polars frame, or what polars makes a frame of (pandas, Arrow, a mapping of columns)."""
+    if isinstance(data, (str, Path)):
+        return source_of(data)
+    if isinstance(data, pl.DataFrame):
+        return Frame(data)
+    try:
+        return Frame(pl.DataFrame(data))  # type: ignore[arg-type]
+    except Exception as error:
+        raise BadInput(f"the frame: polars makes no table of a {type(data).__name__}: {_first_line(error)}") from error

@@ -1,0 +1,161 @@
+"""Forecasts after the end of each series, or after every window, as a table in original units."""
+
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_sequence
+
+from flatspot.data.frequency import parse_frequency
+from flatspot.data.panel import Panel
+from flatspot.data.prepare import Prepared, prepare
+from flatspot.data.restore import Known, known_scalings
+from flatspot.data.short import without_short
+from flatspot.errors import BadInput
+from flatspot.models.sequence_module import SequenceModule
+
+BATCH: Final = 512
+"""Windows a batch."""
+
+
+def forecast(
+    model: SequenceModule, panel: Panel, known: Known, *, every_origin: bool, short: str = "error"
+) -> pl.DataFrame:
+    """What a network says after the windows of a panel.
+
+    Args:
+        panel: in original units, with the columns of the run. known: of the data that the network was trained on.
+        every_origin: after every window; else after the end of each series.
+        short: a series that is too short for a window: `error`, or `skip`.
+
+    Raises:
+        BadInput: naming a series that is too short, or whose last rows have a gap.
+    """
+    if not known.whole:
+        panel = without_short(panel, known.window, short, f"data.window={known.window}")
+    ends = panel.firsts + panel.lengths
+    prepared = prepare(
+        panel,
+        np.stack([panel.firsts, panel.firsts, panel.firsts, ends], axis=1),
+        scale=known.scale,
+        scale_target="none",
+        calendar=known.calendar,
+        horizon=known.horizon,
+        known=known_scalings(known, panel, int(panel.lengths.max())),
+    )
+    if known.whole:
+        return _of_series(model, prepared, known)
+    starts = _every_start(prepared, known.window) if every_origin else _last_starts(prepared, known.window)
+    outputs = _outputs(model, prepared, starts, known.window)
+    origins = starts + known.window - 1
+    series = np.searchsorted(panel.firsts, origins, side="right") - 1
+    where = {"series": np.asarray(panel.series)[series], "origin": _stamps(prepared, origins, series)}
+    if known.task != "forecast":
+        return pl.DataFrame({**where, **_answers(outputs, known)})
+    return _steps(prepared, known, outputs, origins, series)
+
+
+def _every_start(prepared: Prepared, window: int) -> NDArray[np.int64]:
+    counts = np.maximum(prepared.ends - prepared.starts - window + 1, 0)
+    before = counts.cumsum() - counts
+    starts = np.repeat(prepared.starts - before, counts) + np.arange(counts.sum())
+    ahead = prepared.looked_ahead
+    return starts if ahead is None else starts[~ahead[starts + window - 1]]
+
+
+def _last_starts(prepared: Prepared, window: int) -> NDArray[np.int64]:
+    """The start of each series' last window."""
+    panel = prepared.panel
+    ends = panel.firsts + panel.lengths
+    stretch = np.searchsorted(prepared.starts, ends - 1, side="right") - 1
+    whole = (prepared.ends[stretch] == ends) & (prepared.ends - prepared.starts >= window)[stretch]
+    if not whole.all():
+        name = panel.series[int((~whole).argmax())]
+        rows = int(panel.lengths[~whole][0])
+        told = f"has {rows:,} rows" if rows < window else f"has a gap in its last {window} rows"
+        raise BadInput(f"{panel.name}: series {name!r} {told}, and a forecast needs {window} (data.window)")
+    return ends - window
+
+
+@torch.inference_mode()
+def _outputs(model: SequenceModule, prepared: Prepared, starts: NDArray[np.int64], window: int) -> Tensor:
+    model.eval()
+    weights = next(model.parameters())
+    steps = torch.arange(window)
+    chunks = torch.split(torch.from_numpy(starts), BATCH)
+    return torch.cat([model(prepared.inputs[first.unsqueeze(1) + steps].to(weights)) for first in chunks]).to("cpu")
+
+
+@torch.inference_mode()
+def _of_series(model: SequenceModule, prepared: Prepared, known: Known) -> pl.DataFrame:
+    """What a network says of whole series."""
+    model.eval()
+    weights = next(model.parameters())
+    panel = prepared.panel
+    lengths = np.minimum(panel.lengths, known.window)
+    rows = [
+        prepared.inputs[end - length : end] for end, length in zip(panel.firsts + panel.lengths, lengths, strict=True)
+    ]
+    packs = (pack_sequence(rows[first : first + BATCH], enforce_sorted=False) for first in range(0, len(rows), BATCH))
+    outputs = torch.cat([model(pack.to(weights)) for pack in packs]).to("cpu")  # type: ignore[arg-type] # as a tensor
+    return pl.DataFrame({"series": list(panel.series), **_answers(outputs, known)})
+
+
+def _answers(outputs: Tensor, known: Known) -> dict[str, Any]:
+    """A class and the probability of each, or a number in original units."""
+    if known.task == "regress":
+        mean, scale = known.targets.table
+        return {"prediction": outputs[:, 0, 0].double().numpy() * scale[0, 0] + mean[0, 0]}
+    shares = F.softmax(outputs.double(), dim=-1).numpy()
+    named = np.asarray(known.classes)[shares.argmax(axis=1)]
+    return {"class": named, **{f"probability {name}": shares[:, each] for each, name in enumerate(known.classes)}}
+
+
+def _steps(
+    prepared: Prepared, known: Known, outputs: Tensor, origins: NDArray[np.int64], series: NDArray[np.int64]
+) -> pl.DataFrame:
+    """A row for each window, target and step."""
+    panel = prepared.panel
+    mean, scale = prepared.scalings.targets.table
+    rows = series if len(mean) > 1 else np.zeros_like(series)
+    values = outputs.double().numpy() * scale[rows][:, None] + mean[rows][:, None]
+    windows, horizon, targets = values.shape
+    step = np.tile(np.arange(1, horizon + 1), windows * targets)
+    each = np.repeat(np.arange(windows), horizon * targets)
+    frame = pl.DataFrame(
+        {
+            "series": np.asarray(panel.series)[series][each],
+            "target": np.tile(np.repeat(panel.targets, horizon), windows),
+            "origin": _stamps(prepared, origins, series)[each],
+            "time": _stamps(prepared, origins, series, known)[each, step - 1] if _dated(panel) else None,
+            "step": step,
+            "forecast": values.transpose(0, 2, 1).ravel(),
+        }
+    )
+    return frame if _dated(panel) else frame.with_columns(pl.lit(None, pl.Datetime("us")).alias("time"))
+
+
+def _dated(panel: Panel) -> bool:
+    """Whether a later step has a time: a stamp, or the number of a row."""
+    return panel.times is None or panel.frequency is not None
+
+
+def _stamps(
+    prepared: Prepared, origins: NDArray[np.int64], series: NDArray[np.int64], known: Known | None = None
+) -> NDArray[Any]:
+    """The stamps of rows, or of the steps after them `[row, step]`; numbers of rows in their series, from 1."""
+    panel = prepared.panel
+    steps = np.arange(1, known.horizon + 1) if known is not None else None
+    if panel.times is None:
+        numbers = origins - panel.firsts[series] + 1
+        return numbers if steps is None else numbers[:, None] + steps
+    stamps: NDArray[Any] = panel.times[origins]
+    if steps is None:
+        return stamps
+    assert panel.frequency is not None  # noqa: S101 - asked before
+    step = parse_frequency(panel.frequency)
+    return np.stack([step.after(stamps, int(count)) for count in steps], axis=1)

@@ -1,0 +1,119 @@
+"""What every model of sequences shares, whatever it predicts: the loss, the steps, the optimizer."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from flatspot.models.optimizers import check_optimizer, configure
+from flatspot.nn.scaling import Scaling
+from flatspot.probes.mean import WeightedMean
+from flatspot.probes.skill import Loss
+
+Part = Literal["val", "test"]
+
+Batch = Sequence[Any]
+"""The inputs, the targets, and what a model may need beside them: a tuple from our loaders, a list from torch's."""
+
+
+class Training(TypedDict, total=False):
+    """How a model is trained: what all models take beside their sizes and their loss."""
+
+    optimizer: str
+    lr: float
+    weight_decay: float
+    momentum: float | None
+    scheduler: str
+
+
+class SequenceModule(LightningModule, ABC):
+    """Trains and tests a network that predicts something of a sequence.
+
+    A subclass builds its network and its `loss` in its constructor, from plain values that `save_hyperparameters`
+    keeps, says in `forward` what it predicts, and measures what goes with that beside the loss.
+
+    Args:
+        inputs: channels of a sequence.
+        loss: its name.
+        optimizer: `adam`, `adamw`, `sgd` or `rmsprop`. lr: its learning rate. weight_decay: its decay.
+        momentum: for `sgd` and `rmsprop`.
+        scheduler: `none`, `cosine` or `plateau`.
+
+    Raises:
+        BadInput: naming the value that cannot be used.
+    """
+
+    loss: Loss
+
+    def __init__(
+        self,
+        *,
+        inputs: int,
+        loss: str,
+        optimizer: str = "adamw",
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        momentum: float | None = None,
+        scheduler: str = "none",
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        check_optimizer(optimizer, scheduler, lr=lr, weight_decay=weight_decay, momentum=momentum)
+        self.input_scaling = Scaling(inputs)
+        self.val_loss, self.test_loss = WeightedMean(), WeightedMean()
+
+    @abstractmethod
+    def measure(self, part: Part, predictions: Tensor, batch: Batch) -> None:
+        """Take an evaluation batch into what is measured beside the loss."""
+
+    @abstractmethod
+    def measured(self, part: Part) -> Mapping[str, float]:
+        """What was measured since it was last asked for, by name."""
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of a batch."""
+        x, y = batch[:2]
+        loss = self.loss(self(x), y)
+        self.log("loss/train", loss, on_step=False, on_epoch=True, batch_size=len(y), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Take a validation batch into the loss and the errors."""
+        self._evaluate("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Take a test batch into the loss and the errors."""
+        self._evaluate("test", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the loss and the errors."""
+        self._log_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the loss and the errors."""
+        self._log_evaluation("test")
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer and schedule that the hyperparameters name."""
+        keys = ("optimizer", "lr", "weight_decay", "momentum", "scheduler")
+        chosen: dict[str, Any] = {key: self.hparams[key] for key in keys}
+        return configure(self.parameters(), epochs=self.trainer.max_epochs or 1, **chosen)
+
+    def _evaluate(self, part: Part, batch: Batch) -> None:
+        x, y = batch[:2]
+        predictions = self(x)
+        self._mean_loss(part).update(self.loss(predictions, y), weight=len(y))
+        self.measure(part, predictions, batch)
+
+    def _log_evaluation(self, part: Part) -> None:
+        mean_loss = self._mean_loss(part)
+        figures = {f"error/{name}_{part}": value for name, value in self.measured(part).items()}
+        # sync_dist: the metrics have already gathered all processes; it only tells Lightning so.
+        self.log_dict({f"loss/{part}": mean_loss.compute(), **figures}, sync_dist=True)
+        mean_loss.reset()
+
+    def _mean_loss(self, part: Part) -> WeightedMean:
+        return self.val_loss if part == "val" else self.test_loss

@@ -1,0 +1,206 @@
+"""A finished run, restored from its folder: forecasts and errors of other rows, in original units."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, final
+
+import numpy as np
+import polars as pl
+import torch
+
+from flatspot.data.assemble import Mending
+from flatspot.data.datasets import DATASETS
+from flatspot.data.frequency import NO_FREQUENCY
+from flatspot.data.keys import module_from_keys
+from flatspot.data.module import SeriesDataModule
+from flatspot.data.panel import Panel, panel_of
+from flatspot.data.restore import Known
+from flatspot.data.tables import read_table
+from flatspot.errors import BadInput
+from flatspot.evaluate import Evaluation, evaluate
+from flatspot.forecast import forecast
+from flatspot.models.models import MODELS
+from flatspot.models.sequence_module import SequenceModule
+from flatspot.probes.references import Ridge
+
+CHECKPOINT: Final = "checkpoints/best.ckpt"
+
+REFERENCE: Final = "ridge.npz"
+
+DATA: Final = SeriesDataModule.__qualname__
+"""Where Lightning keeps what the data module gave it."""
+
+
+def load(folder: str | Path) -> "Run":
+    """A run from its folder: weights, scalings and names from its best checkpoint, which runs no code.
+
+    Raises:
+        BadInput: naming the folder, if it holds no finished run.
+
+    >>> load("no/such/run")
+    Traceback (most recent call last):
+    flatspot.errors.BadInput: no/such/run: there is no such run folder
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: there is no such run folder")
+    path = folder / CHECKPOINT
+    if not path.exists():
+        raise BadInput(f"{folder}: holds no {CHECKPOINT}: it is no run folder, or its run did not finish an epoch")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        known = Known.of(checkpoint[DATA])
+    except BadInput:
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise BadInput(f"{path}: cannot be read as a checkpoint: {reason}") from error
+    build = MODELS[str(known.source["model"])]
+    model = build.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    return Run(folder, model.eval(), known)
+
+
+@final
+class Run:
+    """A trained network and what it knows of its data.
+
+    Args:
+        folder: the run folder. model: in evaluation mode, on the host. known: of the data it was trained on.
+    """
+
+    def __init__(self, folder: Path, model: SequenceModule, known: Known) -> None:
+        self.folder = folder
+        self.model = model
+        self.known = known
+
+    def predict(self, data: object, *, every_origin: bool = False) -> pl.DataFrame:
+        """What the network says of other rows.
+
+        Args:
+            data: the path of a CSV or Parquet file, or a frame, with the columns of the run.
+            every_origin: a forecast after every window, not only after the end of each series.
+
+        Returns:
+            Of a forecaster a row a series, target, origin and step: `series`, `target`, `origin` (the last stamp that
+            was read), `time` (of the forecast; missing where the rows have no frequency), `step` and `forecast` in
+            original units. Without time stamps, origins and times are numbers of rows, from 1. Of a regressor
+            `prediction`, of a classifier `class` and the probability of each.
+
+        Raises:
+            BadInput: for other columns, another frequency, or a series that is too short.
+        """
+        return forecast(
+            self.model, self._read(data), self.known, every_origin=every_origin, short=self._shaping["short"]
+        )
+
+    def evaluate(self, data: object = None) -> Evaluation:
+        """The errors over rolling origins, in original units, beside the baselines.
+
+        Args:
+            data: the path of a file or a frame, all of it; None: the test rows of the run.
+
+        Raises:
+            BadInput: for other columns, another frequency, or a file of the run that has changed.
+        """
+        season = self._shaping["season"]
+        module = self._own_data() if data is None else self._module(self._read(data))
+        return evaluate(self.model, module, ridge=self.ridge, season=season)
+
+    @cached_property
+    def ridge(self) -> Ridge:
+        """The reference, as it was fitted on the training windows.
+
+        Raises:
+            BadInput: if the folder does not hold it.
+        """
+        return read_reference(self.folder)
+
+    @property
+    def _shaping(self) -> Mapping[str, Any]:
+        shaping: Mapping[str, Any] = self.known.source["shaping"]
+        return shaping
+
+    def _own_data(self) -> SeriesDataModule:
+        """The rows of the run, split and scaled as they were."""
+        keys = dict(self.known.source["data"])
+        panel = panel_of(DATASETS[str(keys.pop("name"))](**keys))
+        task: Any = self.known.task
+        module = module_from_keys(panel, self._shaping, task=task, source=self.known.source)
+        if (module.input_scaling, module.known.means) != (self.known.inputs, self.known.means):
+            raise BadInput(
+                f"{module.panel.name}: is not what the run was trained on any more (its training rows have another "
+                f"mean or spread); give the rows to evaluate with --data"
+            )
+        return module
+
+    def _module(self, panel: Panel) -> SeriesDataModule:
+        known = self.known
+        task: Any = known.task
+        return SeriesDataModule(
+            panel,
+            window=known.window,
+            horizon=known.horizon or None,
+            stride=known.stride,
+            scale=known.scale,
+            scale_target=known.scale_target,
+            calendar=known.calendar,
+            short=self._shaping["short"],
+            task=task,
+            known=known,
+            source=known.source,
+        )
+
+    def _read(self, data: object) -> Panel:
+        """Other rows, in the columns of the run and at its frequency."""
+        known, keys = self.known, self.known.source["data"]
+        mending = Mending(
+            **{name: keys[name] for name in ("missing", "max_gap", "duplicates", "unsorted") if name in keys},
+            frequency=NO_FREQUENCY if keys.get("frequency") == NO_FREQUENCY else None,
+        )
+        panel = read_table(
+            data,
+            target=known.columns[: known.targets_first],
+            features=known.columns[known.targets_first :],
+            time=keys.get("time"),
+            group=keys.get("group"),
+            label=known.label or None,
+            label_per="series" if known.whole else "window" if known.label else None,
+            mending=mending,
+            anew=True,
+        )
+        if known.frequency is not None and panel.times is None:
+            raise BadInput(f"{panel.name}: has no time stamps, and the rows of the run are {known.frequency} apart")
+        if panel.frequency not in (None, known.frequency):
+            apart = known.frequency or "in row order"
+            raise BadInput(f"{panel.name}: its rows are {panel.frequency} apart, and those of the run {apart}")
+        return replace(panel, frequency=known.frequency)
+
+
+def write_reference(folder: Path, ridge: Ridge) -> None:
+    """Keep the reference in a run folder: numbers alone, no pickle."""
+    half = folder / f".{REFERENCE}"
+    with half.open("wb") as file:
+        np.savez(
+            file,
+            coefficients=ridge.coefficients.numpy(),
+            intercept=ridge.intercept.numpy(),
+            penalty=np.asarray(ridge.penalty),
+            horizon=np.asarray(ridge.horizon),
+        )
+    half.replace(folder / REFERENCE)
+
+
+def read_reference(folder: Path) -> Ridge:
+    """The reference of a run folder.
+
+    Raises:
+        BadInput: if there is none that can be read.
+    """
+    try:
+        with np.load(folder / REFERENCE, allow_pickle=False) as held:
+            coefficients, intercept = (torch.from_numpy(held[name]) for name in ("coefficients", "intercept"))
+            return Ridge(coefficients, intercept, float(held["penalty"]), tuple(held["horizon"].tolist()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{folder / REFERENCE}: cannot be read as the run's reference: {error}") from error
