@@ -5,7 +5,7 @@ import torch
 from flatspot.cli.build import build_model
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Series
-from flatspot.examine import examine_forecaster
+from flatspot.examine import examine_model
 from flatspot.models.forecaster import Forecaster
 
 
@@ -14,7 +14,7 @@ def examined(values, loss="mse"):
     torch.manual_seed(0)
     model = Forecaster(horizon=3, hidden_size=4, loss=loss)
     model.target_scaling.set(data.target_scaling.mean, data.target_scaling.scale)
-    return examine_forecaster(model, data), model
+    return examine_model(model, data), model
 
 
 def waves(offset=0.0, size=1.0):
@@ -27,20 +27,20 @@ def test_an_offset_moves_no_error(offset):
     """All rows of the table, the naive ones too, are as exact as the series is."""
     plain, moved = examined(waves())[0], examined(waves(offset))[0]
     for name in ("mean", "persistence", "ridge"):
-        assert moved.baselines[name].rmse == pytest.approx(plain.baselines[name].rmse, rel=1e-3)
-    assert moved.score.mae == pytest.approx(plain.score.mae, rel=1e-3)
+        assert moved.evaluation.baseline_scores()[name]["rmse"] == pytest.approx(plain.evaluation.baseline_scores()[name]["rmse"], rel=1e-3)
+    assert moved.evaluation.scores()["mae"] == pytest.approx(plain.evaluation.scores()["mae"], rel=1e-3)
 
 
 def test_a_larger_unit_gives_larger_errors_and_the_same_verdict():
     small, large = examined(waves())[0], examined(waves(size=1000.0))[0]
-    assert large.score.rmse == pytest.approx(1000 * small.score.rmse, rel=1e-4)
-    assert large.score.mase == pytest.approx(small.score.mase, rel=1e-4)
+    assert large.evaluation.scores()["rmse"] == pytest.approx(1000 * small.evaluation.scores()["rmse"], rel=1e-4)
+    assert large.evaluation.scores()["mase"] == pytest.approx(small.evaluation.scores()["mase"], rel=1e-4)
     assert large.diagnosis.verdict == small.diagnosis.verdict == "flat"
 
 
 def test_noise_is_rightly_answered_with_a_constant():
     found, _ = examined(np.random.default_rng(1).normal(size=2000))
-    assert found.ridge_skill < 0.02
+    assert found.references["ridge"] < 0.02
     assert found.diagnosis.verdict == "rightly-flat"
 
 

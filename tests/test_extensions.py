@@ -142,7 +142,7 @@ def broken(tmp_path):
         (["model.cell=gone"], 2, "the cell 'gone' of broken cannot be loaded: ModuleNotFoundError"),
         (["model=plain"], 2, "model=plain: OrderedDict is no flatspot ForecastModule"),
         (["model.cell=text"], 2, "the cell 'text' of broken is no Cell: '/'"),
-        (["data=number"], 3, "the data set number gave no flatspot.data.read.Series"),
+        (["data=number"], 3, "the data set number gave no Series or Panel"),
     ],
 )
 def test_a_broken_package_is_named(broken, tmp_path, overrides, code, sentence):

@@ -57,7 +57,7 @@ def test_what_speaks_about_last_months_run_needs_nothing_heavy(name):
 
 
 def test_reading_a_file_needs_no_torch():
-    assert "torch" not in loaded("from flatspot.cli.job import read_series")
+    assert "torch" not in loaded("from flatspot.cli.job import read_panel")
 
 
 def test_public_names_are_found_lazily():

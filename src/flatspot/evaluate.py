@@ -25,7 +25,13 @@ BATCH: Final = 512
 """Windows a batch: nothing is trained here, so only memory sets it."""
 
 MOST_STEPS: Final = 64
-"""Last steps of a sequence that the ridge reference reads, beside its mean and its spread."""
+"""Last steps of a labelled sequence that the ridge reference reads."""
+
+MOST_LAGS: Final = 16
+"""Steps apart up to which it reads the products of channels."""
+
+MOST_PRODUCTS: Final = 1024
+"""Products that it reads at most."""
 
 MOST_SERIES: Final = 10_000
 """Series whose figures are told one by one."""
@@ -123,6 +129,8 @@ def evaluate(
     Raises:
         BadInput: for a season that cannot be, or a part without a window.
     """
+    if data.task != "forecast" and data.answers.labels is None:
+        raise BadInput(f"{data.panel.name}: has no column {data.answers.column!r} (data.label) to evaluate against")
     if not len(data.every_window(part)):
         raise BadInput(f"{data.panel.name}: has no window to evaluate")
     ridge = ridge if ridge is not None else reference(data)
@@ -210,21 +218,36 @@ def _reference_batches(data: SeriesDataModule, part: Part) -> Iterator[tuple[Ten
     """Windows as the ridge reference reads them, and answers as numbers."""
     shortest = min(int(data.known.shortest), MOST_STEPS)
     for x, y in batches(data, part):
-        answers = y if data.task != "classify" else F.one_hot(y, len(data.answers.classes)).unsqueeze(1).float()
-        yield _last_steps(x, shortest), answers
+        if data.task == "forecast":
+            assert isinstance(x, Tensor)  # noqa: S101 - windows are of one length
+            yield x, y
+        else:
+            ones = F.one_hot(y, len(data.answers.classes)).unsqueeze(1).float() if data.task == "classify" else y
+            yield _summary(x, shortest), ones
 
 
-def _last_steps(x: Input, steps: int) -> Tensor:
-    """A window as it is; of sequences of unequal length the last steps, their mean and their spread."""
-    if isinstance(x, Tensor):
-        return x
-    padded, lengths = pad_packed_sequence(x, batch_first=True)
-    places = (lengths - steps).unsqueeze(1) + torch.arange(steps)
+def _summary(x: Input, steps: int) -> Float[Tensor, "sample feature 1"]:
+    """A sequence as numbers, however long it is: last steps, means, and the mean products of channels some steps apart.
+
+    These are covariances, and so frequencies: a label may hang on what recurs, wherever it stands,
+    which a linear map of the steps cannot see.
+    """
+    padded, lengths = (x, None) if isinstance(x, Tensor) else pad_packed_sequence(x, batch_first=True)
+    lengths = torch.full((len(padded),), padded.shape[1]) if lengths is None else lengths
+    places = ((lengths - steps).unsqueeze(1) + torch.arange(steps)).clamp(min=0)  # of a short one the first step again
     last = padded.gather(1, places.unsqueeze(-1).expand(-1, -1, padded.shape[-1]))
-    there = (torch.arange(padded.shape[1]) < lengths.unsqueeze(1)).unsqueeze(-1)
-    mean = padded.sum(dim=1, keepdim=True) / lengths.view(-1, 1, 1)
-    spread = (((padded - mean) * there).square().sum(dim=1, keepdim=True) / lengths.view(-1, 1, 1)).sqrt()
-    return torch.cat([mean, spread, last], dim=1)
+    size = lengths.view(-1, 1)
+    lags = min(steps, MOST_LAGS, max(MOST_PRODUCTS // padded.shape[-1] ** 2, 1))
+    products = [_products(padded, lag).flatten(1) / size for lag in range(lags)]
+    return torch.cat([*products, padded.sum(dim=1) / size, last.flatten(1)], dim=1).unsqueeze(-1)
+
+
+def _products(padded: Float[Tensor, "sample time channel"], lag: int) -> Float[Tensor, "sample product"]:
+    """The sums of the products of all channels so many steps apart; of many channels, each with itself."""
+    early, late = padded[:, : max(padded.shape[1] - lag, 0)], padded[:, lag:]
+    if padded.shape[-1] ** 2 > MOST_PRODUCTS:
+        return (early * late).sum(dim=1)
+    return torch.einsum("sti,stj->sij", early, late)
 
 
 def _answers(data: SeriesDataModule, part: Part) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from flatspot.data.frequency import parse_frequency
 from flatspot.data.panel import Panel
-from flatspot.data.prepare import Prepared, prepare
+from flatspot.data.prepare import Prepared, prepare, refuse_broken_series
 from flatspot.data.restore import Known, known_scalings
 from flatspot.data.short import without_short
 from flatspot.errors import BadInput
@@ -45,9 +45,10 @@ def forecast(
         scale_target="none",
         calendar=known.calendar,
         horizon=known.horizon,
-        known=known_scalings(known, panel, int(panel.lengths.max())),
+        known=known_scalings(known, panel, known.window if every_origin else int(panel.lengths.max())),
     )
     if known.whole:
+        refuse_broken_series(prepared)
         return _of_series(model, prepared, known)
     starts = _every_start(prepared, known.window) if every_origin else _last_starts(prepared, known.window)
     outputs = _outputs(model, prepared, starts, known.window)
@@ -64,15 +65,18 @@ def _every_start(prepared: Prepared, window: int) -> NDArray[np.int64]:
     before = counts.cumsum() - counts
     starts = np.repeat(prepared.starts - before, counts) + np.arange(counts.sum())
     ahead = prepared.looked_ahead
-    return starts if ahead is None else starts[~ahead[starts + window - 1]]
+    starts = starts if ahead is None else starts[~ahead[starts + window - 1]]
+    if not len(starts):
+        name, rows = prepared.panel.name, prepared.panel.rows
+        raise BadInput(f"{name}: its {rows:,} rows hold no whole window of {window} (data.window)")
+    return starts
 
 
 def _last_starts(prepared: Prepared, window: int) -> NDArray[np.int64]:
     """The start of each series' last window."""
     panel = prepared.panel
     ends = panel.firsts + panel.lengths
-    stretch = np.searchsorted(prepared.starts, ends - 1, side="right") - 1
-    whole = (prepared.ends[stretch] == ends) & (prepared.ends - prepared.starts >= window)[stretch]
+    whole = np.isin(ends, prepared.ends[prepared.ends - prepared.starts >= window])
     if not whole.all():
         name = panel.series[int((~whole).argmax())]
         rows = int(panel.lengths[~whole][0])
@@ -158,4 +162,6 @@ def _stamps(
         return stamps
     assert panel.frequency is not None  # noqa: S101 - asked before
     step = parse_frequency(panel.frequency)
-    return np.stack([step.after(stamps, int(count)) for count in steps], axis=1)
+    every = panel.times[:] if step.months else stamps[:0]  # whether they are last days of months, all rows tell
+    asked = np.append(stamps, every)
+    return np.stack([step.after(asked, int(count))[: len(stamps)] for count in steps], axis=1)

@@ -29,6 +29,8 @@ CHECKPOINT: Final = "checkpoints/best.ckpt"
 
 REFERENCE: Final = "ridge.npz"
 
+WAY_OUT: Final = "give the rows to evaluate with --data"
+
 DATA: Final = SeriesDataModule.__qualname__
 """Where Lightning keeps what the data module gave it."""
 
@@ -52,13 +54,13 @@ def load(folder: str | Path) -> "Run":
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         known = Known.of(checkpoint[DATA])
+        build = MODELS[str(known.source["model"])]
+        model = build.load_from_checkpoint(path, map_location="cpu", weights_only=True)
     except BadInput:
         raise
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise BadInput(f"{path}: cannot be read as a checkpoint: {reason}") from error
-    build = MODELS[str(known.source["model"])]
-    model = build.load_from_checkpoint(path, map_location="cpu", weights_only=True)
     return Run(folder, model.eval(), known)
 
 
@@ -125,13 +127,18 @@ class Run:
     def _own_data(self) -> SeriesDataModule:
         """The rows of the run, split and scaled as they were."""
         keys = dict(self.known.source["data"])
-        panel = panel_of(DATASETS[str(keys.pop("name"))](**keys))
         task: Any = self.known.task
-        module = module_from_keys(panel, self._shaping, task=task, source=self.known.source)
-        if (module.input_scaling, module.known.means) != (self.known.inputs, self.known.means):
+        try:
+            panel = panel_of(DATASETS[str(keys.pop("name"))](**keys))
+            module = module_from_keys(panel, self._shaping, task=task, source=self.known.source)
+        except BadInput as error:
+            raise BadInput(f"{error}; {WAY_OUT}") from error
+        found, kept = module.known, self.known
+        alike = found.inputs == kept.inputs and found.series == kept.series and found.counts == kept.counts
+        if not alike or not np.array_equal(np.asarray(found.means), np.asarray(kept.means), equal_nan=True):
             raise BadInput(
-                f"{module.panel.name}: is not what the run was trained on any more (its training rows have another "
-                f"mean or spread); give the rows to evaluate with --data"
+                f"{module.panel.name}: is not what the run was trained on any more (its training rows are others); "
+                f"{WAY_OUT}"
             )
         return module
 

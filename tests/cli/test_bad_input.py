@@ -39,7 +39,7 @@ def files(tmp_path):
             "good.csv: has no column 'yy' (data.target); did you mean 'y'?",
         ),
         (["data=csv", "data.path=text.csv"], "text.csv: row 7, column 'y': 'seven' is not a number"),
-        (["data=csv", "data.path=nan.csv"], "nan.csv: row 7, column 'y': 'NaN' is not finite"),
+        (["data=csv", "data.path=nan.csv"], "nan.csv: row 7, column 'y': the value is missing; fill it with data.missing="),
         (["data=csv", "data.path=gap.csv"], "gap.csv: row 7, column 'y': the value is missing"),
         (["data=csv", "data.path=date.csv"], "date.csv: row 7, column 'day': 'the seventh' cannot be read as a date"),
         (["data=csv", "data.path=good.csv"], "good.csv: 22 rows reach the train split, and one window needs 23"),
@@ -71,7 +71,7 @@ def files(tmp_path):
         (["data.train_windows=0"], "data.train_windows=0: must lie between 1 and 1,960"),
         (["data.train_windows=2000"], "data.train_windows=2000: must lie between 1 and 1,960"),
         (["data.train_windows_from=somewhere"], "no choice of training windows is called 'somewhere'"),
-        (["+data.lag=3"], "data.lag: there is no such key; data=delay has it; known: "),
+        (["+data.lag=3"], "data.lag: there is no such key; data=delay has it\n"),
         (["model.hidden_size=many"], "model.hidden_size: Value 'many'"),
         (["+model.typo=1"], "model.typo: there is no such key"),
         (["+optimizer._target_=os.system"], "optimizer._target_: refused"),
@@ -142,10 +142,10 @@ def test_what_cannot_be_composed_leaves_no_folder(train, overrides, sentence):
 
 
 def test_our_own_failure_is_code_3_with_its_traceback_in_the_log(train, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise ZeroDivisionError("made up")
 
-    monkeypatch.setattr("flatspot.cli.fit.examine_forecaster", broken)
+    monkeypatch.setattr("flatspot.cli.fit.examine_model", broken)
     failed = train()
     assert failed.code == 3
     assert "ZeroDivisionError: made up" in failed.err

@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from flatspot.cli.train import conf_dir
-from flatspot.examine import examine_forecaster
+from flatspot.examine import examine_model
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "experiments"
@@ -78,12 +78,12 @@ def test_a_sweep_ends_in_one_table_best_first(train, tmp_path):
 
 
 def test_a_failing_job_is_named_and_hides_no_other(train, tmp_path, monkeypatch):
-    def fails_for_relu(model, data):
+    def fails_for_relu(model, data, **options):
         if model.hparams["activation"] == "relu":
             raise ZeroDivisionError("made up")
-        return examine_forecaster(model, data)
+        return examine_model(model, data, **options)
 
-    monkeypatch.setattr("flatspot.cli.fit.examine_forecaster", fails_for_relu)
+    monkeypatch.setattr("flatspot.cli.fit.examine_model", fails_for_relu)
     sweep = tmp_path / "sweep"
     done = train(f"hydra.sweep.dir={sweep}", "model.activation=rellu,relu,tanh", flags=["-m"])
     assert done.code == 3
@@ -115,13 +115,13 @@ def test_a_misspelt_key_or_choice_ends_a_sweep_before_its_first_job(train, tmp_p
 def test_a_stopped_sweep_tells_what_was_done(train, tmp_path, monkeypatch):
     calls = []
 
-    def stopped_in_the_second(*arguments):
+    def stopped_in_the_second(*arguments, **options):
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return examine_forecaster(*arguments)
+        return examine_model(*arguments, **options)
 
-    monkeypatch.setattr("flatspot.cli.fit.examine_forecaster", stopped_in_the_second)
+    monkeypatch.setattr("flatspot.cli.fit.examine_model", stopped_in_the_second)
     done = train("seed=0,1,2", f"hydra.sweep.dir={tmp_path / 'sweep'}", flags=["-m"])
     assert done.code == 130
     assert "2 jobs: " in done.out

@@ -10,6 +10,7 @@ from lightning import Callback, Trainer
 
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Series
+from flatspot.data.split import Split
 from flatspot.models.forecaster import Forecaster
 from flatspot.monitors import GradientNormMonitor, OutputDiversityMonitor
 
@@ -29,9 +30,8 @@ def main():
     values = 100 + 10 * np.sin(steps / 5) + np.random.default_rng(0).normal(size=400)
     series = Series("waves", ("level",), 1, values[:, None])
     # 266 training windows, which two processes share evenly, and 59 validation windows, which they do not.
-    data = SeriesDataModule(
-        series, window=12, horizon=3, batch_size=32 // processes, val_share=61 / 400, test_share=59 / 400
-    )
+    split = Split(val_share=61 / 400, test_share=59 / 400)
+    data = SeriesDataModule(series, window=12, horizon=3, batch_size=32 // processes, split=split)
     torch.manual_seed(0)
     trainer = Trainer(
         accelerator="cpu",

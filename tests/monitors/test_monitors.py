@@ -70,9 +70,9 @@ def test_gradients_are_read_before_clipping(forecaster, data, trainer_options):
     assert clipped.callback_metrics["gradient/total"] == free.callback_metrics["gradient/total"] > 1e-3
 
 
-def test_under_accumulation_steps_are_counted_and_not_batches(forecaster, data, trainer_options):
+def test_under_accumulation_steps_are_counted_and_not_batches(forecaster, waves, data, trainer_options):
     """Two half batches give the gradient of one whole one, and one step, not two, is counted."""
-    halves = data.__class__(data.series, window=12, horizon=3, batch_size=16)
+    halves = data.__class__(waves, window=12, horizon=3, batch_size=16)
     steps = {"max_steps": 2, "max_epochs": -1}
     whole = fit(copy.deepcopy(forecaster), data, trainer_options, [GradientNormMonitor()], **steps)
     witness = Witness()

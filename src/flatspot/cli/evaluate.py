@@ -37,7 +37,7 @@ def evaluate_run(folder: Path, data: Path | None, *, as_json: bool) -> str:
     lines = [f"data    {panel.name}: {panel.rows:,} rows, {windows:,} {'series' if found.data.whole else 'windows'}"]
     lines += [f"note    {note}" for note in (*found.data.prepared.notes, *found.notes)]
     until = run.known.trained_until
-    if data is not None and until is not None and panel.times is not None and str(panel.times[0]) <= until:
+    if data is not None and until is not None and panel.times is not None and str(panel.times[:].min()) <= until:
         lines.append(f"note    rows up to {until[:19].replace('T', ' ')} are of the time that was trained on")
     test, baselines = finite(figures["test"]), finite(figures["baseline"])
     target = ", ".join(found.data.targets)

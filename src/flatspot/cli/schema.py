@@ -258,7 +258,8 @@ def explained(error: OmegaConfBaseException) -> str:
     if key == last:
         known.append("experiment")  # a group that nothing need be chosen from
     if last not in known:
-        return f"{key}: there is no such key; {_who_has(last) if key.startswith('data.') else ''}{nearest(last, known)}"
+        having = _who_has(last) if key.startswith("data.") else ""
+        return f"{key}: there is no such key; {having or nearest(last, known)}"
     return f"{key}: {str(error).strip().splitlines()[0]}"
 
 
@@ -272,7 +273,7 @@ def _own_options() -> dict[str, Options]:
 
 def _who_has(key: str) -> str:
     having = [f"data={name}" for name, own in _own_options().items() if key in own]
-    return f"{' and '.join(having)} has it; " if having else ""
+    return f"{' and '.join(having)} has it" if having else ""
 
 
 def _refuse_targets(cfg: DictConfig) -> None:

@@ -62,9 +62,8 @@ class Answers:
         scaling = self.known or fit_scaling(self.scale, iter([training]))
         mean, scale = scaling.table
         scaled = ((labels - mean[0, 0]) / scale[0, 0]).astype(np.float32)
-        shape = (-1, 1, 1) if self.per_series else (-1, 1)
         mean_label = float(training.mean()) if len(training) else float("nan")
-        return replace(self, tensor=torch.from_numpy(scaled).view(shape), scaling=scaling, mean=mean_label)
+        return replace(self, tensor=torch.from_numpy(scaled).view(-1, 1, 1), scaling=scaling, mean=mean_label)
 
 
 def answers_of(panel: Panel, task: Task, scale_target: str, known: Known | None) -> Answers:

@@ -30,7 +30,8 @@ def fill(panel: Panel, borders: Borders) -> Filled | None:
     """Fill the missing values of a panel as its `filling` says; None where there are none.
 
     Along a line, or with the last value before, up to `most` rows in a row; of a longer gap no row is filled. A line is
-    drawn within one part alone: no validation value reaches a training row.
+    drawn within one part alone, and a gap is as long as it is up to the end of a row's part: nothing after the training
+    rows, not even that a value is missing there, reaches one of them.
 
     Args:
         borders: the rows where the parts of each series begin, `[series, 4]`.
@@ -41,11 +42,14 @@ def fill(panel: Panel, borders: Borders) -> Filled | None:
     lost = np.isnan(values)
     if not lost.any():
         return None
-    segments = _segments(panel, borders, within_parts=panel.filling.interpolate)
+    parts = _segments(panel, borders, within_parts=True)
+    segments = parts if panel.filling.interpolate else _segments(panel, borders, within_parts=False)
     filled = np.column_stack(
         [_column(values[:, each], segments, panel.filling.interpolate) for each in range(values.shape[1])]
     )
-    long = np.column_stack([_long(lost[:, each], segments, panel.filling.most) for each in range(values.shape[1])])
+    long = np.column_stack(
+        [_long(lost[:, each], segments, parts, panel.filling.most) for each in range(values.shape[1])]
+    )
     filled[long] = np.nan
     holes: NDArray[np.bool_] = np.asarray(np.isnan(filled).any(axis=1))
     mended = lost & ~np.isnan(filled)
@@ -61,7 +65,7 @@ def fill(panel: Panel, borders: Borders) -> Filled | None:
 
 def _segments(panel: Panel, borders: Borders, *, within_parts: bool) -> NDArray[np.int64]:
     """A number for each stretch of rows that may lend one another a value, `[row]`."""
-    cuts = [panel.firsts, panel.breaks, *([borders[:, 1:3].ravel()] if within_parts else [])]
+    cuts = [panel.firsts, panel.breaks, *([borders[:, 1:].ravel()] if within_parts else [])]
     starts = np.zeros(panel.rows + 1, bool)
     starts[np.concatenate(cuts)] = True
     return starts[:-1].cumsum()
@@ -74,9 +78,18 @@ def _column(values: NDArray[np.float64], segments: NDArray[np.int64], interpolat
     return frame.select(filling.over("segment").fill_null(np.nan))["value"].to_numpy()
 
 
-def _long(lost: NDArray[np.bool_], segments: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
-    """The rows of gaps of more than `most`."""
+def _long(
+    lost: NDArray[np.bool_], segments: NDArray[np.int64], parts: NDArray[np.int64], most: int
+) -> NDArray[np.bool_]:
+    """The rows of gaps of more than `most`, from the gap's first row up to its last one in the row's part."""
+    firsts, _ = _stretch_of_each(lost, segments)
+    _, ends = _stretch_of_each(lost, parts)
+    return lost & (ends - firsts > most)
+
+
+def _stretch_of_each(lost: NDArray[np.bool_], segments: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """Where the rows around each that are missing alike begin and end, within its segment."""
     edges = np.flatnonzero(np.diff(lost) | (np.diff(segments) != 0)) + 1
-    firsts = np.concatenate([[0], edges])
-    sizes = np.diff(np.append(firsts, len(lost)))
-    return lost & np.repeat(sizes > most, sizes)
+    cuts = np.concatenate([[0], edges, [len(lost)]])
+    sizes = np.diff(cuts)
+    return np.repeat(cuts[:-1], sizes), np.repeat(cuts[1:], sizes)

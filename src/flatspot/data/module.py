@@ -9,17 +9,17 @@ from lightning import LightningDataModule
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from flatspot.data.answers import Answers, answers_of, refuse_unseen_classes, training_rows
+from flatspot.data.answers import Answers, answers_of, refuse_unseen_classes
 from flatspot.data.labels import Task
 from flatspot.data.memory import refuse_large_batch
 from flatspot.data.panel import Panel, Series, panel_of
-from flatspot.data.prepare import prepare
-from flatspot.data.restore import Known, first_rows, known_scalings
+from flatspot.data.prepare import before_first_forecast, or_else, prepare, refuse_broken_series
+from flatspot.data.restore import Known, known_scalings
 from flatspot.data.scaling import ChannelScaling
 from flatspot.data.short import without_short
 from flatspot.data.split import PARTS, Borders, Part, Split, borders_of, parts_of_series
 from flatspot.data.statistics import Naive, naive_of
-from flatspot.data.windows import EpochSampler, Sequences, Windows, as_is
+from flatspot.data.windows import EpochSampler, Runs, Sequences, Windows, as_is
 from flatspot.errors import BadInput
 from flatspot.registry import Registry
 
@@ -111,11 +111,13 @@ class SeriesDataModule(LightningDataModule):
             scale=scale,
             scale_target=scale_target if task == "forecast" else scale,
             calendar=calendar,
+            window=self.window,
             horizon=self.horizon,
             known=known_scalings(known, panel, self.window) if known else None,
             spend=spend,
         )
-        trained_on = parts == 0 if self.whole else training_rows(borders, panel.rows)
+        self._refuse_gaps(fitted=known is None)
+        trained_on = self._trained_on(parts)
         if known is None:
             refuse_unseen_classes(answers, trained_on, panel.name)
         self.answers = answers.fitted(self.prepared, trained_on)
@@ -206,14 +208,36 @@ class SeriesDataModule(LightningDataModule):
         assert labels is not None  # noqa: S101 - fitted
         if self.whole:
             numbers = np.flatnonzero(self._parts == PARTS.index(part))
-            lengths = np.minimum(held.panel.lengths, self.window)
-            firsts = held.panel.firsts + held.panel.lengths - lengths
+            lengths = np.minimum(held.panel.lengths[numbers], self.window)
+            firsts = held.panel.firsts[numbers] + held.panel.lengths[numbers] - lengths
             return Sequences(held.inputs, labels, firsts=firsts, lengths=lengths, numbers=numbers, only=only)
-        runs = held.runs(PARTS.index(part), self.window, self.horizon, self.stride)
-        several = held.scalings.per_series and len(held.panel.lengths) > 1
+        runs = self._runs(part)
+        several = self.task == "forecast" and held.scalings.per_series and len(held.panel.lengths) > 1
         owners = torch.from_numpy(held.panel.firsts) if several else None
         sizes = {"window": self.window, "horizon": self.horizon}
         return Windows(held.inputs, labels, runs=runs, only=only, series=owners, **sizes)
+
+    def _runs(self, part: Part) -> Runs:
+        """Where the windows of a part start."""
+        return self.prepared.runs(PARTS.index(part), self.window, self.horizon, self.stride)
+
+    def _refuse_gaps(self, *, fitted: bool) -> None:
+        """Refuse whole series with holes, and a part that gaps leave without a window."""
+        if self.whole:
+            refuse_broken_series(self.prepared)
+            return
+        for part in PARTS if fitted else ():
+            if not len(self._runs(part)):
+                raise BadInput(f"{self.panel.name}: gaps leave no whole window in the {part} split ({self._why})")
+
+    def _trained_on(self, parts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which labels are trained on: those of series, or of the last rows of windows."""
+        if self.whole:
+            return parts == 0
+        chosen = np.zeros(self.panel.rows, bool)
+        if self.task != "forecast":
+            chosen[self._runs("train").starts() + self.window - 1] = True
+        return chosen
 
     @property
     def _why(self) -> str:
@@ -245,10 +269,12 @@ class SeriesDataModule(LightningDataModule):
         """What naive forecasts of each series rest on: its training rows, or those before its first forecast."""
         if self.task != "forecast":
             mean = known.means[0][0] if known else self.answers.mean
-            return Naive(np.full((1, 1), mean), np.full((1, 1), np.nan))
+            count = 1 if self.whole else len(self.panel.lengths)
+            return Naive(np.full((count, 1), mean), np.full((count, 1), np.nan))
+        first = before_first_forecast(self.panel, self.window)
         if known is None:
-            return naive_of(self.prepared, self.prepared.borders[:, :2])
-        own = naive_of(self.prepared, first_rows(self.panel, self.window))
+            return naive_of(self.prepared, or_else(self.prepared.borders[:, :2], first))
+        own = naive_of(self.prepared, first)
         rows = known.places(self.panel.series)
         trained = Naive(np.asarray(known.means, float), np.asarray(known.naive, float))
         both = zip(trained, own, strict=True)
@@ -258,7 +284,7 @@ class SeriesDataModule(LightningDataModule):
         """What a checkpoint is to keep."""
         held, borders = self.prepared, self.prepared.borders
         times = held.panel.times
-        last = borders[:, 1].max() - 1
+        last = borders[borders[:, 1] > borders[:, 0], 1] - 1  # of each series' training rows
         return Known(
             task=self.task,
             whole=self.whole,
@@ -279,8 +305,8 @@ class SeriesDataModule(LightningDataModule):
             means=self.naive.means.tolist(),
             naive=self.naive.changes.tolist(),
             counts=self.answers.counts,
-            shortest=int(held.panel.lengths.min()) if self.whole else self.window,
-            trained_until=None if times is None or self.whole else str(times[last]),
+            shortest=min(int(held.panel.lengths.min()), self.window),
+            trained_until=None if times is None or self.whole else str(times[last].max()),
             source=self._source,
         )
 

@@ -1,6 +1,6 @@
 """From a panel to what windows are cut from: one scaled float32 tensor, and the rows where windows may start."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
@@ -90,9 +90,9 @@ def prepare(
     scale: str,
     scale_target: str,
     calendar: Sequence[str] = (),
+    window: int = 1,
     horizon: int = 0,
     known: Scalings | None = None,
-    training: NDArray[np.int64] | None = None,
     spend: bool = False,
 ) -> Prepared:
     """Fill, scale and cut a panel.
@@ -102,19 +102,23 @@ def prepare(
         scale, scale_target: by name. known: scalings that were fitted before, taken as they are.
         calendar: features of the calendar, added to the inputs: at every step those of the step `horizon` steps
             later, since they are known in advance; where the rows have no frequency, those of the step itself.
-        training: the rows `[series, 2]` that scalings are fitted on; None: the training rows.
+        window: where scalings are per series, a series without training rows is scaled by so many first ones.
         spend: let go of the panel's rows as they are scaled.
 
     Raises:
-        BadInput: for a column whose changes are finer than float32 can hold, or a calendar without time stamps.
+        BadInput: for a column without a training value, one whose changes are finer than float32 can hold, or a
+            calendar without time stamps.
     """
     for name in (scale, scale_target):
         _ = SCALINGS[name]
     filled = fill(panel, borders)
     if filled is not None:
+        if spend:
+            panel.blocks.clear()
         panel = replace(panel, blocks=[filled.values], base=None, notes=(*panel.notes, filled.note))
-    spans = borders[:, :2] if training is None else training
-    scalings = known or _fitted(panel, spans, scale, scale_target, len(calendar_columns(calendar)))
+    if known is None and filled is not None:
+        _refuse_missing(panel, borders)
+    scalings = known or _fitted(panel, borders, scale, scale_target, len(calendar_columns(calendar)), window)
     moments = _calendar_moments(panel, calendar, horizon)
     inputs, targets = _scaled(panel, scalings, moments, calendar, spend=spend)
     if filled is not None and filled.holes.any():
@@ -132,8 +136,16 @@ def prepare(
         ends=ends,
         owners=np.searchsorted(panel.firsts, starts, side="right") - 1,
         looked_ahead=filled.looked_ahead if filled is not None and filled.looked_ahead.any() else None,
-        notes=panel.notes,
+        notes=(*panel.notes, *([] if known else _untrained(panel, borders, {scale, scale_target}, window))),
     )
+
+
+def _untrained(panel: Panel, borders: Borders, names: Collection[str], window: int) -> list[str]:
+    """What is done with series that end where training does not begin."""
+    late = int((borders[:, 0] == borders[:, 1]).sum())
+    if not late or PER_SERIES not in names or (panel.labels is not None and panel.labels.per == "series"):
+        return []
+    return [f"{late:,} series without training rows: each is scaled by its first {window} rows"]
 
 
 def _stretches(panel: Panel, filled: Filled | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -145,10 +157,46 @@ def _stretches(panel: Panel, filled: Filled | None) -> tuple[NDArray[np.int64], 
     return starts[whole], ends[whole]
 
 
-def _fitted(panel: Panel, spans: NDArray[np.int64], scale: str, scale_target: str, added: int) -> Scalings:
+def before_first_forecast(panel: Panel, window: int) -> NDArray[np.int64]:
+    """The rows `[start, stop)` of each series that come before its first forecast, `[series, 2]`."""
+    return np.stack([panel.firsts, panel.firsts + np.minimum(panel.lengths, window)], axis=1)
+
+
+def or_else(spans: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each series the rows of its span, or of the other where it has none."""
+    return np.where((spans[:, 0] == spans[:, 1])[:, None], others, spans)
+
+
+def refuse_broken_series(prepared: Prepared) -> None:
+    """A series that is labelled as a whole needs all of its rows.
+
+    Raises:
+        BadInput: naming the first that has a gap.
+    """
+    panel, owners = prepared.panel, prepared.owners
+    held = np.bincount(owners, prepared.ends - prepared.starts, len(panel.lengths))
+    broken = (held < panel.lengths) | (np.bincount(owners, minlength=len(held)) > 1)
+    if broken.any():
+        raise BadInput(
+            f"{panel.name}: series {panel.series[int(broken.argmax())]!r} has a gap that is not filled (data.missing, "
+            f"data.max_gap), and the whole series is labelled"
+        )
+
+
+def _refuse_missing(panel: Panel, borders: Borders) -> None:
+    """Refuse a column without a value in the training rows."""
+    empty = np.isnan(panel.values[_inside(panel, borders[:, :2])]).all(axis=0)
+    if empty.any():
+        raise BadInput(f"{panel.name}: column {panel.columns[int(empty.argmax())]!r} has no value in the training rows")
+
+
+def _fitted(panel: Panel, borders: Borders, scale: str, scale_target: str, added: int, window: int) -> Scalings:
     """Both scalings, on the training rows; the calendar stays as it is."""
-    inputs = _fit(panel, spans, scale, len(panel.columns))
-    targets = inputs if scale_target == scale else _fit(panel, spans, scale_target, panel.num_targets)
+    spans = borders[:, :2]
+    of_each = or_else(spans, before_first_forecast(panel, window))
+    inputs = _fit(panel, of_each if scale == PER_SERIES else spans, scale, len(panel.columns))
+    own = of_each if scale_target == PER_SERIES else spans
+    targets = inputs if scale_target == scale else _fit(panel, own, scale_target, panel.num_targets)
     mean, scale_of = inputs.table
     zeros = np.zeros((len(mean), added))
     wide = np.hstack([mean, zeros]), np.hstack([scale_of, zeros + 1])
@@ -171,16 +219,21 @@ def _fit(panel: Panel, spans: NDArray[np.int64], name: str, channels: int) -> Ch
 
 def _rows_in(panel: Panel, spans: NDArray[np.int64], channels: int) -> Iterator[NDArray[np.float64]]:
     """The rows within the spans, a block at a time."""
-    marks = np.zeros(panel.rows + 1, np.int8)
-    np.add.at(marks, spans[:, 0], 1)
-    np.add.at(marks, spans[:, 1], -1)
-    inside = marks[:-1].cumsum(dtype=np.int8).astype(bool)
+    inside = _inside(panel, spans)
     first = 0
     for block in panel.stretches():
         chosen = inside[first : first + len(block)]
         first += len(block)
         if chosen.any():
             yield block[chosen, :channels] if not chosen.all() else block[:, :channels]
+
+
+def _inside(panel: Panel, spans: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which rows are within the spans, `[row]`."""
+    marks = np.zeros(panel.rows + 1, np.int8)
+    np.add.at(marks, spans[:, 0], 1)
+    np.add.at(marks, spans[:, 1], -1)
+    return marks[:-1].cumsum(dtype=np.int8).astype(bool)
 
 
 def _calendar_moments(panel: Panel, calendar: Sequence[str], horizon: int) -> Any:  # noqa: ANN401 - by index

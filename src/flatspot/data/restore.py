@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flatspot.data.panel import Panel
-from flatspot.data.prepare import Scalings
+from flatspot.data.prepare import Scalings, before_first_forecast
 from flatspot.data.scaling import PER_SERIES, ChannelScaling, fit_per_series
 from flatspot.errors import BadInput
 
@@ -100,15 +100,10 @@ def known_scalings(known: Known, panel: Panel, first: int) -> Scalings:
     rows = known.places(panel.series)
     if PER_SERIES not in {known.scale, known.scale_target} or np.array_equal(rows, np.arange(len(known.series))):
         return Scalings(known.inputs, known.targets, per_series)
-    own = fit_per_series(panel.values, first_rows(panel, first))
+    own = fit_per_series(panel.values, before_first_forecast(panel, first))
     inputs = _rows_of(known.inputs, own, rows) if known.scale == PER_SERIES else known.inputs
     targets = _rows_of(known.targets, own, rows) if known.scale_target == PER_SERIES else known.targets
     return Scalings(inputs, targets, per_series)
-
-
-def first_rows(panel: Panel, count: int) -> NDArray[np.int64]:
-    """The rows `[start, stop)` of each series that come before its first forecast, `[series, 2]`."""
-    return np.stack([panel.firsts, panel.firsts + np.minimum(panel.lengths, count)], axis=1)
 
 
 def _rows_of(known: ChannelScaling, own: ChannelScaling, rows: NDArray[np.int64]) -> ChannelScaling:

@@ -25,9 +25,16 @@ MISSING: Final = ("", "NA", "N/A", "NaN", "nan", "NAN", "null", "NULL", "None", 
 """How a missing value may be written."""
 
 GZIP: Final = b"\x1f\x8b"
+ZIP: Final = b"PK\x03\x04"
 PARQUET: Final = b"PAR1"
 SEPARATORS: Final = (",", ";", "\t", "|")
 SHOWN_SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+
+LIKE_A_DATE: Final = r"^\s*\d{1,4}[-./]\d{1,2}([-./]\d{1,4})?([ T].*)?$"
+"""What a person would take for a date, whether or not it can be read as one."""
+
+UNREADABLE: Final = (pl.exceptions.PolarsError, OSError)
+"""What polars raises for a file that it cannot read; OSError for one that cannot be unzipped."""
 
 
 @runtime_checkable
@@ -59,19 +66,22 @@ def source_of(path: str | Path) -> Source:
     """
     path = Path(path)
     start = _start_of(path)
-    if start.startswith(PARQUET) or path.suffix == ".parquet":
+    if start.startswith(PARQUET):
         return ParquetFile(path)
+    if path.suffix == ".parquet":
+        raise BadInput(f"{path}: is no Parquet file, whatever its name says; name a CSV file .csv")
+    if start.startswith(ZIP):
+        raise BadInput(f"{path}: is a zip archive or an Excel workbook; save the table as CSV or Parquet")
     return CsvFile(path, start)
 
 
 def _start_of(path: Path) -> bytes:
-    if not path.exists():
-        raise BadInput(f"data.path={path}: there is no such file")
-    if path.is_dir():
-        raise BadInput(f"data.path={path}: is a folder, not a file")
-    if not path.is_file():
-        raise BadInput(f"data.path={path}: is not a regular file")
     try:
+        if not path.exists():
+            raise BadInput(f"data.path={path}: there is no such file")
+        if not path.is_file():
+            what = "is a folder, not a file" if path.is_dir() else "is not a regular file"
+            raise BadInput(f"data.path={path}: {what}")
         with path.open("rb") as file:
             start = file.read(4)
     except OSError as error:
@@ -79,6 +89,18 @@ def _start_of(path: Path) -> bytes:
     if not start:
         raise BadInput(f"{path}: the file is empty")
     return start
+
+
+def as_text(column: pl.Series) -> pl.Series:
+    """A column as text without spaces around it, null where a value is missing."""
+    text = column.cast(pl.String).str.strip_chars()
+    missing = text.is_in(MISSING)
+    return text.set(missing, None) if missing.any() else text
+
+
+def _told(sample: pl.DataFrame) -> pl.DataFrame:
+    """The first rows, with null for what stands for a missing value."""
+    return sample.with_columns(as_text(column) for column in sample if column.dtype == pl.String)
 
 
 @final
@@ -95,7 +117,7 @@ class Frame:
 
     def sample(self) -> pl.DataFrame:
         """The first rows."""
-        return self.frame.head(SAMPLE)
+        return _told(self.frame.head(SAMPLE))
 
     def typed(self, numbers: Collection[str], others: Collection[str]) -> Iterator[pl.DataFrame]:
         """All rows in batches."""
@@ -114,16 +136,16 @@ class ParquetFile:
         self.name = str(path)
         self._path = path
         try:
-            self.columns: Sequence[str] = list(pl.read_parquet_schema(path))
-        except pl.exceptions.PolarsError as error:
-            raise BadInput(f"{path}: is no whole Parquet file: {_first_line(error)}") from error
+            self.columns: Sequence[str] = pl.scan_parquet(path, glob=False).collect_schema().names()
+        except UNREADABLE as error:
+            raise self._broken(error) from error
 
     def sample(self) -> pl.DataFrame:
         """The first rows."""
         try:
-            return pl.scan_parquet(self._path, glob=False).head(SAMPLE).collect()
-        except pl.exceptions.PolarsError as error:
-            raise BadInput(f"{self.name}: is no whole Parquet file: {_first_line(error)}") from error
+            return _told(pl.scan_parquet(self._path, glob=False).head(SAMPLE).collect())
+        except UNREADABLE as error:
+            raise self._broken(error) from error
 
     def typed(self, numbers: Collection[str], others: Collection[str]) -> Iterator[pl.DataFrame]:
         """All rows in batches."""
@@ -134,8 +156,11 @@ class ParquetFile:
         read = pl.scan_parquet(self._path, glob=False).select(columns)
         try:
             yield from read.collect_batches(chunk_size=BATCH, maintain_order=True)
-        except pl.exceptions.PolarsError as error:
-            raise BadInput(f"{self.name}: is no whole Parquet file: {_first_line(error)}") from error
+        except UNREADABLE as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> BadInput:
+        return BadInput(f"{self.name}: is no whole Parquet file ({_first_line(error)}); copy or write it again")
 
 
 @final

@@ -15,6 +15,9 @@ Part = Literal["train", "val", "test"]
 
 PARTS: Final[tuple[Part, ...]] = ("train", "val", "test")
 
+DATE: Final = r"\d{4}-\d\d(-\d\d([ T]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?)?)?"
+"""Year first; without an offset: stamps that have one are read as UTC."""
+
 Borders = NDArray[np.int64]
 """The rows where training, validation and test begin and the test ends, for each series: `[series, 4]`."""
 
@@ -90,7 +93,7 @@ def parse_date(text: str, key: str) -> np.datetime64:
         BadInput: naming the key.
     """
     moment = None
-    if re.match(r"\d{4}-\d{2}", str(text)):
+    if re.fullmatch(DATE, str(text)):
         try:
             moment = np.datetime64(str(text).replace(" ", "T"), "us")
         except ValueError:

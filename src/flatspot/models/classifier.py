@@ -6,6 +6,7 @@ from typing import Unpack, final
 
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import one_hot
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from flatspot.errors import BadInput
@@ -73,6 +74,11 @@ class Classifier(SequenceModule):
         """The probabilities of the classes."""
         logits: Tensor = self(batch[0])
         return logits.softmax(dim=-1)
+
+    def told(self, loss: Tensor, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Beside the loss, the probabilities, and ones at the true classes: what diversity is measured on."""
+        ones = one_hot(targets, len(self.classes)).to(predictions)
+        return {"loss": loss, "predictions": predictions.softmax(dim=-1), "targets": ones}
 
     def measure(self, part: Part, predictions: Tensor, batch: Batch) -> None:
         """Count an evaluation batch."""

@@ -73,20 +73,25 @@ class SequenceModule(LightningModule, ABC):
     def measured(self, part: Part) -> Mapping[str, float]:
         """What was measured since it was last asked for, by name."""
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of a batch."""
-        x, y = batch[:2]
-        loss = self.loss(self(x), y)
-        self.log("loss/train", loss, on_step=False, on_epoch=True, batch_size=len(y), sync_dist=True)
+    def told(self, loss: Tensor, predictions: Tensor, targets: Tensor) -> Tensor | dict[str, Tensor]:
+        """What a step returns: the loss, and beside it what a monitor could not find by itself."""
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take a validation batch into the loss and the errors."""
-        self._evaluate("val", batch)
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | dict[str, Tensor]:
+        """The loss of a batch."""
+        x, y = batch[:2]
+        predictions = self(x)
+        loss = self.loss(predictions, y)
+        self.log("loss/train", loss, on_step=False, on_epoch=True, batch_size=len(y), sync_dist=True)
+        return self.told(loss, predictions.detach(), y)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor | dict[str, Tensor]:
+        """Take a validation batch into the loss and the errors."""
+        return self._evaluate("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor | dict[str, Tensor]:
         """Take a test batch into the loss and the errors."""
-        self._evaluate("test", batch)
+        return self._evaluate("test", batch)
 
     def on_validation_epoch_end(self) -> None:
         """Log the loss and the errors."""
@@ -102,11 +107,13 @@ class SequenceModule(LightningModule, ABC):
         chosen: dict[str, Any] = {key: self.hparams[key] for key in keys}
         return configure(self.parameters(), epochs=self.trainer.max_epochs or 1, **chosen)
 
-    def _evaluate(self, part: Part, batch: Batch) -> None:
+    def _evaluate(self, part: Part, batch: Batch) -> Tensor | dict[str, Tensor]:
         x, y = batch[:2]
         predictions = self(x)
-        self._mean_loss(part).update(self.loss(predictions, y), weight=len(y))
+        loss = self.loss(predictions, y)
+        self._mean_loss(part).update(loss, weight=len(y))
         self.measure(part, predictions, batch)
+        return self.told(loss, predictions, y)
 
     def _log_evaluation(self, part: Part) -> None:
         mean_loss = self._mean_loss(part)

@@ -20,6 +20,7 @@ COLUMNS: Final = (
     ("loss/train", "loss {:.4f} train"),
     ("loss/val", "{:.4f} val"),
     ("error/mae_val", "mae {:.4g} val"),
+    ("error/accuracy_val", "accuracy {:.3f} val"),
     ("diversity/ratio_val", "diversity {:.2f} val"),
     ("gradient/total", "gradient {:.2g}"),
 )
