@@ -26,6 +26,10 @@ MOST_ABSENT: Final = 50_000_000
 """Rows that are put in for absent ones at most: a stamp of the year 9999 must not fill the memory."""
 
 
+LOOK: Final = 1024
+"""Rows that are looked at together."""
+
+
 @final
 @dataclass(frozen=True)
 class Mending:
@@ -101,7 +105,7 @@ def _as_it_is(
 ) -> Panel | None:
     """A long file of one whole, equally spaced series: nothing to put in order, and nothing is copied."""
     regular = rows.times is None or isinstance(rows.times, Regular)
-    if roles.group or roles.label or not regular or mending.missing != "error" or len(rows.blocks) == 1:
+    if roles.group or roles.label or not regular or mending.missing != "error" or rows.base is None:
         return None
     step = Step(microseconds=rows.times.step) if isinstance(rows.times, Regular) else None
     if isinstance(asked, Step) and asked != step:
@@ -336,11 +340,12 @@ def _labels(table: _Table, roles: Roles, names: Sequence[str], per: LabelPer | N
 
 def without_constant(panel: Panel, roles: Roles) -> Panel:
     """Refuse a target or a named feature that never changes; leave such a column out of `all` of them."""
-    low, high = _range(panel)
-    constant = [name for name, same in zip(panel.columns, low == high, strict=True) if same]
-    if not constant or panel.rows < 2:
+    if panel.rows < 2:
         return panel
-    value = low[panel.columns.index(constant[0])]
+    constant = [name for name, varies in zip(panel.columns, _varying(panel), strict=True) if not varies]
+    if not constant:
+        return panel
+    value = next(panel.stretches())[0, panel.columns.index(constant[0])]
     if constant[0] in roles.targets or not roles.all_features:
         key = "data.target" if constant[0] in roles.targets else "data.features"
         told = "there is nothing to predict" if constant[0] in roles.targets else "it tells nothing"
@@ -357,14 +362,18 @@ def without_constant(panel: Panel, roles: Roles) -> Panel:
     )
 
 
-def _range(panel: Panel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The least and the largest value of each channel; NaN where there is none."""
-    lows, highs = [], []
+def _varying(panel: Panel) -> NDArray[np.bool_]:
+    """Whether each channel has two values; most are told by the first rows."""
+    varying = np.zeros(len(panel.columns), bool)
+    first = np.full(len(panel.columns), np.nan)
     for block in panel.blocks:
-        lows.append(np.fmin.reduce(block, axis=0))
-        highs.append(np.fmax.reduce(block, axis=0))
-    base = 0.0 if panel.base is None else panel.base
-    return np.fmin.reduce(lows) + base, np.fmax.reduce(highs) + base
+        for start in range(0, len(block), LOOK):
+            rows = block[start : start + LOOK]
+            first = np.where(np.isnan(first), np.fmin.reduce(rows, axis=0), first)
+            varying |= ((rows != first) & ~np.isnan(rows)).any(axis=0)
+            if varying.all():
+                return varying
+    return varying
 
 
 def _place(table: _Table, row: int, names: Sequence[str]) -> str:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, final
+from typing import Any, Final, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flatspot.data.frequency import infer_frequency
+
+STRETCH: Final = 2**18
+"""Rows that are turned into float64 at a time."""
 
 LabelPer = Literal["series", "window"]
 
@@ -119,12 +122,14 @@ class Panel:
     @property
     def values(self) -> NDArray[np.float64]:
         """All rows in original units, float64 `[row, channel]`. A copy, where there are several blocks."""
-        return np.concatenate(list(self.stretches())) if len(self.blocks) != 1 else next(self.stretches())
+        return self.blocks[0] if len(self.blocks) == 1 and self.base is None else np.concatenate([*self.stretches()])
 
     def stretches(self) -> Iterator[NDArray[np.float64]]:
-        """The rows in original units, float64, a block at a time."""
+        """The rows in original units, float64, a stretch at a time."""
         for block in self.blocks:
-            yield block if self.base is None else block + self.base
+            for start in range(0, len(block), STRETCH):
+                rows = block[start : start + STRETCH]
+                yield rows if self.base is None else rows + self.base
 
     def series_of_rows(self) -> NDArray[np.int64]:
         """The number of each row's series, `[row]`."""

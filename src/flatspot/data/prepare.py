@@ -24,6 +24,10 @@ CHUNK: Final = 2**18
 """Rows that are scaled at a time."""
 
 
+LOOKED_AT: Final = 2**13
+"""Rows of a chunk, evenly spread, that tell whether float32 is too coarse."""
+
+
 @final
 @dataclass(frozen=True)
 class Scalings:
@@ -214,18 +218,23 @@ def _fit(panel: Panel, spans: NDArray[np.int64], name: str, channels: int) -> Ch
         return ChannelScaling([], [])
     if name == PER_SERIES:
         return fit_per_series(panel.values[:, :channels], spans)
-    return fit_scaling(name, _rows_in(panel, spans, channels))
+    base = np.zeros(channels) if panel.base is None else panel.base[:channels]
+    return fit_scaling(name, _rows_in(panel, spans, channels), base)
 
 
-def _rows_in(panel: Panel, spans: NDArray[np.int64], channels: int) -> Iterator[NDArray[np.float64]]:
-    """The rows within the spans, a block at a time."""
+def _rows_in(panel: Panel, spans: NDArray[np.int64], channels: int) -> Iterator[NDArray[Any]]:
+    """The whole rows within the spans, less the panel's base, a stretch at a time."""
     inside = _inside(panel, spans)
     first = 0
-    for block in panel.stretches():
-        chosen = inside[first : first + len(block)]
+    for block in panel.blocks:
+        for start in range(0, len(block), CHUNK):
+            rows = block[start : start + CHUNK, :channels]
+            chosen = inside[first + start : first + start + len(rows)]
+            kept = rows if chosen.all() else rows[chosen]
+            whole = kept if np.isfinite(kept.sum()) else kept[np.isfinite(kept).all(axis=1)]
+            if len(whole):
+                yield whole
         first += len(block)
-        if chosen.any():
-            yield block[chosen, :channels] if not chosen.all() else block[:, :channels]
 
 
 def _inside(panel: Panel, spans: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -262,17 +271,16 @@ def _scaled(
     alike = _alike(scalings, panel.num_targets)
     inputs = torch.empty(rows, own + len(calendar_columns(calendar)))
     targets = inputs[:, : panel.num_targets] if alike else torch.empty(rows, panel.num_targets)
-    into, aim = inputs.numpy(), targets.numpy()
-    owners = panel.series_of_rows() if len(panel.lengths) > 1 else None
+    owners = torch.from_numpy(panel.series_of_rows()) if len(panel.lengths) > 1 else None
     extremes = [_Extremes(), _Extremes()]
     for first, block in _chunks(panel, spend=spend):
         span = slice(first, first + len(block))
         of = None if owners is None else owners[span]
-        into[span, :own] = extremes[0].seen(_apply(block, scalings.inputs, of))
+        inputs[span, :own] = extremes[0].seen(_apply(block, panel.base, scalings.inputs, of))
         if not alike:
-            aim[span] = extremes[1].seen(_apply(block[:, : panel.num_targets], scalings.targets, of))
+            targets[span] = extremes[1].seen(_apply(block[:, : panel.num_targets], panel.base, scalings.targets, of))
         if calendar:
-            into[span, own:] = calendar_values(calendar, moments[span])
+            inputs[span, own:] = torch.from_numpy(calendar_values(calendar, moments[span])).float()
     extremes[0].refuse_coarse(panel.columns)
     extremes[1].refuse_coarse(panel.targets)
     return inputs, targets
@@ -287,27 +295,27 @@ def _alike(scalings: Scalings, targets: int) -> bool:
     )
 
 
-def _chunks(panel: Panel, *, spend: bool) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """The rows in original units, with the number of the first."""
+def _chunks(panel: Panel, *, spend: bool) -> Iterator[tuple[int, torch.Tensor]]:
+    """The rows less the panel's base, with the number of the first."""
     blocks = panel.blocks if spend else list(panel.blocks)
-    base = 0.0 if panel.base is None else panel.base
     first = 0
     while blocks:
         block = blocks.pop(0)
         for start in range(0, len(block), CHUNK):
-            chunk = block[start : start + CHUNK] + base
-            yield first + start, chunk
+            yield first + start, torch.from_numpy(block[start : start + CHUNK])
         first += len(block)
 
 
 def _apply(
-    chunk: NDArray[np.float64], scaling: ChannelScaling, owners: NDArray[np.int64] | None
-) -> NDArray[np.float64]:
-    mean, scale = scaling.table
-    mean, scale = mean[:, : chunk.shape[1]], scale[:, : chunk.shape[1]]
+    chunk: torch.Tensor, base: NDArray[np.float64] | None, scaling: ChannelScaling, owners: torch.Tensor | None
+) -> torch.Tensor:
+    """Scaled, float64 `[row, channel]`."""
+    channels = chunk.shape[1]
+    mean, scale = (torch.from_numpy(each)[:, :channels] for each in scaling.table)
     if len(mean) > 1 and owners is not None:
         mean, scale = mean[owners], scale[owners]
-    return (chunk - mean) / scale
+    level = mean if base is None else mean - torch.from_numpy(base)[:channels]
+    return (chunk.double() - level).div_(scale)
 
 
 @final
@@ -318,10 +326,10 @@ class _Extremes:
         self._largest: NDArray[np.float64] | None = None
         self._spread: NDArray[np.float64] | None = None
 
-    def seen(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Take a chunk, and hand it on."""
-        finite = np.isfinite(scaled).all(axis=1)
-        whole = scaled if finite.all() else scaled[finite]
+    def seen(self, scaled: torch.Tensor) -> torch.Tensor:
+        """Look at rows of a chunk, and hand it on."""
+        looked = scaled[:: max(len(scaled) // LOOKED_AT, 1)].numpy()
+        whole = looked[np.isfinite(looked).all(axis=1)]
         if len(whole):
             largest, spread = np.abs(whole).max(axis=0), whole.std(axis=0)
             self._largest = largest if self._largest is None else np.maximum(self._largest, largest)

@@ -1,6 +1,6 @@
 """The rows of anybody's table as numbers: what cannot be used is named by file, row, column and value."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
@@ -9,12 +9,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flatspot.data.roles import Roles
-from flatspot.data.sources import CsvFile, Source
+from flatspot.data.sources import MISSING, CsvFile, Source
 from flatspot.data.stamps import as_moments, from_parts, parsed
 from flatspot.errors import BadInput
 
 LARGEST: Final = 1e30
 """Numbers beyond this have squares that nothing can add up."""
+
+SLAB: Final = 2**26
+"""Bytes of memory that are asked for at once: so much is given back to the system as soon as it is free."""
 
 SHOWN_CELL: Final = 60
 """Letters of a cell that a message repeats."""
@@ -93,16 +96,18 @@ def read_rows(source: Source, roles: Roles, *, missing: bool) -> Rows:
         BadInput: naming the file and the row, column and value that cannot be used.
     """
     if isinstance(source, CsvFile):
-        try:
-            return _collected(source.typed(roles.channels, roles.others), source, roles, missing=missing, quick=True)
-        except (BadInput, pl.exceptions.PolarsError):
-            pass  # the slow way will say what it is
+        for marks in (False, True) if missing else (False,):
+            quick = source.typed(roles.channels, roles.others, marks=marks)
+            try:
+                return _collected(quick, source, roles, missing=missing, quick=True)
+            except (BadInput, pl.exceptions.PolarsError):
+                pass  # the next way may read it, and the last one says why it cannot be read
     batches = source.as_written([*roles.channels, *roles.others])
     return _collected(batches, source, roles, missing=missing, quick=False)
 
 
 def _collected(batches: Iterator[pl.DataFrame], source: Source, roles: Roles, *, missing: bool, quick: bool) -> Rows:
-    rows, times = Rows(), _Stamps()
+    blocks, times = _Blocks(narrow=roles.group is None), _Stamps()
     texts: dict[str, list[pl.Series]] = {name: [] for name in (roles.group, roles.label) if name}
     reader = _Reader(source.name, missing=missing)
     for batch in batches:
@@ -110,31 +115,59 @@ def _collected(batches: Iterator[pl.DataFrame], source: Source, roles: Roles, *,
             continue
         if quick and batch[source.columns[-1]].has_nulls():
             raise BadInput("a short row, or a missing value")
-        _add(rows, reader.numbers(batch, roles.channels), narrow=roles.group is None)
+        blocks.add(reader.numbers(batch, roles.channels))
         if roles.time:
             times.add(reader.moments(batch, roles))
         for name, kept in texts.items():
             kept.append(reader.text(batch, name))
         reader.row += len(batch)
-    if not rows.blocks:
+    if not blocks.blocks:
         raise BadInput(f"{source.name}: has no rows")
+    rows = Rows(blocks.blocks, blocks.base)
     rows.times = times.all() if roles.time else None
     rows.groups, rows.labels = (pl.concat(texts[name]) if name else None for name in (roles.group, roles.label))
     return rows
 
 
-def _add(rows: Rows, block: NDArray[np.float64], *, narrow: bool) -> None:
-    """Of a long file, keep float32 less the first row: half the memory, and all the digits that a network sees.
+@final
+class _Blocks:
+    """Collects blocks; those of a long file as float32 less the first row, in slabs that the system takes back whole.
 
-    Not of grouped rows: another series may have another level.
+    That is half the memory, and all the digits that a network sees. Not so where there are groups: another series may
+    have another level.
     """
-    if not rows.blocks or not narrow:
-        rows.blocks.append(block)
-        return
-    if rows.base is None:
-        rows.base = np.nan_to_num(rows.blocks[0][0].copy())
-        rows.blocks[0] = (rows.blocks[0] - rows.base).astype(np.float32)
-    rows.blocks.append((block - rows.base).astype(np.float32))
+
+    def __init__(self, *, narrow: bool) -> None:
+        self.blocks: list[NDArray[Any]] = []
+        self.base: NDArray[np.float64] | None = None
+        self._narrow = narrow
+        self._slab = np.empty((0, 0), np.float32)
+        self._used = 0
+
+    def add(self, columns: Sequence[NDArray[np.float64]]) -> None:
+        """Take the next rows, channel by channel."""
+        if not self._narrow or (self.base is None and not self.blocks):
+            self.blocks.append(np.column_stack(columns))
+            return
+        if self.base is None:
+            first = self.blocks.pop()
+            self.base = np.nan_to_num(first[0].copy())
+            self._fill(first.T)
+        self._fill(columns)
+
+    def _fill(self, columns: Sequence[NDArray[np.float64]] | NDArray[np.float64]) -> None:
+        assert self.base is not None  # noqa: S101 - set before
+        done, count = 0, len(columns[0])
+        while done < count:
+            if self._used == len(self._slab):
+                self._slab = np.empty((max(SLAB // (4 * len(columns)), 1), len(columns)), np.float32)
+                self._used = 0
+                self.blocks.append(self._slab[:0])
+            fits = min(count - done, len(self._slab) - self._used)
+            for channel, column in enumerate(columns):
+                self._slab[self._used : self._used + fits, channel] = column[done : done + fits] - self.base[channel]
+            done, self._used = done + fits, self._used + fits
+            self.blocks[-1] = self._slab[: self._used]
 
 
 @final
@@ -189,18 +222,20 @@ class _Reader:
         self.row = 0
         self._missing = missing
 
-    def numbers(self, batch: pl.DataFrame, channels: tuple[str, ...]) -> NDArray[np.float64]:
-        """The channels of a batch, float64 `[row, channel]`, NaN where a value is missing."""
-        columns = [self._number_column(batch[name]) for name in channels]
-        block = pl.DataFrame(columns).to_numpy(order="c")
-        if np.isfinite(block).all() and np.abs(block).max() <= LARGEST:
-            return block
-        for column, numbers in zip((batch[name] for name in channels), columns, strict=True):
-            if not self._missing:
-                self._refuse(column, numbers.is_null(), f"is missing; {FILLING}")
-            self._refuse(column, numbers.is_infinite(), "is not finite")
-            self._refuse(column, numbers.abs() > LARGEST, f"is beyond {LARGEST:.0e}")
-        return block
+    def numbers(self, batch: pl.DataFrame, channels: tuple[str, ...]) -> list[NDArray[np.float64]]:
+        """The channels of a batch, float64, NaN where a value is missing."""
+        return [self._channel(batch[name]) for name in channels]
+
+    def _channel(self, column: pl.Series) -> NDArray[np.float64]:
+        numbers = self._number_column(column)
+        values = numbers.to_numpy()
+        if values.min() >= -LARGEST and values.max() <= LARGEST:  # neither is so of a NaN
+            return values
+        if not self._missing:
+            self._refuse(column, numbers.is_null(), f"is missing; {FILLING}")
+        self._refuse(column, numbers.is_infinite(), "is not finite")
+        self._refuse(column, numbers.abs() > LARGEST, f"is beyond {LARGEST:.0e}")
+        return values
 
     def moments(self, batch: pl.DataFrame, roles: Roles) -> NDArray[Any]:
         """The time stamps of a batch."""
@@ -226,17 +261,23 @@ class _Reader:
 
     def _number_column(self, column: pl.Series) -> pl.Series:
         if column.dtype == pl.String:
+            column = column.set(column.str.strip_chars().is_in(MISSING), None)
             numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
             hint = "; write decimals with a point" if column.str.contains(DECIMAL_COMMA).any() else ""
             self._refuse(column, numbers.is_null() & column.is_not_null(), f"is not a number{hint}")
             return numbers.fill_nan(None)
+        if column.dtype == pl.Float64:
+            return column.fill_nan(None) if column.is_nan().any() else column
         if not (column.dtype.is_numeric() or column.dtype in {pl.Boolean, pl.Null}):
             raise BadInput(f"{self.name}: column {column.name!r} holds {column.dtype}, not numbers")
         return column.cast(pl.Float64).fill_nan(None)
 
     def _parsed(self, column: pl.Series, form: str) -> pl.Series:
-        text = column.cast(pl.String).str.strip_chars()
+        text = column.cast(pl.String)
         moments = parsed(text, form)
+        if moments.has_nulls():  # spaces, perhaps: to take them away from every cell would cost as much as the rest
+            text = text.str.strip_chars()
+            moments = parsed(text, form)
         if moments.has_nulls():
             zoned = text.str.contains(ZONE)
             if zoned.any() and not zoned.all():

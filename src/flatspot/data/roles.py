@@ -7,12 +7,15 @@ from typing import Final, Literal, final
 import polars as pl
 
 from flatspot.data.sources import Source
-from flatspot.data.stamps import PARTS, SHOWN, Form, form_of, looks_like_dates
+from flatspot.data.stamps import PARTS, SHOWN, Form, form_of, is_time, looks_like_dates
 from flatspot.errors import BadInput
 from flatspot.registry import nearest
 
 NO_TIME: Final = "none"
 """`data.time=none`: the rows are in order, whatever their dates say."""
+
+DECIMAL_COMMA: Final = r"^\s*[+-]?\d[\d.]*,[\d.,]*\d\s*$"
+"""A number with a comma: before its decimals, or between its thousands."""
 
 Names = str | Sequence[object] | None
 
@@ -105,8 +108,11 @@ class _Table:
             raise BadInput(f"{self.name}: has no column {name!r} ({key}); {nearest(name, self.columns)}")
 
     def numbers(self, without: Sequence[str | None]) -> list[str]:
-        """Columns that are mostly numbers: one text cell in them is an error to report, not a column to drop."""
-        return [name for name in self.columns if name not in without and _mostly_numbers(self.sample[name])]
+        """Columns that are mostly numbers: one text cell in them is an error to report, not a column to drop.
+
+        A column without a name holds row numbers, as other programs write them.
+        """
+        return [name for name in self.columns if name and name not in without and _mostly_numbers(self.sample[name])]
 
     def targets(self, asked: list[str], roles: Roles) -> list[str]:
         """Those asked for, or the only column of numbers; none where there is a label."""
@@ -120,7 +126,7 @@ class _Table:
         if len(numbers) == 1:
             return numbers
         if not numbers:
-            raise BadInput(f"{self.name}: has no column of numbers to predict")
+            raise BadInput(f"{self.name}: has no column of numbers to predict; columns: {', '.join(self.columns)}")
         raise BadInput(f"{self.name}: say which column to predict with data.target=; columns: {', '.join(numbers)}")
 
     def time(self, asked: Names, without: Sequence[str | None]) -> tuple[tuple[str, ...], Form | None]:
@@ -145,18 +151,23 @@ class _Table:
 
     def _form(self, name: str, *, asked: bool) -> Form | None:
         column = self.sample[name]
-        if column.dtype.is_temporal():
+        if is_time(column):
             return None
+        if column.dtype != pl.String and not column.dtype.is_numeric():
+            raise BadInput(f"{self.name}: column {name!r} is data.time, and holds {column.dtype}, not dates")
         form = form_of(column)
         if form is None:
-            first = column.drop_nulls().cast(pl.String).str.strip_chars().head(1).to_list() or [""]
-            told = "is data.time" if asked else "looks like dates"
             rest = "" if asked else ", or say data.time=none for rows in order"
-            raise BadInput(
-                f"{self.name}: row 1, column {name!r} {told}, but {first[0]!r} cannot be read as a date; write them as "
-                f"{SHOWN}{rest}"
-            )
+            raise BadInput(f"{self.name}: {_unread(column, asked=asked)}; write them as {SHOWN}{rest}")
         return form
+
+
+def _unread(column: pl.Series, *, asked: bool) -> str:
+    """The first cell of a column that cannot be read as dates."""
+    filled = column.is_not_null()
+    row = filled.arg_true()[0] if filled.any() else 0
+    told = "is data.time" if asked else "looks like dates"
+    return f"row {row + 1}, column {column.name!r} {told}, but {str(column[row]).strip()!r} cannot be read as a date"
 
 
 def _in_order(names: list[str]) -> tuple[str, ...]:
@@ -177,8 +188,9 @@ def _mostly_numbers(column: pl.Series) -> bool:
         return True
     if column.dtype != pl.String:
         return False
-    filled = column.drop_nulls().str.strip_chars()
-    return int(filled.cast(pl.Float64, strict=False).is_not_null().sum()) * 2 > len(filled)
+    filled = column.drop_nulls()
+    numbers = filled.cast(pl.Float64, strict=False).is_not_null() | filled.str.contains(DECIMAL_COMMA)
+    return int(numbers.sum()) * 2 > len(filled)
 
 
 def _refuse_two_roles(roles: Roles, source: str) -> None:
@@ -194,6 +206,8 @@ def _refuse_two_roles(roles: Roles, source: str) -> None:
         for name in names:
             if taken.get(name) == "data.target" and key == "data.features":
                 raise BadInput(f"data.features: {name!r} is data.target; its past is among the inputs already")
+            if taken.get(name) == key:
+                raise BadInput(f"{key}: {name!r} is named twice; once is enough")
             if name in taken:
-                raise BadInput(f"{source}: column {name!r} has two roles: {taken[name]} and {key}")
+                raise BadInput(f"{source}: column {name!r} is both {taken[name]} and {key}; a column has one use")
             taken[name] = key

@@ -31,7 +31,7 @@ def without_short(panel: Panel, needed: int, choice: str, why: str) -> Panel:
     if not short.any() or len(short) == 1:
         return panel
     names = ", ".join(repr(panel.series[each]) for each in np.flatnonzero(short)[:NAMED])
-    more = ", ..." * (short.sum() > NAMED)
+    more = ", ..." if short.sum() > NAMED else ""
     told = f"{short.sum():,} of {len(short):,} series have fewer than {needed} rows ({names}{more})"
     if choice == "error":
         raise BadInput(f"{panel.name}: {told}; one window needs so many ({why}); data.short=skip leaves them out")

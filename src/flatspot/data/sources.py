@@ -3,6 +3,8 @@
 import codecs
 import csv
 import gzip
+import re
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,14 +26,16 @@ LONGEST_LINE: Final = 2**20
 MISSING: Final = ("", "NA", "N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "#N/A", "?", "-")
 """How a missing value may be written."""
 
+A_DATE: Final = r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}"
+"""What hardly any column is called."""
+
 GZIP: Final = b"\x1f\x8b"
 ZIP: Final = b"PK\x03\x04"
 PARQUET: Final = b"PAR1"
 SEPARATORS: Final = (",", ";", "\t", "|")
 SHOWN_SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
-LIKE_A_DATE: Final = r"^\s*\d{1,4}[-./]\d{1,2}([-./]\d{1,4})?([ T].*)?$"
-"""What a person would take for a date, whether or not it can be read as one."""
+IN_QUOTES: Final = "a cell with a quotation mark stands in quotes, and the mark is written twice"
 
 UNREADABLE: Final = (pl.exceptions.PolarsError, OSError)
 """What polars raises for a file that it cannot read; OSError for one that cannot be unzipped."""
@@ -46,13 +50,6 @@ class Source(Protocol):
 
     def sample(self) -> pl.DataFrame:
         """The first rows, all columns; text where the file is text."""
-
-    def typed(self, numbers: Collection[str], others: Collection[str]) -> Iterator[pl.DataFrame]:
-        """All rows in batches: the quick way. Numbers as float64, null where they are missing, in those columns.
-
-        Raises:
-            polars.exceptions.PolarsError: where a cell is no number.
-        """
 
     def as_written(self, columns: Collection[str]) -> Iterator[pl.DataFrame]:
         """All rows in batches, text as it was written: the slow way, which finds the cell."""
@@ -119,10 +116,6 @@ class Frame:
         """The first rows."""
         return _told(self.frame.head(SAMPLE))
 
-    def typed(self, numbers: Collection[str], others: Collection[str]) -> Iterator[pl.DataFrame]:
-        """All rows in batches."""
-        return self.as_written([*numbers, *others])
-
     def as_written(self, columns: Collection[str]) -> Iterator[pl.DataFrame]:
         """All rows in batches."""
         return self.frame.select(columns).iter_slices(BATCH)
@@ -147,10 +140,6 @@ class ParquetFile:
         except UNREADABLE as error:
             raise self._broken(error) from error
 
-    def typed(self, numbers: Collection[str], others: Collection[str]) -> Iterator[pl.DataFrame]:
-        """All rows in batches."""
-        return self.as_written([*numbers, *others])
-
     def as_written(self, columns: Collection[str]) -> Iterator[pl.DataFrame]:
         """All rows in batches."""
         read = pl.scan_parquet(self._path, glob=False).select(columns)
@@ -173,47 +162,60 @@ class CsvFile:
         self._zipped = start.startswith(GZIP)
         header = self._header_line()
         self._separator = _separator(header)
-        self._written = next(csv.reader([header], delimiter=self._separator))
+        self._written = _cells_of_header(header, self._separator, self.name)
         self.columns: Sequence[str] = _stripped(self._written)
         _refuse_header(self.columns, header, self.name)
 
     def sample(self) -> pl.DataFrame:
         """The first rows, as text."""
         try:
-            head = self._scan(None).head(SAMPLE).collect()
-        except pl.exceptions.PolarsError as error:
+            head = self._filled().head(SAMPLE).collect()
+        except UNREADABLE as error:
             raise self._unreadable(error) from error
-        head = head.filter(~pl.all_horizontal(pl.all().is_null()))
         if head.is_empty():
             raise BadInput(f"{self.name}: has a header line and no rows")
-        return head
+        _refuse_spaces(self.columns, head, self.name)
+        return _told(head)
 
-    def typed(self, numbers: Collection[str], others: Collection[str]) -> Iterator[pl.DataFrame]:
-        """All rows in batches, with the last column of the file: it tells of rows that are too short."""
+    def typed(self, numbers: Collection[str], others: Collection[str], *, marks: bool = True) -> Iterator[pl.DataFrame]:
+        """All rows in batches, the quick way: numbers as float64, null where they are missing.
+
+        With the last column of the file beside them: it tells of rows that are too short.
+
+        Args:
+            marks: whether a missing number may be marked (`NA`); if not, it is nothing, and reading a third faster.
+
+        Raises:
+            polars.exceptions.PolarsError: where a cell is no number.
+        """
         wanted = list(dict.fromkeys([*numbers, *others, self.columns[-1]]))
-        read = self._scan(set(numbers)).select(wanted)
+        read = self._scan(numbers, MISSING if marks else ()).select(wanted)
         yield from read.collect_batches(chunk_size=BATCH, maintain_order=True)
 
     def as_written(self, columns: Collection[str]) -> Iterator[pl.DataFrame]:
-        """All rows in batches, as text; a blank line is no row.
+        """All rows in batches, as text; a line of nothing but separators is no row.
 
         Raises:
             BadInput: for what is no CSV, naming the line where it can be told.
         """
         self._refuse_ragged()
-        filled = self._scan(None).filter(~pl.all_horizontal(pl.all().is_null())).select(columns)
         try:
-            yield from filled.collect_batches(chunk_size=BATCH, maintain_order=True)
-        except pl.exceptions.PolarsError as error:
+            yield from self._filled().select(columns).collect_batches(chunk_size=BATCH, maintain_order=True)
+        except UNREADABLE as error:
             raise self._unreadable(error) from error
 
-    def _scan(self, numbers: Collection[str] | None) -> pl.LazyFrame:
-        kinds = [pl.Float64 if numbers and name in numbers else pl.String for name in self.columns]
+    def _filled(self) -> pl.LazyFrame:
+        """The rows as text; of one column, a quoted nothing is a missing value and a blank line is none."""
+        nothing = pl.all().is_null() if len(self.columns) == 1 else pl.all().fill_null("") == ""
+        return self._scan().filter(~pl.all_horizontal(nothing))
+
+    def _scan(self, numbers: Collection[str] = (), missing: Sequence[str] = ()) -> pl.LazyFrame:
+        kinds = [pl.Float64 if name in numbers else pl.String for name in self.columns]
         scanned = pl.scan_csv(
             self._path,
             schema=dict(zip(self._written, kinds, strict=True)),
             separator=self._separator,
-            null_values=list(MISSING),
+            null_values=list(missing) or None,
             glob=False,
             truncate_ragged_lines=False,
         )
@@ -226,12 +228,12 @@ class CsvFile:
         try:
             with self._open() as file:
                 line = file.readline(LONGEST_LINE)
-        except (OSError, EOFError) as error:
-            raise BadInput(f"{self.name}: cannot be unzipped: {error}") from error
+        except (OSError, EOFError, zlib.error) as error:
+            raise BadInput(_not_unzipped(self.name, error)) from error
         if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise BadInput(f"{self.name}: is written in UTF-16; save it as UTF-8")
         if b"\0" in line:
-            raise BadInput(f"{self.name}: is no text file")
+            raise BadInput(f"{self.name}: is no text file; save the table as CSV or Parquet")
         if len(line) >= LONGEST_LINE:
             raise BadInput(f"{self.name}: its first line is longer than {LONGEST_LINE:,} bytes; a header names columns")
         try:
@@ -240,18 +242,30 @@ class CsvFile:
             raise BadInput(_not_utf8(self.name, 1, error)) from error
 
     def _refuse_ragged(self) -> None:
-        """Read the lines one by one and name the first that is no row of this table."""
+        """Read the rows one by one and name the first that is no row of this table."""
+        for row, cells in self._rows(strict=False):
+            if len(cells) != len(self.columns):
+                raise BadInput(self._ragged(row, cells))
+
+    def _rows(self, *, strict: bool) -> Iterator[tuple[int, list[str]]]:
+        """Each row and its number.
+
+        Args:
+            strict: refuse what stands after a closing quotation mark, and a cell that is never closed.
+        """
+        row = 0
         with self._open() as file:
-            lines = csv.reader(self._decoded(file), delimiter=self._separator)
+            lines = csv.reader(self._decoded(file), delimiter=self._separator, strict=strict)
             next(lines)
-            row = 0
             try:
                 for cells in lines:
-                    row += bool(cells)
-                    if cells and len(cells) != len(self.columns):
-                        raise BadInput(self._ragged(row, cells))
+                    if any(cells) or (cells and len(self.columns) == 1):
+                        row += 1
+                        yield row, cells
             except csv.Error as error:
-                raise BadInput(f"{self.name}: row {row + 1}: {error}") from error
+                raise BadInput(f"{self.name}: row {row + 1}: {_no_row(error)}") from error
+            except (OSError, EOFError, zlib.error) as error:
+                raise BadInput(_not_unzipped(self.name, error)) from error
 
     def _decoded(self, file: BinaryIO) -> Iterator[str]:
         for number, line in enumerate(file, start=1):
@@ -261,20 +275,30 @@ class CsvFile:
                 raise BadInput(_not_utf8(self.name, number, error)) from error
 
     def _ragged(self, row: int, cells: list[str]) -> str:
-        told = f"{self.name}: row {row} has {len(cells)} cells, and the header {len(self.columns)}"
+        told = f"{self.name}: row {row} has {_counted(len(cells))}, and the header {len(self.columns)}"
         other = _separator(cells[0]) if len(cells) == 1 else self._separator
-        if other != self._separator and other in cells[0]:
+        if other in cells[0] and other != self._separator:
             kinds = SHOWN_SEPARATORS
             return f"{told}: it is separated by {kinds[other]}, the header by {kinds[self._separator]}"
-        return told
+        if row == 1:
+            return f"{told}: the first line must name the columns"
+        few = len(cells) < len(self.columns)
+        return f"{told}: {'a missing value is an empty cell' if few else 'a cell with a separator stands in quotes'}"
 
     def _unreadable(self, error: Exception) -> BadInput:
-        """The line that cannot be read, or else what polars says."""
+        """The row that cannot be read, or else what polars says."""
         try:
             self._refuse_ragged()
+            self._refuse_quotes()
         except BadInput as found:
             return found
         return BadInput(f"{self.name}: cannot be read as CSV: {_first_line(error)}")
+
+    def _refuse_quotes(self) -> None:
+        """Name the first row whose quotation marks may be why it cannot be read."""
+        for row, cells in self._rows(strict=True):
+            if any('"' in cell for cell in cells):
+                raise BadInput(f"{self.name}: row {row}: {IN_QUOTES}")
 
 
 def _separator(header: str) -> str:
@@ -289,14 +313,57 @@ def _stripped(written: Sequence[str]) -> list[str]:
     return names if len(set(names)) == len(set(written)) else list(written)
 
 
-def _refuse_header(columns: Sequence[str], header: str, name: str) -> None:
+def _cells_of_header(header: str, separator: str, name: str) -> list[str]:
     if not header.strip():
         raise BadInput(f"{name}: its first line is blank; it names the columns")
-    for column in columns:
-        if columns.count(column) > 1:
-            raise BadInput(f"{name}: has two columns called {column!r}")
-    if all(_is_number(column) for column in columns):
-        raise BadInput(f"{name}: has no header line: the first line is numbers ({header[:60]})")
+    if "\r" in header:
+        raise BadInput(f"{name}: its lines end as on an old Macintosh (CR); save it with LF or CRLF")
+    if header.count('"') % 2:
+        raise BadInput(f"{name}: its first line has a quotation mark that is not closed; it names the columns")
+    try:
+        return next(csv.reader([header], delimiter=separator))
+    except csv.Error as error:
+        raise BadInput(f"{name}: its first line cannot be read: {_no_row(error)}") from error
+
+
+def _refuse_header(columns: Sequence[str], header: str, name: str) -> None:
+    for place, column in enumerate(columns, start=1):
+        first = columns.index(column) + 1
+        if first != place:
+            called = f"called {column!r}" if column else "without a name"
+            raise BadInput(f"{name}: columns {first} and {place} are both {called}; each needs a name of its own")
+    if all(_is_number(column) or re.match(A_DATE, column) for column in columns):
+        raise BadInput(
+            f"{name}: has no header line: the first line ({header[:60]}) is a row; write the columns' names above it"
+        )
+
+
+def _refuse_spaces(columns: Sequence[str], head: pl.DataFrame, name: str) -> None:
+    """A file that is separated by spaces has one column, as far as the separators tell."""
+    if len(columns) > 1:
+        return
+    words = columns[0].split()
+    cells = str(head.item(0, 0)).split()
+    if len(words) == len(cells) > 1 and _is_number(cells[-1]):
+        raise BadInput(f"{name}: is separated by spaces; separate columns by commas, semicolons, tabs or bars")
+
+
+def _no_row(error: csv.Error) -> str:
+    """What the csv module says, in the words of who wrote the row."""
+    told = str(error)
+    if "unexpected end" in told:
+        return "a quotation mark opens a cell and is never closed"
+    if "field limit" in told:
+        return f"a cell is longer than {csv.field_size_limit():,} letters; is a quotation mark left open?"
+    return IN_QUOTES if "expected after" in told else told
+
+
+def _not_unzipped(name: str, error: Exception) -> str:
+    return f"{name}: cannot be unzipped ({_first_line(error)}); copy or zip it again"
+
+
+def _counted(cells: int) -> str:
+    return f"{cells} cell{'s' * (cells != 1)}"
 
 
 def _is_number(text: str) -> bool:

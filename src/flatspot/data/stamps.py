@@ -1,10 +1,11 @@
 """Time stamps as people write them: dates in one column or in several, or seconds since 1970."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, final
+from typing import Final
 
 import polars as pl
+
+from flatspot.data.sources import as_text
 
 DATE_FORMATS: Final = (
     "%Y-%m-%d",
@@ -15,6 +16,8 @@ DATE_FORMATS: Final = (
     "%Y-%m-%dT%H:%M",
     "%Y-%m-%dT%H:%M:%S",
     "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%d %H:%M%#z",
+    "%Y-%m-%dT%H:%M%#z",
     "%Y-%m-%d %H:%M:%S%#z",
     "%Y-%m-%dT%H:%M:%S%#z",
     "%Y-%m-%d %H:%M:%S%.f%#z",
@@ -44,6 +47,12 @@ EPOCHS: Final[Mapping[str, float]] = {
 }
 """Microseconds a unit."""
 
+YEARS_OF_FOUR_DIGITS: Final = (1000, 9999)
+"""Fewer digits are a day or half a year, and no machine counts so far."""
+
+FARTHEST: Final = 3e17
+"""Microseconds from 1970 to the year 11,000: what is farther is not even made a date."""
+
 EPOCH_BOUNDS: Final = (1e11, 1e14, 1e17, float("inf"))
 """What a number of seconds, milliseconds, microseconds or nanoseconds stays below: three thousand years."""
 
@@ -51,23 +60,14 @@ Form = str
 """One of the formats, YEARS, or one of EPOCHS."""
 
 
-@final
-@dataclass(frozen=True)
-class TimeColumns:
-    """Where the time stamps stand, and how they are written.
-
-    Args:
-        columns: one, or those of the parts of a date, the year first.
-        form: how; None: by parts, or as a type that is a time already.
-    """
-
-    columns: tuple[str, ...]
-    form: Form | None = None
+def is_time(column: pl.Series) -> bool:
+    """Whether its type says so; an hour of the day or a time span is no moment."""
+    return column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime)
 
 
 def looks_like_dates(column: pl.Series) -> bool:
     """Whether most cells do; a decimal number does not, and eight digits need data.time to be taken for a date."""
-    if column.dtype.is_temporal():
+    if is_time(column):
         return True
     if column.dtype != pl.String:
         return False
@@ -106,21 +106,32 @@ def parsed(column: pl.Series, form: Form) -> pl.Series:
     if form in EPOCHS:
         return _since_1970(column, EPOCHS[form])
     if form == YEARS:
-        column, form = column.cast(pl.String).str.strip_chars() + "-01-01", "%Y-%m-%d"
+        column, form = column.str.replace(r"\.0*$", "") + "-01-01", "%Y-%m-%d"
     if form == "%Y-%m":
         column, form = column + "-01", "%Y-%m-%d"
     moments = column.str.to_datetime(form, strict=False, time_unit="us")
-    return moments.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if form.endswith("z") else moments
+    if form.endswith("z"):
+        moments = moments.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return _of_four_digits(moments)
+
+
+def _of_four_digits(moments: pl.Series) -> pl.Series:
+    """Without years that were hardly meant: 24-01-31 is no day of the year 24."""
+    meant = moments.dt.year().is_between(*YEARS_OF_FOUR_DIGITS)
+    return moments if meant.all() else moments.set(~meant, None)
 
 
 def _since_1970(column: pl.Series, unit: float) -> pl.Series:
     """Whole numbers keep every digit; others are rounded to a microsecond."""
     whole, numbers = column.cast(pl.Int64, strict=False), column.cast(pl.Float64, strict=False)
+    near = (numbers * unit).abs() < FARTHEST
+    if not near.all():
+        whole, numbers = (each.set(~near, None) for each in (whole, numbers))
     if whole.null_count() == numbers.null_count():
         moments = whole * int(unit) if unit >= 1 else whole // int(1 / unit)
     else:
         moments = (numbers * unit).round().cast(pl.Int64, strict=False)
-    return moments.cast(pl.Datetime("us"))
+    return _of_four_digits(moments.cast(pl.Datetime("us")))
 
 
 def as_moments(column: pl.Series) -> pl.Series:
@@ -137,7 +148,11 @@ def from_parts(parts: Sequence[pl.Series]) -> pl.Series:
     frame = pl.DataFrame(dict(zip(PARTS, whole, strict=False)))
     exact = pl.all_horizontal([pl.lit(number == integer) for number, integer in zip(numbers, whole, strict=True)])
     rest = {name: pl.col(name) if name in frame.columns else pl.lit(1 if name == "day" else 0) for name in PARTS[2:]}
-    in_range = (pl.col("year").is_between(1, 9999)) & pl.col("month").is_between(1, 12) & rest["day"].is_between(1, 31)
+    in_range = (
+        (pl.col("year").is_between(*YEARS_OF_FOUR_DIGITS))
+        & pl.col("month").is_between(1, 12)
+        & rest["day"].is_between(1, 31)
+    )
     in_day = rest["hour"].is_between(0, 23) & rest["minute"].is_between(0, 59) & rest["second"].is_between(0, 59)
     text = pl.format(
         "{}-{}-{} {}:{}:{}",
@@ -149,4 +164,4 @@ def from_parts(parts: Sequence[pl.Series]) -> pl.Series:
 
 
 def _filled(column: pl.Series) -> pl.Series:
-    return column.cast(pl.String).drop_nulls().str.strip_chars()
+    return as_text(column).drop_nulls()

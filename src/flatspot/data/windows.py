@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, final
+from typing import Final, TypeVar, final
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils.data import Dataset, Sampler
+
+CHUNK: Final = 2**16
+"""Numbers of windows that are handed out together."""
 
 T = TypeVar("T")
 Batch = tuple[Tensor, ...]
@@ -93,8 +96,9 @@ class Windows(Dataset[Batch]):
         self._ends = torch.from_numpy(runs.counts.cumsum())
         # What is added to a window's number, times the stride, for the row where it starts.
         self._shifts = torch.from_numpy(runs.firsts - (runs.counts.cumsum() - runs.counts) * runs.stride)
-        self._input_steps = torch.arange(window)
-        self._target_steps = torch.arange(window, window + horizon)
+        # Overlapping views of every stretch of rows: to pick some copies each in one go, and nothing else.
+        self._inputs = _stretches(inputs, window)
+        self._targets = _stretches(targets, horizon) if horizon else targets
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -104,22 +108,30 @@ class Windows(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """A whole batch at once: x `[batch, window, channel]`, y `[batch, horizon, target]` or labels `[batch]`."""
-        first = self.starts(torch.as_tensor(indices))
-        x = self.inputs[first.unsqueeze(1) + self._input_steps]
-        y = self.targets[first.unsqueeze(1) + self._target_steps if self.horizon else first + self.window - 1]
+        first = self.starts(torch.from_numpy(np.asarray(indices)))  # NumPy reads a list ten times faster than torch
+        x = self._inputs.index_select(0, first)
+        y = self._targets.index_select(0, first + (self.window if self.horizon else self.window - 1))
         return (x, y) if self._series is None else (x, y, self.series_of(first, self._series))
 
     def starts(self, numbers: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """The row where each window of these numbers starts."""
         if self._only is not None:
             numbers = self._only[numbers % len(self._only)]
-        run = torch.searchsorted(self._ends, numbers, right=True) if len(self._ends) > 1 else torch.zeros_like(numbers)
-        return numbers * self.runs.stride + self._shifts[run]
+        if len(self._ends) == 1 and self.runs.stride == 1:
+            return numbers + self._shifts
+        return numbers * self.runs.stride + self._shifts[torch.searchsorted(self._ends, numbers, right=True)]
 
     @staticmethod
     def series_of(rows: Int[Tensor, " batch"], firsts: Int[Tensor, " series"]) -> Int[Tensor, " batch"]:
         """The number of each row's series."""
         return torch.searchsorted(firsts, rows, right=True) - 1
+
+
+def _stretches(rows: Tensor, length: int) -> Tensor:
+    """Every stretch of so many rows, `[row, length, ...]`: a view, which copies nothing."""
+    shape, strides = rows.shape[1:], rows.stride()
+    count = max(len(rows) - length + 1, 0)
+    return rows.as_strided((count, length, *shape), (strides[0], *strides), rows.storage_offset())
 
 
 @final
@@ -157,7 +169,7 @@ class Sequences(Dataset[tuple[PackedSequence, Tensor]]):
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[PackedSequence, Tensor]:
         """A whole batch at once."""
-        numbers = torch.as_tensor(indices)
+        numbers = torch.from_numpy(np.asarray(indices))
         if self._only is not None:
             numbers = self._only[numbers % len(self._only)]
         spans = ((int(self._firsts[each]), int(self._lengths[each])) for each in numbers.tolist())
@@ -197,8 +209,10 @@ class EpochSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         if not self.shuffle:
             return iter(self._own_positions())
-        order = torch.randperm(self.size, generator=epoch_generator(self.seed, self.epoch)).tolist()
-        return (order[position] for position in self._own_positions())
+        order = torch.randperm(self.size, generator=epoch_generator(self.seed, self.epoch))
+        own = order[self.rank : self.size - self.size % self.world_size : self.world_size]
+        # A long epoch's order as Python's numbers would take more memory than its rows.
+        return (number for chunk in torch.split(own, CHUNK) for number in chunk.tolist())
 
     def _own_positions(self) -> range:
         end = self.size - self.size % self.world_size if self.shuffle else self.size
