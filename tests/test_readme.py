@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from typer.testing import CliRunner
 
-from flatspot.cli.build import build_model
+from flatspot.cli.app import app
+from flatspot.cli.build import TASKS, build_model
 from flatspot.cli.schema import checked
 from flatspot.cli.train import conf_dir
 from flatspot.data.datasets import DATASETS
@@ -44,13 +46,28 @@ def test_it_opens_with_the_two_commands():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_composes_and_builds(command):
     words = shlex.split(command)
+    if words[0] == "flatspot":
+        return without_a_run(words[1:])
     assert words[:2] == ["python", "train.py"]
     overrides = [word for word in words[2:] if word != "-m"]
     overrides = [re.sub(r"^([\w.]+=[^\[]*?),.*", r"\1", word) for word in overrides]  # of a sweep, the first job
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = checked(compose("train", overrides))
-    data = SeriesDataModule(DATASETS["sunspots"](), window=12, horizon=3)
-    build_model(config, data)
+    build_model(config, shaped_for(config["model"]["name"]))
+
+
+def without_a_run(words):
+    """The options are known; what is missing is the run."""
+    answer = CliRunner().invoke(app, words)
+    assert answer.exit_code == 2
+    assert "RUN: there is no such run folder" in answer.output
+
+
+def shaped_for(model):
+    made = {"classifier": "frequency_classes", "regressor": "adding"}
+    if model in made:
+        return SeriesDataModule(DATASETS[made[model]](count=60), task=TASKS[model])
+    return SeriesDataModule(DATASETS["sunspots"](), window=12, horizon=3)
 
 
 @pytest.mark.parametrize("program", blocks("python"))
