@@ -44,6 +44,23 @@ def test_the_examination_is_written_for_every_cell_and_activation(tmp_path):
     assert len(labels(page.read_text())) == 2 + 14 + 2 + 3 * 14
 
 
+def test_the_data_bench_writes_its_tables(tmp_path):
+    page = tmp_path / "data.md"
+    page.write_text("before\n<!-- results --><!-- results -->\nafter\n")
+    command = [sys.executable, SCRIPTS / "bench_data.py", "--rows", "3000", "--series", "200", "--rounds", "1"]
+    done = subprocess.run([*command, "--page", page], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    firsts = [line.split("|")[1].strip() for line in page.read_text().splitlines() if line.startswith("| ")]
+    assert firsts[1].startswith("3,000 rows × 4 numbers")
+    assert firsts[2].startswith("3,000 rows × 4 time stamps and numbers")
+    assert firsts[4:7] == [
+        "the data module's loader",
+        "a Dataset of single windows, torch's default loader",
+        "indexing by hand, no loader",
+    ]
+    assert firsts[8:] == ["20", "200"]
+
+
 def labels(page):
     """The first three cells of each row: rounding may differ between machines, and nothing else."""
     return [line.split("|")[1:4] for line in page.split("<!-- results -->")[1].splitlines() if line.startswith("|")]

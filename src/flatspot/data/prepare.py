@@ -188,10 +188,14 @@ def refuse_broken_series(prepared: Prepared) -> None:
 
 
 def _refuse_missing(panel: Panel, borders: Borders) -> None:
-    """Refuse a column without a value in the training rows."""
-    empty = np.isnan(panel.values[_inside(panel, borders[:, :2])]).all(axis=0)
+    """Refuse training rows that all miss a value: of one column, if there is one that has none."""
+    there = np.isfinite(panel.values[_inside(panel, borders[:, :2])])
+    if there.all(axis=1).any():
+        return
+    empty = ~there.any(axis=0)
     if empty.any():
         raise BadInput(f"{panel.name}: column {panel.columns[int(empty.argmax())]!r} has no value in the training rows")
+    raise BadInput(f"{panel.name}: every training row misses a value that is not filled (data.missing, data.max_gap)")
 
 
 def _fitted(panel: Panel, borders: Borders, scale: str, scale_target: str, added: int, window: int) -> Scalings:

@@ -48,12 +48,12 @@ def _minmax(blocks: Iterator[Block]) -> tuple[Block, Block]:
     scaler = MinMaxScaler()
     for block in blocks:
         scaler.partial_fit(block)
-    return scaler.data_min_, 1 / scaler.scale_
+    return scaler.data_min_.astype(float), 1 / scaler.scale_.astype(float)
 
 
 def _robust(blocks: Iterator[Block]) -> tuple[Block, Block]:
     scaler = RobustScaler().fit(np.concatenate(list(blocks)))
-    return scaler.center_, scaler.scale_
+    return scaler.center_.astype(float), scaler.scale_.astype(float)
 
 
 def _none(blocks: Iterator[Block]) -> tuple[Block, Block]:
