@@ -164,9 +164,7 @@ def test_too_little_is_left(panel_with, lost, message):
     chosen.flags.writeable = True
     chosen[...] = np.nan
     with pytest.raises(BadInput, match=message):
-        SeriesDataModule(
-            panel_with(100, values=values, filling=Filling(interpolate=True, most=0)), window=4, horizon=2
-        )
+        SeriesDataModule(panel_with(100, values=values, filling=Filling(interpolate=True, most=0)), window=4, horizon=2)
 
 
 def test_a_whole_series_with_a_gap_is_refused_by_name(panel_with):

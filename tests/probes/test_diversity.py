@@ -10,6 +10,7 @@ from flatspot.probes.diversity import (
     OutputDiversity,
     distance_from_centre,
     distance_to_nearest,
+    diversity_within,
     duplicate_share,
     output_diversity,
 )
@@ -88,6 +89,40 @@ def test_outputs_with_a_constant_target_are_left_out():
     y = normal(0, 50, 2)
     constant = torch.cat([y[:, :1], torch.ones(50, 1)], dim=1)
     assert output_diversity(y, constant).ratio == pytest.approx(1)
+
+
+@given(seed=seeds, samples=st.integers(2, 30), outputs=st.integers(2, 4), count=st.integers(1, 4))
+def test_within_groups_it_is_the_diversity_about_each_groups_mean(seed, samples, outputs, count):
+    y, p = normal(seed, samples, outputs, 1), normal(seed + 1, samples, outputs, 1)
+    groups = torch.randint(count, (samples,), generator=torch.Generator().manual_seed(seed))
+    groups[:2] = groups[0]  # a group of two at least: else nothing varies
+    y, p = y + 100 * groups.view(-1, 1, 1), p - 30 * groups.view(-1, 1, 1)
+    centred = [x.clone() for x in (p, y)]
+    for x in centred:
+        for group in groups.unique():
+            x[groups == group] -= x[groups == group].mean(dim=0)
+    assert tuple(diversity_within(p, y, groups))[:3] == pytest.approx(slow(*centred)[:3], rel=1e-6)
+
+
+def test_one_constant_a_group_is_varied_over_all_and_flat_within_each():
+    groups = torch.arange(5).repeat_interleave(40)
+    y = 10.0 * groups.view(-1, 1) + normal(0, 200, 3, dtype=torch.float32)
+    p = 10.0 * groups.view(-1, 1).expand(-1, 3)
+    assert output_diversity(p, y).ratio > 0.98
+    assert diversity_within(p, y, groups).ratio == 0
+    assert diversity_within(p, y, groups).flat_share == 1
+    assert diversity_within(y, y, groups).ratio == pytest.approx(1)
+
+
+def test_groups_with_rounding_alone_have_no_diversity():
+    groups = torch.arange(3).repeat_interleave(7)
+    level = torch.tensor([1e9, 0.1, -273.15], dtype=torch.float64)[groups].view(-1, 1)
+    assert diversity_within(level, level + normal(0, 21, 1), groups).ratio < 1e-6
+
+
+def test_a_single_sample_a_group_leaves_nothing_to_compare():
+    y = normal(0, 4, 2)
+    assert math.isnan(diversity_within(y, y, torch.arange(4)).ratio)
 
 
 @given(seed=seeds, samples=st.integers(2, 12), outputs=st.integers(1, 3))

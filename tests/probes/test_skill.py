@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -50,3 +50,72 @@ def test_it_works_where_gradients_are_switched_off():
     y = torch.tensor([[0.0], [2.0]])
     with torch.no_grad():
         assert skill(F.mse_loss, y, y) == 1
+
+
+def groups_of(seed, size, count):
+    """Numbers of groups, each of which has two samples at least."""
+    numbers = torch.cat([torch.arange(count).repeat(2), torch.randint(count, (size,), generator=seeded(seed))])
+    return numbers[torch.randperm(len(numbers), generator=seeded(seed))]
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+LOSSES = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@settings(max_examples=10)
+@given(seed=st.integers(0, 2**31), size=st.integers(0, 20), count=st.integers(1, 5))
+def test_the_best_constant_of_groups_is_that_of_each(name, seed, size, count):
+    loss, groups = LOSSES[name], groups_of(seed, size, count)
+    y = 100 * groups.view(-1, 1, 1) + torch.randn(len(groups), 2, 1, dtype=torch.float64, generator=seeded(seed))
+    found = best_constant(loss, y, groups)
+    for number in range(count):
+        own = y[groups == number]
+        alone = best_constant(loss, own)
+        # Between the middle two of an even number any constant is best under the absolute error.
+        assert loss(found[number].expand_as(own), own) == pytest.approx(loss(alone.expand_as(own), own).item())
+        if name != "mae":
+            torch.testing.assert_close(found[number], alone)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**31), size=st.integers(0, 20), count=st.integers(1, 5))
+def test_the_skill_of_groups_is_over_the_constants_of_each(seed, size, count):
+    groups = groups_of(seed, size, count)
+    y = 100 * groups.view(-1, 1) + torch.randn(len(groups), 3, dtype=torch.float64, generator=seeded(seed))
+    p = y + 0.5 * torch.randn(y.shape, dtype=torch.float64, generator=seeded(seed + 1))
+    floor = sum(((y[groups == g] - y[groups == g].mean(dim=0)) ** 2).sum().item() for g in range(count))
+    expected = 1 - ((p - y) ** 2).sum().item() / floor
+    assert skill(F.mse_loss, p, y, groups) == pytest.approx(expected)
+    levels = torch.stack([y[groups == g].mean(dim=0) for g in range(count)])[groups]
+    assert skill(F.mse_loss, levels, y, groups) == pytest.approx(0, abs=1e-9)
+
+
+def test_to_know_the_levels_of_the_groups_is_no_skill():
+    groups = torch.arange(2).repeat(50)
+    y = 100.0 * groups.view(-1, 1) + torch.randn(100, 1, generator=seeded(0))
+    levels = 100.0 * groups.view(-1, 1)
+    assert skill(F.mse_loss, levels, y) > 0.99
+    assert abs(skill(F.mse_loss, levels, y, groups)) < 0.05
+
+
+def test_one_group_is_no_group():
+    y, p = torch.randn(20, 2, generator=seeded(0)), torch.randn(20, 2, generator=seeded(1))
+    one = torch.zeros(20, dtype=torch.long)
+    assert skill(F.mse_loss, p, y, one) == pytest.approx(skill(F.mse_loss, p, y))
+
+
+def test_groups_that_are_constant_leave_no_skill_to_have():
+    groups = torch.tensor([0, 0, 1, 1])
+    y = torch.tensor([[1.0], [1.0], [5.0], [5.0]])
+    assert math.isnan(skill(F.mse_loss, y + 1, y, groups))
+
+
+def test_a_group_without_a_sample_is_no_matter():
+    groups = torch.tensor([0, 0, 2, 2])
+    y = torch.tensor([[1.0], [2.0], [5.0], [7.0]])
+    assert skill(F.mse_loss, y, y, groups) == 1
+    assert skill(F.mse_loss, torch.tensor([[1.5], [1.5], [6.0], [6.0]]), y, groups) == pytest.approx(0)

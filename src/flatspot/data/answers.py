@@ -66,21 +66,30 @@ class Answers:
         return replace(self, tensor=torch.from_numpy(scaled).view(-1, 1, 1), scaling=scaling, mean=mean_label)
 
 
+def refuse_other_task(panel: Panel, task: Task, known: Known | None) -> None:
+    """Refuse labels without a classifier or regressor, and one of these that is to learn without labels.
+
+    Raises:
+        BadInput: saying which.
+    """
+    if task == "forecast" and panel.labels is not None:
+        column = panel.labels.column
+        raise BadInput(f"data.label={column}: a forecaster has no label; say model=classifier or regressor")
+    if task != "forecast" and panel.labels is None and known is None:
+        raise BadInput(f"model={MODELS[task]}: needs labels: say their column with data.label=")
+
+
 def answers_of(panel: Panel, task: Task, scale_target: str, known: Known | None) -> Answers:
     """What the panel's labels, or its targets, ask of a network.
 
     Raises:
-        BadInput: for labels without a classifier or regressor, one of these without labels, and labels that cannot be
-            used.
+        BadInput: for labels that cannot be used.
     """
     labels = panel.labels
     if task == "forecast":
-        if labels is not None:
-            raise BadInput(f"data.label={labels.column}: a forecaster has no label; say model=classifier or regressor")
         return Answers(task, "", scale_target, (), None, per_series=False)
     if labels is None:
-        if known is None:
-            raise BadInput(f"model={MODELS[task]}: needs labels: say their column with data.label=")
+        assert known is not None  # noqa: S101 - else refused before
         return Answers(task, known.label, scale_target, known.classes, None, known.whole, known.targets)
     if task == "classify":
         found = classes_of(labels, panel.name, known.classes if known else None)

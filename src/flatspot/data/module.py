@@ -9,7 +9,7 @@ from lightning import LightningDataModule
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from flatspot.data.answers import Answers, answers_of, refuse_unseen_classes
+from flatspot.data.answers import Answers, answers_of, refuse_other_task, refuse_unseen_classes
 from flatspot.data.labels import Task
 from flatspot.data.memory import refuse_large_batch
 from flatspot.data.panel import Panel, Series, panel_of
@@ -98,11 +98,15 @@ class SeriesDataModule(LightningDataModule):
         super().__init__()
         _require_positive(batch_size=batch_size, stride=stride)
         panel = panel_of(series)
+        refuse_other_task(panel, task, known)
         self.task, self.batch_size, self.stride, self.seed = task, batch_size, stride, seed
         self.whole = known.whole if known else panel.labels is not None and panel.labels.per == "series"
         self.window, self.horizon = _sizes(panel, task, window, horizon, whole=self.whole)
         self._needed, self._source = self.window + self.horizon, dict(source or {})
+        given = panel
         panel = panel if self.whole else without_short(panel, self._needed, short, self._why)
+        if spend and panel is not given:
+            given.blocks.clear()
         answers = answers_of(panel, task, scale_target, known)
         borders, parts = _parted(panel, split or Split(), answers, known)
         self.prepared = prepare(
