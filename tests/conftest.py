@@ -1,12 +1,15 @@
 """What the tests share: small series, and quiet third parties."""
 
+import logging
 import os
+import sys
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
 
+from flatspot.cli.train import main
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Series
 from flatspot.models.forecaster import Forecaster
@@ -64,3 +67,31 @@ def trainer_options(tmp_path):
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
     }
+
+
+@pytest.fixture(scope="session")
+def run_of(tmp_path_factory):
+    """The folder of a small finished run with these overrides; the same ones are trained once."""
+    folders = {}
+
+    def run(*overrides):
+        if overrides not in folders:
+            folders[overrides] = tmp_path_factory.mktemp("runs") / "größe 1"
+            _train(folders[overrides], overrides)
+        return folders[overrides]
+
+    return run
+
+
+def _train(folder, overrides):
+    """In this process; Hydra's handlers are taken away again."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    small = ("trainer.max_epochs=1", "model.hidden_size=4", "model.cell=rnn", "logger=none", "monitors=none")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as left:
+        patch.setattr(sys, "argv", ["train.py"])
+        main([f"hydra.run.dir='{folder}'", *small, *overrides])
+    for handler in [each for each in root.handlers if each not in handlers]:
+        handler.close()
+    root.handlers[:], root.level = handlers, level
+    assert left.value.code == 0

@@ -27,7 +27,9 @@ def test_an_offset_moves_no_error(offset):
     """All rows of the table, the naive ones too, are as exact as the series is."""
     plain, moved = examined(waves())[0], examined(waves(offset))[0]
     for name in ("mean", "persistence", "ridge"):
-        assert moved.evaluation.baseline_scores()[name]["rmse"] == pytest.approx(plain.evaluation.baseline_scores()[name]["rmse"], rel=1e-3)
+        assert moved.evaluation.baseline_scores()[name]["rmse"] == pytest.approx(
+            plain.evaluation.baseline_scores()[name]["rmse"], rel=1e-3
+        )
     assert moved.evaluation.scores()["mae"] == pytest.approx(plain.evaluation.scores()["mae"], rel=1e-3)
 
 

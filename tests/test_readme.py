@@ -47,7 +47,8 @@ def test_it_opens_with_the_two_commands():
 def test_every_command_composes_and_builds(command):
     words = shlex.split(command)
     if words[0] == "flatspot":
-        return without_a_run(words[1:])
+        without_a_run(words[1:])
+        return
     assert words[:2] == ["python", "train.py"]
     overrides = [word for word in words[2:] if word != "-m"]
     overrides = [re.sub(r"^([\w.]+=[^\[]*?),.*", r"\1", word) for word in overrides]  # of a sweep, the first job

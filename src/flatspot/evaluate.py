@@ -238,7 +238,7 @@ def _summary(x: Input, steps: int) -> Float[Tensor, "sample feature 1"]:
     last = padded.gather(1, places.unsqueeze(-1).expand(-1, -1, padded.shape[-1]))
     size = lengths.view(-1, 1)
     lags = min(steps, MOST_LAGS, max(MOST_PRODUCTS // padded.shape[-1] ** 2, 1))
-    products = [_products(padded, lag).flatten(1) / size for lag in range(lags)]
+    products = [_products(padded, lag) / size for lag in range(lags)]
     return torch.cat([*products, padded.sum(dim=1) / size, last.flatten(1)], dim=1).unsqueeze(-1)
 
 
@@ -247,7 +247,7 @@ def _products(padded: Float[Tensor, "sample time channel"], lag: int) -> Float[T
     early, late = padded[:, : max(padded.shape[1] - lag, 0)], padded[:, lag:]
     if padded.shape[-1] ** 2 > MOST_PRODUCTS:
         return (early * late).sum(dim=1)
-    return torch.einsum("sti,stj->sij", early, late)
+    return torch.einsum("sti,stj->sij", early, late).flatten(1)
 
 
 def _answers(data: SeriesDataModule, part: Part) -> Tensor:

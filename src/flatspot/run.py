@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, final
+from zipfile import BadZipFile
 
 import numpy as np
 import polars as pl
@@ -206,8 +207,8 @@ def read_reference(folder: Path) -> Ridge:
         BadInput: if there is none that can be read.
     """
     try:
-        with np.load(folder / REFERENCE, allow_pickle=False) as held:
+        with (folder / REFERENCE).open("rb") as file, np.load(file, allow_pickle=False) as held:
             coefficients, intercept = (torch.from_numpy(held[name]) for name in ("coefficients", "intercept"))
             return Ridge(coefficients, intercept, float(held["penalty"]), tuple(held["horizon"].tolist()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{folder / REFERENCE}: cannot be read as the run's reference: {error}") from error

@@ -39,7 +39,10 @@ def files(tmp_path):
             "good.csv: has no column 'yy' (data.target); did you mean 'y'?",
         ),
         (["data=csv", "data.path=text.csv"], "text.csv: row 7, column 'y': 'seven' is not a number"),
-        (["data=csv", "data.path=nan.csv"], "nan.csv: row 7, column 'y': the value is missing; fill it with data.missing="),
+        (
+            ["data=csv", "data.path=nan.csv"],
+            "nan.csv: row 7, column 'y': the value is missing; fill it with",
+        ),
         (["data=csv", "data.path=gap.csv"], "gap.csv: row 7, column 'y': the value is missing"),
         (["data=csv", "data.path=date.csv"], "date.csv: row 7, column 'day': 'the seventh' cannot be read as a date"),
         (["data=csv", "data.path=good.csv"], "good.csv: 22 rows reach the train split, and one window needs 23"),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flatspot.data.frequency import NO_FREQUENCY, OFF_GRID, Step, infer_frequency, parse_frequency, within_series
 from flatspot.data.panel import Filling, LabelPer, Labels, Panel
-from flatspot.data.read import FILLING, Regular, Rows
+from flatspot.data.read import Regular, Rows
 from flatspot.data.roles import Roles
 from flatspot.errors import BadInput
 from flatspot.registry import nearest
@@ -25,6 +25,10 @@ Unsorted = Literal["error", "sort"]
 MOST_ABSENT: Final = 50_000_000
 """Rows that are put in for absent ones at most: a stamp of the year 9999 must not fill the memory."""
 
+
+HOUR: Final = np.timedelta64(1, "h")
+
+ANY_CLOCK: Final = "write the stamps in UTC, or with their offset"
 
 LOOK: Final = 1024
 """Rows that are looked at together."""
@@ -96,7 +100,7 @@ def _asked_frequency(frequency: str | None, roles: Roles, source: str) -> Step |
     if frequency is None or frequency == NO_FREQUENCY:
         return None if frequency is None else NO_FREQUENCY
     if not roles.time:
-        raise BadInput(f"data.frequency={frequency}: {source} has no time stamps (data.time)")
+        raise BadInput(f"data.frequency={frequency}: {source} has no time stamps; name their column with data.time=")
     return parse_frequency(frequency)
 
 
@@ -183,8 +187,9 @@ def _sorted(table: _Table, names: Sequence[str], mending: Mending, notes: list[s
     if mending.unsorted == "error":
         row = back[0] + 1
         raise BadInput(
-            f"{_place(table, row, names)}: {_stamp(table, row)} does not come after the row before "
-            f"({len(back):,} such rows); data.unsorted=sort puts them in order"
+            f"{_place(table, row, names)}: {_stamp(table, row)} comes before the row before it "
+            f"({_counted(len(back), 'such row')}){_clock_back(table, int(row))}; data.unsorted=sort puts them in order"
+            f"{_several(names)}"
         )
     order = np.lexsort((table.times, table.series))
     moved = int((order != np.arange(len(order))).sum())
@@ -202,8 +207,8 @@ def _distinct(table: _Table, names: Sequence[str], mending: Mending, notes: list
     if mending.duplicates == "error":
         row = int(again.argmax())
         raise BadInput(
-            f"{_place(table, row, names)}: {_stamp(table, row)} comes twice ({again.sum():,} such rows; a clock put "
-            f"back for winter does so too); data.duplicates=first, last or mean keeps one"
+            f"{_place(table, row, names)}: {_stamp(table, row)} comes twice ({_counted(again.sum(), 'such row')})"
+            f"{_clock_back(table, row)}; data.duplicates=first, last or mean keeps one{_several(names)}"
         )
     kept = mending.duplicates
     notes.append(f"{again.sum():,} rows with a stamp of another row left out (data.duplicates={kept})")
@@ -224,7 +229,9 @@ def _whole_rows(table: _Table, notes: list[str]) -> tuple[_Table, NDArray[np.int
     if whole.all():
         return table, np.zeros(len(whole), np.int64)
     if not whole.any():
-        raise BadInput(f"{table.source}: every row misses a value (data.missing=drop leaves none)")
+        raise BadInput(
+            f"{table.source}: every row misses a value; data.missing=drop leaves none, interpolate fills them"
+        )
     notes.append(f"{(~whole).sum():,} of {len(whole):,} rows with a missing value left out (data.missing=drop)")
     left = table.taken(whole)
     return left, np.diff(np.flatnonzero(whole), prepend=-1) - 1
@@ -266,6 +273,9 @@ def _refuse_gaps(
     if step is None:
         return
     wrong = np.flatnonzero(gaps == OFF_GRID)
+    absent = np.flatnonzero(gaps > 0) if mending.missing == "error" else wrong[:0]
+    if len(wrong) or len(absent):
+        _refuse_other_step(table, step, names, mending)
     if len(wrong):
         row = wrong[0] + 1
         raise BadInput(
@@ -273,26 +283,52 @@ def _refuse_gaps(
             f"row before (data.frequency={mending.frequency or step.name}); data.frequency=none takes windows by row "
             f"order"
         )
-    absent = np.flatnonzero(gaps > 0)
-    if len(absent) and mending.missing == "error":
+    if len(absent):
         row = absent[0] + 1
         raise BadInput(
-            f"{_place(table, row, names)}: {gaps[absent[0]]:,} rows of {step.name} are absent before "
-            f"{_stamp(table, row)} ({len(absent):,} such gaps){_clock(table, int(row), step)}; {FILLING}; "
-            f"data.frequency=none takes windows by row order"
+            f"{_place(table, row, names)}: {_counted(gaps[absent[0]], 'absent row')} of {step.name} before "
+            f"{_stamp(table, row)} ({_counted(len(absent), 'such gap')}){_clock_forward(table, int(row), step)}; "
+            f"data.missing=interpolate or forward_fill puts them in, drop goes on across them, and data.frequency=none "
+            f"takes windows by row order"
         )
 
 
-def _clock(table: _Table, row: int, step: Step) -> str:
+def _refuse_other_step(table: _Table, step: Step, names: Sequence[str], mending: Mending) -> None:
+    """The rows may be equally spaced, only not as was said."""
+    if mending.frequency is None or table.times is None:
+        return
+    found = infer_frequency(table.times, table.lengths(len(names))).name
+    if found not in {None, step.name}:
+        raise BadInput(f"data.frequency={mending.frequency}: the rows of {table.source} are {found} apart")
+
+
+def _clock_forward(table: _Table, row: int, step: Step) -> str:
     """Whether it looks like a clock put forward for summer: an hour that is absent on a Sunday night."""
     assert table.times is not None  # noqa: S101 - gaps are between stamps
     before, after = table.times[row - 1], table.times[row]
-    hours = (after - before).astype("timedelta64[us]").astype(np.int64) - step.microseconds
-    sunday = (after.astype("datetime64[D]").astype(np.int64) + 4) % 7 == 0
-    at_night = after - after.astype("datetime64[D]") <= np.timedelta64(4, "h")
-    if hours == 3_600_000_000 and sunday and at_night:
-        return ", as by a clock put forward for summer: write the stamps in UTC, or with their offset"
+    if after - before - np.timedelta64(step.microseconds, "us") == HOUR and _is_sunday_night(after):
+        return f", as by a clock put forward for summer: {ANY_CLOCK}"
     return ""
+
+
+def _clock_back(table: _Table, row: int) -> str:
+    """Whether it looks like a clock put back for winter: an hour that comes twice on a Sunday night."""
+    assert table.times is not None  # noqa: S101 - asked before
+    before, after = table.times[row - 1], table.times[row]
+    hourly = bool((after - after.astype("datetime64[D]")).astype(np.int64))
+    if hourly and before - after < HOUR and _is_sunday_night(after):
+        return f", as by a clock put back for winter: {ANY_CLOCK}"
+    return ""
+
+
+def _is_sunday_night(moment: np.datetime64) -> bool:
+    day = moment.astype("datetime64[D]")
+    return bool((day.astype(np.int64) + 4) % 7 == 0 and moment - day <= 4 * HOUR)
+
+
+def _several(names: Sequence[str]) -> str:
+    """What may be wrong as well, where nothing tells series apart."""
+    return "; if the file holds several series, data.group= names their column" if len(names) == 1 else ""
 
 
 def _with_absent_rows(
@@ -345,7 +381,9 @@ def without_constant(panel: Panel, roles: Roles) -> Panel:
     constant = [name for name, varies in zip(panel.columns, _varying(panel), strict=True) if not varies]
     if not constant:
         return panel
-    value = next(panel.stretches())[0, panel.columns.index(constant[0])]
+    value = _first_value(panel, panel.columns.index(constant[0]))
+    if value is None and constant[0] in roles.channels and not (roles.all_features and constant[0] in roles.features):
+        raise BadInput(f"{panel.name}: column {constant[0]!r} has no value in any row; name another")
     if constant[0] in roles.targets or not roles.all_features:
         key = "data.target" if constant[0] in roles.targets else "data.features"
         told = "there is nothing to predict" if constant[0] in roles.targets else "it tells nothing"
@@ -360,6 +398,12 @@ def without_constant(panel: Panel, roles: Roles) -> Panel:
         base=None if panel.base is None else panel.base[kept],
         notes=(*panel.notes, f"constant in every row, and left out: {', '.join(constant)}"),
     )
+
+
+def _first_value(panel: Panel, channel: int) -> float | None:
+    """The first value of a channel that is not missing; None where all are."""
+    columns = (rows[:, channel] for rows in panel.stretches())
+    return next((float(column[np.isfinite(column)][0]) for column in columns if np.isfinite(column).any()), None)
 
 
 def _varying(panel: Panel) -> NDArray[np.bool_]:
@@ -379,6 +423,15 @@ def _varying(panel: Panel) -> NDArray[np.bool_]:
 def _place(table: _Table, row: int, names: Sequence[str]) -> str:
     series = f", series {names[table.series[row]]!r}" if len(names) > 1 else ""
     return f"{table.source}: row {table.row[row]}{series}"
+
+
+def _counted(number: int | np.integer[Any], what: str) -> str:
+    """A number of things.
+
+    >>> _counted(1, "such row"), _counted(1200, "such row")
+    ('1 such row', '1,200 such rows')
+    """
+    return f"{number:,} {what}{'s' * int(number != 1)}"
 
 
 def _stamp(table: _Table, row: int) -> str:

@@ -20,6 +20,11 @@ MICROSECONDS: Final = {
 }
 MONTHS: Final = {"mo": 1, "q": 3, "y": 12}
 
+LONGEST_MONTHS: Final = 12_000
+
+LONGEST: Final = 365_000 * MICROSECONDS["d"]
+"""A thousand years from row to row: no one meant that."""
+
 SHORTEST_MONTH: Final = 28 * MICROSECONDS["d"]
 
 DAY: Final = np.timedelta64(1, "D")
@@ -51,12 +56,19 @@ class Step:
         return f"{size // units[unit]}{unit}"
 
     def after(self, times: NDArray[Any], steps: NDArray[np.int64] | int) -> NDArray[Any]:
-        """The stamps so many steps after others; a month's last day stays a last day."""
+        """The stamps so many steps after others; a month's last day stays a last day.
+
+        Of a day that a month has not, its last day is taken.
+        """
         if not self.months:
-            return times + np.asarray(steps) * np.timedelta64(self.microseconds, "us")
+            moved: NDArray[Any] = times + np.asarray(steps) * np.timedelta64(self.microseconds, "us")
+            return moved
         shift = DAY if _month_ends(times) else np.timedelta64(0, "D")
         months, within = _in_months(times + shift)
-        return (months + np.asarray(steps) * self.months).astype("datetime64[us]") + within - shift
+        later = months + np.asarray(steps) * self.months
+        ends = (later + 1).astype("datetime64[us]") - DAY + within % DAY
+        stamps: NDArray[Any] = np.minimum(later.astype("datetime64[us]") + within, ends) - shift
+        return stamps
 
     def between(self, times: NDArray[Any]) -> NDArray[np.int64]:
         """The steps from each stamp to the next, `[row - 1]`; OFF_GRID where they are no whole number."""
@@ -91,17 +103,16 @@ def parse_frequency(text: str) -> Step:
     >>> parse_frequency("15min")
     Step(microseconds=900000000, months=0)
     """
-    found = re.fullmatch(r"(\d*)(us|ms|s|min|m|h|d|w|mo|q|y)", text.strip(), re.IGNORECASE)
+    found = re.fullmatch(r"(\d{0,9})(us|ms|s|min|(?-i:m)|h|d|w|mo|q|y)", text.strip(), re.IGNORECASE)
     count = int(found[1] or 1) if found else 0
-    if found is None or not count:
+    unit = found[2].lower().removesuffix("in") if found else ""
+    step = Step(months=count * MONTHS[unit]) if unit in MONTHS else Step(count * MICROSECONDS.get(unit, 0))
+    if not count or step.microseconds > LONGEST or step.months > LONGEST_MONTHS:
         raise BadInput(
             f"data.frequency={text}: write a number and a unit, as in 15m, 1h, 1d, 1w, 1mo, 1q, 1y (m is minutes, mo "
             f"months), or {NO_FREQUENCY} for windows by row order"
         )
-    unit = "m" if found[2].lower() == "min" else found[2].lower()
-    if unit in MONTHS:
-        return Step(months=count * MONTHS[unit])
-    return Step(microseconds=count * MICROSECONDS[unit])
+    return step
 
 
 def infer_frequency(times: NDArray[Any], lengths: NDArray[np.int64]) -> Inferred:

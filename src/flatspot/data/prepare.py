@@ -208,8 +208,8 @@ def _fitted(panel: Panel, borders: Borders, scale: str, scale_target: str, added
     mean, scale_of = inputs.table
     zeros = np.zeros((len(mean), added))
     wide = np.hstack([mean, zeros]), np.hstack([scale_of, zeros + 1])
-    own = tuple(table[:, : panel.num_targets] for table in targets.table)
-    return Scalings(_plain(*wide, like=inputs), _plain(*own, like=targets), scale_target == PER_SERIES)
+    narrow = (table[:, : panel.num_targets] for table in targets.table)
+    return Scalings(_plain(*wide, like=inputs), _plain(*narrow, like=targets), scale_target == PER_SERIES)
 
 
 def _plain(mean: NDArray[np.float64], scale: NDArray[np.float64], *, like: ChannelScaling) -> ChannelScaling:

@@ -1,5 +1,6 @@
 """The rows of anybody's table as numbers: what cannot be used is named by file, row, column and value."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, final
@@ -8,9 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flatspot.data.roles import Roles
-from flatspot.data.sources import MISSING, CsvFile, Source
-from flatspot.data.stamps import as_moments, from_parts, parsed
+from flatspot.data.roles import DECIMAL_COMMA, Roles
+from flatspot.data.sources import MISSING, UNREADABLE, CsvFile, Source, as_text
+from flatspot.data.stamps import PARTS, as_moments, from_parts, parsed
 from flatspot.errors import BadInput
 
 LARGEST: Final = 1e30
@@ -19,14 +20,19 @@ LARGEST: Final = 1e30
 SLAB: Final = 2**26
 """Bytes of memory that are asked for at once: so much is given back to the system as soon as it is free."""
 
+LEVEL: Final = 1000
+"""First rows of a long file that tell the level of its channels."""
+
 SHOWN_CELL: Final = 60
 """Letters of a cell that a message repeats."""
 
-
-DECIMAL_COMMA: Final = r"^\s*[+-]?\d+,\d+\s*$"
+LONGEST_NAME: Final = 1000
+"""Letters of a series' name or a label; a longer one is text that was read by mistake."""
 
 ZONE: Final = r"([+-]\d{2}:?\d{2}|Z)\s*$"
 """How a stamp says how far it is from UTC."""
+
+STAMPLESS: Final = "is missing; every row needs its time stamp, or say data.time=none for rows in order"
 
 FILLING: Final = "fill it with data.missing=interpolate or forward_fill, or leave its row out with data.missing=drop"
 
@@ -100,7 +106,7 @@ def read_rows(source: Source, roles: Roles, *, missing: bool) -> Rows:
             quick = source.typed(roles.channels, roles.others, marks=marks)
             try:
                 return _collected(quick, source, roles, missing=missing, quick=True)
-            except (BadInput, pl.exceptions.PolarsError):
+            except (BadInput, *UNREADABLE):
                 pass  # the next way may read it, and the last one says why it cannot be read
     batches = source.as_written([*roles.channels, *roles.others])
     return _collected(batches, source, roles, missing=missing, quick=False)
@@ -119,7 +125,7 @@ def _collected(batches: Iterator[pl.DataFrame], source: Source, roles: Roles, *,
         if roles.time:
             times.add(reader.moments(batch, roles))
         for name, kept in texts.items():
-            kept.append(reader.text(batch, name))
+            kept.append(reader.text(batch, name, "its series" if name == roles.group else "a label"))
         reader.row += len(batch)
     if not blocks.blocks:
         raise BadInput(f"{source.name}: has no rows")
@@ -131,7 +137,7 @@ def _collected(batches: Iterator[pl.DataFrame], source: Source, roles: Roles, *,
 
 @final
 class _Blocks:
-    """Collects blocks; those of a long file as float32 less the first row, in slabs that the system takes back whole.
+    """Collects blocks; those of a long file as float32 less a level, in slabs that the system takes back whole.
 
     That is half the memory, and all the digits that a network sees. Not so where there are groups: another series may
     have another level.
@@ -151,7 +157,7 @@ class _Blocks:
             return
         if self.base is None:
             first = self.blocks.pop()
-            self.base = np.nan_to_num(first[0].copy())
+            self.base = _level(first[:LEVEL])
             self._fill(first.T)
         self._fill(columns)
 
@@ -168,6 +174,15 @@ class _Blocks:
                 self._slab[self._used : self._used + fits, channel] = column[done : done + fits] - self.base[channel]
             done, self._used = done + fits, self._used + fits
             self.blocks[-1] = self._slab[: self._used]
+
+
+def _level(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The median of each channel, as far as it has values: the first row may be an odd one, or missing.
+
+    Only first rows tell it, which are training rows: no later one is to move a bit of another.
+    """
+    filled = [column[np.isfinite(column)] for column in rows.T]
+    return np.array([np.median(column) if len(column) else 0.0 for column in filled])
 
 
 @final
@@ -233,44 +248,63 @@ class _Reader:
             return values
         if not self._missing:
             self._refuse(column, numbers.is_null(), f"is missing; {FILLING}")
-        self._refuse(column, numbers.is_infinite(), "is not finite")
-        self._refuse(column, numbers.abs() > LARGEST, f"is beyond {LARGEST:.0e}")
+        self._refuse(column, numbers.is_infinite(), "is not finite; a missing value is an empty cell or NA")
+        self._refuse(column, numbers.abs() > LARGEST, f"is beyond {LARGEST:.0e}; give the column in a larger unit")
         return values
 
     def moments(self, batch: pl.DataFrame, roles: Roles) -> NDArray[Any]:
         """The time stamps of a batch."""
         columns = [batch[name] for name in roles.time]
         for column in columns:
-            self._refuse(column, column.is_null(), "is missing")
+            self._refuse(column, column.is_null(), STAMPLESS)
         if len(columns) > 1:
-            moments = from_parts(columns)
-            written = pl.concat_str([column.cast(pl.String) for column in columns], separator="-")
-            shown = batch.select(written.alias(", ".join(roles.time))).to_series()
-            self._refuse(shown, moments.is_null(), "is no date")
+            moments = self._from_parts(columns)
         elif roles.form is None:
             moments = as_moments(columns[0])
         else:
             moments = self._parsed(columns[0], roles.form)
         return moments.to_numpy()
 
-    def text(self, batch: pl.DataFrame, name: str) -> pl.Series:
-        """The names of series or labels in a batch."""
-        column = batch[name].cast(pl.String).str.strip_chars()
-        self._refuse(column, column.is_null(), "is missing")
-        return column
+    def text(self, batch: pl.DataFrame, name: str, use: str) -> pl.Series:
+        """The names of series or labels in a batch.
+
+        Args:
+            use: what each row has to have here.
+        """
+        column = batch[name]
+        if column.dtype.is_nested() or column.dtype in {pl.Binary, pl.Object}:
+            raise BadInput(f"{self.name}: column {name!r} holds {column.dtype}, not names")
+        text = as_text(column)
+        self._refuse(column, text.is_null(), f"is missing; every row needs {use}")
+        self._refuse(column, text.str.len_chars() > LONGEST_NAME, f"is longer than {LONGEST_NAME:,} letters")
+        return text
 
     def _number_column(self, column: pl.Series) -> pl.Series:
         if column.dtype == pl.String:
-            column = column.set(column.str.strip_chars().is_in(MISSING), None)
-            numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
-            hint = "; write decimals with a point" if column.str.contains(DECIMAL_COMMA).any() else ""
-            self._refuse(column, numbers.is_null() & column.is_not_null(), f"is not a number{hint}")
-            return numbers.fill_nan(None)
+            return self._numbers_of_text(column)
         if column.dtype == pl.Float64:
             return column.fill_nan(None) if column.is_nan().any() else column
         if not (column.dtype.is_numeric() or column.dtype in {pl.Boolean, pl.Null}):
             raise BadInput(f"{self.name}: column {column.name!r} holds {column.dtype}, not numbers")
         return column.cast(pl.Float64).fill_nan(None)
+
+    def _numbers_of_text(self, column: pl.Series) -> pl.Series:
+        text = as_text(column)
+        numbers = text.cast(pl.Float64, strict=False)
+        wrong = numbers.is_null() & text.is_not_null()
+        if wrong.any():
+            self._refuse(column, wrong, f"is not a number{_rather(text.filter(wrong)[0])}")
+        return numbers.fill_nan(None)
+
+    def _from_parts(self, columns: list[pl.Series]) -> pl.Series:
+        columns = [as_text(column) for column in columns]
+        for column in columns:
+            self._refuse(column, column.is_null(), STAMPLESS)
+        moments = from_parts(columns)
+        names = ", ".join(column.name for column in columns)
+        written = pl.select(pl.concat_str(columns, separator="-")).to_series().alias(names)
+        self._refuse(written, moments.is_null(), f"is no date; it is read as {'-'.join(PARTS[: len(columns)])}")
+        return moments
 
     def _parsed(self, column: pl.Series, form: str) -> pl.Series:
         text = column.cast(pl.String)
@@ -279,25 +313,37 @@ class _Reader:
             text = text.str.strip_chars()
             moments = parsed(text, form)
         if moments.has_nulls():
-            zoned = text.str.contains(ZONE)
-            if zoned.any() and not zoned.all():
-                mixed = "has a UTC offset, and others have none" if not form.endswith("z") else "has no UTC offset, and"
-                mixed += "" if not form.endswith("z") else " others have one"
-                self._refuse(column, moments.is_null() & (zoned != form.endswith("z")), mixed)
-            self._refuse(column, moments.is_null(), f"cannot be read as a date in the form of the others ({form})")
+            self._refuse(column, text.is_in(MISSING), STAMPLESS)
+            self._refuse_mixed_zones(column, text, moments.is_null(), zoned=form.endswith("z"))
+            read = text.filter(moments.is_not_null())
+            like = f" written like {read[0]!r}" if len(read) else ""
+            self._refuse(column, moments.is_null(), f"cannot be read as a date{like}")
         return moments
+
+    def _refuse_mixed_zones(self, column: pl.Series, text: pl.Series, unread: pl.Series, *, zoned: bool) -> None:
+        has_zone = text.str.contains(ZONE)
+        if has_zone.any() and not has_zone.all():
+            told = "has no UTC offset, and others have one" if zoned else "has a UTC offset, and others have none"
+            self._refuse(column, unread & (has_zone != zoned), f"{told}; write all stamps in one way")
 
     def _refuse(self, column: pl.Series, wrong: pl.Series, complaint: str) -> None:
         if not wrong.any():
             return
         row = wrong.arg_true()[0]
         cell = column[row]
-        value = "the value" if cell is None else _shown(cell)
+        value = "the value" if cell is None or str(cell).strip() in MISSING else _shown(cell)
         more = wrong.sum() - 1
-        others = f" ({more:,} more such cells below)" if more else ""
+        others = f" ({more:,} more such cell{'s' * (more > 1)} below)" if more else ""
         raise BadInput(f"{self.name}: row {self.row + row + 1}, column {column.name!r}: {value} {complaint}{others}")
 
 
+def _rather(cell: str) -> str:
+    """What would be right in place of a cell that is no number."""
+    if re.match(DECIMAL_COMMA, cell):
+        return "; write decimals with a point, and thousands without a comma"
+    return "" if any(letter.isdigit() for letter in cell) else "; a missing value is an empty cell or NA"
+
+
 def _shown(cell: object) -> str:
-    text = repr(cell)
+    text = repr(cell[: SHOWN_CELL + 1] if isinstance(cell, str) else cell)
     return text if len(text) <= SHOWN_CELL else f"{text[:SHOWN_CELL]}..."

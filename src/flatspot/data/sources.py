@@ -282,8 +282,10 @@ class CsvFile:
             return f"{told}: it is separated by {kinds[other]}, the header by {kinds[self._separator]}"
         if row == 1:
             return f"{told}: the first line must name the columns"
-        few = len(cells) < len(self.columns)
-        return f"{told}: {'a missing value is an empty cell' if few else 'a cell with a separator stands in quotes'}"
+        if len(cells) < len(self.columns):
+            return f"{told}: a missing value is an empty cell"
+        decimals = ", and decimals have a point" if self._separator == "," else ""
+        return f"{told}: a cell that holds {SHOWN_SEPARATORS[self._separator]} stands in quotes{decimals}"
 
     def _unreadable(self, error: Exception) -> BadInput:
         """The row that cannot be read, or else what polars says."""

@@ -1,0 +1,546 @@
+"""A finished run from its folder: forecasts equal the network applied by hand, errors those of the run's own table."""
+
+import json
+import math
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from torch.nn import functional as F
+
+import flatspot
+from flatspot.data.calendar import calendar_values
+from flatspot.errors import BadInput
+from flatspot.evaluate import origins
+from flatspot.run import load
+
+HOUR = np.timedelta64(1, "h")
+WINDOW, HORIZON = 10, 4
+SIZES = (f"data.window={WINDOW}", f"data.horizon={HORIZON}")
+
+
+def waves(rows, seed=0, level=50.0):
+    return level + 5 * np.sin(np.arange(rows) / 4) + np.random.default_rng(seed).normal(size=rows)
+
+
+def hourly(rows=220, start="2024-01-01", every=1):
+    times = np.datetime64(start, "us") + np.arange(rows) * every * HOUR
+    return pl.DataFrame({"zeit": times, "größe": waves(rows), "other": waves(rows, 1), "text": ["-x"] * rows})
+
+
+def grouped(lengths=None, start="2024-01-01"):
+    frames = [
+        pl.DataFrame(
+            {
+                "shop": [name] * length,
+                "time": np.datetime64(start, "us") + np.arange(length) * HOUR,
+                "sold": waves(length, seed, level),
+            }
+        )
+        for seed, (name, (length, level)) in enumerate(
+            (lengths or {"c": (100, 10), "a": (130, 500), "b": (90, -3)}).items()
+        )
+    ]
+    return pl.concat(frames)
+
+
+def labelled(count=60, seed=0):
+    """Series of 6 to 11 rows; the label is whether their mean is high, and the size is that mean."""
+    frames = []
+    for number in range(count):
+        level = (number % 2) * 4.0
+        values = level + np.random.default_rng([seed, number]).normal(size=6 + number % 6)
+        size, kind = float(values.mean()), "high" if level else "low"
+        frames.append(pl.DataFrame({"id": f"n{number}", "x": values, "kind": kind, "size": size}))
+    return pl.concat(frames)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the files of the runs are: a name with a space, and letters that are not ASCII."""
+    return tmp_path_factory.mktemp("données été")
+
+
+@pytest.fixture(scope="module")
+def trained(run_of, folder):
+    """Runs by the name of their data."""
+
+    def of(name):
+        frame, overrides = RUNS[name]
+        path = folder / f"{name} file.csv"
+        if not path.exists():
+            frame.write_csv(path)
+        return run_of("data=csv", f"data.path='{path}'", *overrides)
+
+    return of
+
+
+def monthly(rows=120, shift=0):
+    months = np.datetime64("2010-02", "M") + np.arange(rows)
+    times = months.astype("M8[D]") + np.timedelta64(shift, "D")
+    return pl.DataFrame({"day": times, "y": waves(rows)})
+
+
+RUNS = {
+    "hourly": (
+        hourly(),
+        (*SIZES, "data.target='größe'", "data.features=[other]", "data.calendar=[hour,weekday]", "data.season=24"),
+    ),
+    "monthly": (monthly(shift=27), (*SIZES,)),
+    "months": (monthly(shift=-1), (*SIZES,)),
+    "grouped": (
+        grouped(),
+        (*SIZES, "data.group=shop", "data.target=sold", "data.scale=per_series", "data.scale_target=per_series"),
+    ),
+    "rows": (
+        pl.DataFrame({"a": waves(150), "b": waves(150, 1, -9)}),
+        (*SIZES, "data.target=[a,b]", "data.scale_target=minmax"),
+    ),
+    "gaps": (
+        hourly(200).with_columns(größe=pl.when(pl.int_range(pl.len()) % 41 != 7).then("größe")),
+        (*SIZES, "data.target='größe'", "data.missing=interpolate", "data.max_gap=2", "data.short=skip"),
+    ),
+    "irregular": (
+        pl.DataFrame({"time": np.datetime64("2024-01-01", "us") + np.arange(150) ** 2 * HOUR, "y": waves(150)}),
+        (*SIZES, "data.frequency=none"),
+    ),
+    "classes": (labelled(), ("data.group=id", "data.label=kind", "data.features=[x]", "model=classifier")),
+    "sizes": (labelled(), ("data.group=id", "data.label=size", "data.features=[x]", "model=regressor")),
+    "kinds": (
+        hourly().with_columns(kind=pl.Series(np.where(waves(220) > 50, "up", "down"))),
+        ("data.window=10", "data.label=kind", "data.features=['größe']", "model=classifier"),
+    ),
+}
+
+
+def metrics(run):
+    return json.loads((run / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_evaluating_a_run_gives_the_very_figures_of_its_training(trained, name):
+    run = trained(name)
+    found = load(run).evaluate()
+    kept = metrics(run)
+
+    def finite(scores):
+        return {key: None if math.isnan(value) else value for key, value in scores.items()}
+
+    assert finite(found.scores()) == kept["test"]
+    assert {baseline: finite(scores) for baseline, scores in found.baseline_scores().items()} == kept["baseline"]
+    for figure, value in found.details().items():
+        assert json.loads(json.dumps(value).replace("NaN", "null")) == kept[figure]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("data=frequency_classes", "data.count=60", "model=classifier"),
+        ("data=adding", "data.count=100", "data.steps=10", "model=regressor"),
+        (*SIZES, "data=alike", "data.count=3", "data.steps=100"),
+    ],
+)
+def test_runs_on_series_that_are_made_are_evaluated_too(run_of, overrides):
+    run = run_of(*overrides)
+    assert load(run).evaluate().scores() == pytest.approx(
+        {name: math.nan if value is None else value for name, value in metrics(run)["test"].items()}, nan_ok=True
+    )
+
+
+def scaled(run, rows):
+    """In the network's units, by the scaling that the checkpoint keeps."""
+    return run.model.input_scaling(torch.from_numpy(np.asarray(rows, float)))
+
+
+@torch.no_grad()
+def applied(run, inputs, row=None):
+    """The network on one window, back in original units."""
+    (outputs,) = run.model(inputs.unsqueeze(0))
+    which = None if row is None else torch.tensor([row])
+    return run.model.target_scaling.inverse(outputs.unsqueeze(0), which)[0].numpy()
+
+
+def test_a_forecast_is_the_network_applied_to_the_last_window(trained):
+    run, frame = load(trained("hourly")), hourly(83, "2025-03-09 05:00")
+    found = run.predict(frame)
+    assert found.columns == ["series", "target", "origin", "time", "step", "forecast"]
+    last = frame[-WINDOW:]
+    channels = last.select("größe", "other").to_numpy()
+    times = last["zeit"].to_numpy()
+    inputs = np.column_stack([channels, calendar_values(["hour", "weekday"], times + HORIZON * HOUR)])
+    np.testing.assert_allclose(found["forecast"], applied(run, scaled(run, inputs))[:, 0], rtol=1e-6)
+    assert found["step"].to_list() == [1, 2, 3, 4]
+    np.testing.assert_array_equal(found["time"], times[-1] + np.arange(1, 5) * HOUR)
+    assert set(found["origin"]) == {frame["zeit"][-1]}
+    assert set(found["target"]) == {"größe"}
+
+
+@pytest.mark.parametrize("name", ["hourly", "rows", "gaps", "irregular"])
+def test_a_forecast_after_every_window_is_the_one_that_the_rows_up_to_it_give(trained, name):
+    """What comes later changes no forecast, be it filled in between or not."""
+    run, frame = load(trained(name)), RUNS[name][0][:60]
+    every = run.predict(frame, every_origin=True)
+    origin = sorted(set(every["origin"]))
+    for end in (WINDOW, WINDOW + 1, 30, 59, 60):
+        alone = run.predict(frame[:end])
+        shared = every.filter(pl.col("origin") == alone["origin"][0])
+        assert shared.drop("forecast").equals(alone.drop("forecast"))
+        np.testing.assert_allclose(shared["forecast"], alone["forecast"], rtol=1e-5)
+    assert len(every) == len(origin) * HORIZON * len(run.known.columns[: run.known.targets_first])
+
+
+def test_no_forecast_begins_on_a_row_that_a_later_one_helped_to_fill(trained):
+    frame = RUNS["gaps"][0][:60]
+    found = load(trained("gaps")).predict(frame, every_origin=True)
+    whole = frame.with_row_index().filter(pl.col("größe").is_not_null() & (pl.col("index") >= WINDOW - 1))
+    # Rows before the first value that is there are holes.
+    assert sorted(set(found["origin"])) == [each for each in whole["zeit"] if each >= frame["zeit"][WINDOW - 1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "shift"),
+    [("monthly", 27), ("months", -1)],
+)
+def test_a_months_day_stays_and_its_last_day_stays_the_last(trained, name, shift):
+    run = load(trained(name))
+    for rows in range(WINDOW, WINDOW + 14):
+        found = run.predict(monthly(rows, shift))
+        months = np.datetime64("2010-02", "M") + rows + np.arange(HORIZON)
+        expected = months.astype("M8[D]") + np.timedelta64(shift, "D")
+        assert found["time"].dt.date().to_list() == expected.tolist()
+
+
+def test_rows_without_stamps_are_numbered(trained):
+    found = load(trained("rows")).predict(RUNS["rows"][0][:35])
+    assert found["target"].to_list() == ["a"] * HORIZON + ["b"] * HORIZON
+    assert set(found["origin"]) == {35}
+    assert found["time"].to_list() == [36, 37, 38, 39] * 2
+    assert found["step"].to_list() == [1, 2, 3, 4] * 2
+
+
+def test_several_targets_come_each_in_its_own_unit(trained):
+    run, frame = load(trained("rows")), RUNS["rows"][0][:35]
+    found = run.predict(frame)
+    by_hand = applied(run, scaled(run, frame[-WINDOW:].to_numpy()))
+    np.testing.assert_allclose(found["forecast"], by_hand.T.ravel(), rtol=1e-6)
+
+
+def test_rows_without_a_frequency_give_forecasts_without_a_time(trained):
+    frame = RUNS["irregular"][0][:40]
+    found = load(trained("irregular")).predict(frame)
+    assert found["time"].null_count() == HORIZON
+    assert found.schema["time"] == pl.Datetime("us")
+    assert set(found["origin"]) == {frame["time"][-1]}
+
+
+def test_each_series_is_forecast_by_its_own_scaling_in_the_order_of_the_file(trained):
+    run = load(trained("grouped"))
+    frame = grouped({"b": (30, -3), "c": (25, 10)}, start="2024-03-01")
+    found = run.predict(frame)
+    assert found["series"].to_list() == ["b"] * HORIZON + ["c"] * HORIZON
+    ours = run.known.series
+    for name in ("b", "c"):
+        rows = frame.filter(pl.col("shop") == name)
+        which = ours.index(name)
+        mean, scale = (np.asarray(each)[which] for each in (run.known.inputs.mean, run.known.inputs.scale))
+        inputs = torch.from_numpy((rows["sold"].to_numpy()[-WINDOW:, None] - mean) / scale).float()
+        one = found.filter(pl.col("series") == name)
+        np.testing.assert_allclose(one["forecast"], applied(run, inputs, which)[:, 0], rtol=1e-5, atol=1e-5)
+        assert one["time"][0] == rows["time"][-1] + (rows["time"][1] - rows["time"][0])
+
+
+@pytest.mark.parametrize("every_origin", [False, True])
+def test_a_series_that_training_has_not_seen_is_scaled_by_itself(trained, every_origin):
+    run = load(trained("grouped"))
+    plain = grouped({"new": (40, 0)})
+    larger = plain.with_columns(pl.lit("newer").alias("shop"), pl.col("sold") * 1000 + 9e5)
+    found = run.predict(pl.concat([plain, larger]), every_origin=every_origin)
+    one, other = (found.filter(pl.col("series") == name)["forecast"] for name in ("new", "newer"))
+    np.testing.assert_allclose(other, one * 1000 + 9e5, rtol=1e-6)
+    assert len(one) == HORIZON * (31 if every_origin else 1)
+
+
+def test_at_every_origin_an_unseen_series_is_scaled_by_the_past_alone(trained):
+    run = load(trained("grouped"))
+    frame = grouped({"new": (40, 0)})
+    wild = frame.with_columns(pl.when(pl.int_range(40) < 20).then("sold").otherwise(1e6).alias("sold"))
+    one, other = (run.predict(each, every_origin=True) for each in (frame, wild))
+    early = pl.col("origin") < frame["time"][20]
+    assert one.filter(early).equals(other.filter(early))
+
+
+def test_files_and_frames_give_the_same_forecasts(trained, tmp_path):
+    run, frame = load(trained("hourly")), hourly(50)
+    expected = run.predict(frame)
+    frame.write_csv(tmp_path / "neue daten.csv")
+    frame.write_parquet(tmp_path / "neue daten.parquet")
+    for each in ("neue daten.csv", "neue daten.parquet"):
+        for path in (tmp_path / each, str(tmp_path / each)):
+            found = run.predict(path)
+            assert set(found["series"]) == {"neue daten"}
+            assert found.drop("series").equals(expected.drop("series"))
+    assert run.predict({name: frame[name].to_list() for name in frame.columns}).equals(expected)
+
+
+def test_columns_may_stand_in_another_order_and_a_feature_may_be_constant(trained):
+    run = load(trained("hourly"))
+    frame = hourly(50).with_columns(other=pl.lit(3.0))
+    shuffled = frame.select("other", "größe", "text", "zeit")
+    assert run.predict(frame).equals(run.predict(shuffled))
+    assert run.predict(frame)["forecast"].is_finite().all()
+    assert math.isfinite(run.evaluate(frame).scores()["mae"])
+
+
+@pytest.mark.parametrize(
+    ("name", "frame", "message"),
+    [
+        ("hourly", hourly(50).rename({"größe": "grösse"}), "the frame: has no column 'größe' .*; did you mean 'grösse'"),
+        ("hourly", hourly(50).drop("other"), r"the frame: has no column 'other' \(data.features\)"),
+        ("hourly", hourly(50, every=2), "the frame: its rows are 2h apart, and those of the run 1h"),
+        ("hourly", hourly(50).drop("zeit"), "the frame: has no time stamps, and the rows of the run are 1h apart"),
+        ("hourly", hourly(9), "series 'the frame' has 9 rows, and a forecast needs 10"),
+        (
+            "hourly",
+            hourly(50).with_columns(other=pl.when(pl.int_range(50) != 4).then("other")),
+            "the frame: row 5, column 'other': the value is missing",
+        ),
+        ("hourly", hourly(50)[[*range(20), *range(22, 50)]], "2 rows of 1h are absent before 2024-01-01 22:00"),
+        ("hourly", hourly(50)[::-1], "data.unsorted=sort"),
+        ("hourly", pl.concat([hourly(50)] * 2), "does not come after|comes twice"),
+        ("hourly", hourly(0), "the frame: "),
+        ("hourly", 7, "the frame: polars makes no table of a int"),
+        ("hourly", "no such file.csv", "no such file.csv: there is no such file"),
+        ("rows", hourly(50).rename({"größe": "a", "other": "b"}), "rows are 1h apart, and those of the run in row order"),
+        ("monthly", monthly(50)[::3], "the frame: its rows are 1q apart, and those of the run 1mo"),
+        ("grouped", grouped().drop("shop"), r"the frame: has no column 'shop' \(data.group\)"),
+        (
+            "grouped",
+            grouped({"a": (30, 0), "b": (9, 0), "new": (2, 0)}),
+            r"2 of 3 series have fewer than 10 rows \('b', 'new'\)",
+        ),
+        (
+            "gaps",
+            hourly(50).with_columns(größe=pl.when(pl.int_range(50) < 49).then("größe")),
+            "has a gap in its last 10 rows",
+        ),
+        (
+            "gaps",
+            hourly(50).with_columns(größe=pl.when(pl.int_range(50) < 0).then("größe")),
+            "the frame: ",
+        ),
+        ("classes", labelled().drop("x"), "the frame: has no column 'x'"),
+    ],
+)
+def test_rows_that_are_not_like_those_of_the_run_are_refused_by_name(trained, name, frame, message):
+    run = load(trained(name))
+    with pytest.raises(BadInput, match=message):
+        run.predict(frame)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        hourly(9),
+        hourly(50).with_columns(größe=pl.when(pl.int_range(50) % 4 != 0).then("größe"), other=1.0),
+    ],
+)
+def test_rows_without_one_whole_window_have_no_origin(trained, frame):
+    run = load(trained("gaps"))
+    gaps = frame.with_columns(größe=pl.when(pl.int_range(pl.len()) % 8 < 5).then("größe"))
+    with pytest.raises(BadInput, match="hold no whole window of 10|has no column of numbers|misses"):
+        run.predict(gaps, every_origin=True)
+
+
+def test_short_series_are_skipped_where_the_run_skipped_them(run_of, folder):
+    path = folder / "short.csv"
+    grouped({"a": (100, 0), "b": (5, 0), "c": (90, 0)}).write_csv(path)
+    run = load(run_of("data=csv", f"data.path='{path}'", *SIZES, "data.group=shop", "data.short=skip"))
+    assert run.known.series == ("a", "c")
+    found = run.predict(grouped({"a": (30, 0), "b": (9, 0)}))
+    assert set(found["series"]) == {"a"}
+    with pytest.raises(BadInput, match="every series has fewer than 10 rows"):
+        run.predict(grouped({"a": (3, 0), "b": (9, 0)}))
+
+
+def test_another_file_is_evaluated_over_all_its_origins(trained):
+    run, frame = load(trained("hourly")), hourly(70, "2025-06-01")
+    found = run.evaluate(frame)
+    assert len(found.series) == 70 - WINDOW - HORIZON + 1
+    every = run.predict(frame, every_origin=True)
+    truth = dict(zip(frame["zeit"], frame["größe"], strict=True))
+    known = every.filter(pl.col("time") <= frame["zeit"][-1])
+    whole = known.filter(pl.len().over("origin") == HORIZON)
+    error = [abs(row["forecast"] - truth[row["time"]]) for row in whole.iter_rows(named=True)]
+    assert found.scores()["mae"] == pytest.approx(np.mean(error), rel=1e-6)
+    own = run.evaluate().data
+    assert found.baseline_scores()["mean"]["mae"] == pytest.approx(
+        np.mean([abs(own.naive.means[0, 0] - truth[each]) for each in whole["time"]]), rel=1e-5
+    )
+
+
+def test_the_rows_that_were_trained_on_evaluate_alike_from_the_file(trained, folder):
+    """The windows of the test split, from the whole file: the same forecasts, to the last digit."""
+    run = load(trained("grouped"))
+    own, whole = run.evaluate(), run.evaluate(folder / "grouped file.csv")
+    places = {
+        row: number for number, row in enumerate(origins(whole.data.every_window("test")).tolist())
+    }
+    chosen = [places[row] for row in origins(own.data.every_window("test")).tolist()]
+    torch.testing.assert_close(whole.outputs[chosen], own.outputs)
+    torch.testing.assert_close(whole.targets[chosen], own.targets)
+
+
+def test_a_classifier_names_classes_with_their_probabilities(trained):
+    run = load(trained("classes"))
+    fresh = labelled(12, seed=1)
+    found = run.predict(fresh.drop("kind", "size"))
+    assert found.columns == ["series", "class", "probability high", "probability low"]
+    assert found["series"].to_list() == [f"n{number}" for number in range(12)]
+    for row in found.iter_rows(named=True):
+        values = fresh.filter(pl.col("id") == row["series"])["x"].to_numpy()[:, None]
+        with torch.no_grad():
+            shares = F.softmax(run.model(scaled(run, values).unsqueeze(0))[0], dim=-1).numpy()
+        assert [row["probability high"], row["probability low"]] == pytest.approx(shares.tolist(), rel=1e-5)
+        assert row["class"] == ["high", "low"][shares.argmax()]
+    scores = run.evaluate(fresh).scores()
+    truth = fresh.group_by("id", maintain_order=True).first()["kind"]
+    assert scores["accuracy"] == pytest.approx((found["class"] == truth).mean())
+
+
+def test_a_regressor_says_numbers_in_the_units_of_its_labels(trained):
+    run = load(trained("sizes"))
+    fresh = labelled(12, seed=1)
+    found = run.predict(fresh)
+    assert found.columns == ["series", "prediction"]
+    for row in found.iter_rows(named=True):
+        values = fresh.filter(pl.col("id") == row["series"])["x"].to_numpy()[:, None]
+        assert row["prediction"] == pytest.approx(applied(run, scaled(run, values))[0, 0], rel=1e-5)
+    truth = fresh.group_by("id", maintain_order=True).first()["size"]
+    assert run.evaluate(fresh).scores()["mae"] == pytest.approx((found["prediction"] - truth).abs().mean(), rel=1e-5)
+
+
+def test_a_window_is_classed_at_its_last_row(trained):
+    run, frame = load(trained("kinds")), hourly(30)
+    last, every = run.predict(frame), run.predict(frame, every_origin=True)
+    assert last.columns == ["series", "origin", "class", "probability down", "probability up"]
+    assert (len(last), len(every)) == (1, 21)
+    assert every[-1].drop("probability down", "probability up").equals(last.drop("probability down", "probability up"))
+    np.testing.assert_allclose(every["probability up"][-1], last["probability up"][0], rtol=1e-5)
+    assert last["origin"][0] == frame["zeit"][-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "fresh", "message"),
+    [
+        ("classes", labelled(12).drop("kind"), r"the frame: has no column 'kind' \(data.label\) to evaluate against"),
+        ("sizes", labelled(12).drop("size"), r"the frame: has no column 'size' \(data.label\) to evaluate against"),
+        (
+            "classes",
+            labelled(12).with_columns(kind=pl.lit("middling")),
+            r"column 'kind': 'middling' is no class that the network knows \(high, low\)",
+        ),
+        ("sizes", labelled(12).with_columns(size=pl.lit("large")), "column 'size': 'large' is not a number"),
+        ("hourly", hourly(WINDOW + HORIZON - 1), "the frame: has no window to evaluate"),
+    ],
+)
+def test_what_there_is_nothing_to_score_against_is_refused_by_name(trained, name, fresh, message):
+    with pytest.raises(BadInput, match=message):
+        load(trained(name)).evaluate(fresh)
+
+
+def test_a_changed_or_moved_file_of_the_run_is_refused_with_the_way_out(run_of, folder):
+    path = folder / "moving.csv"
+    frame = hourly()
+    frame.write_csv(path)
+    run = load(run_of("data=csv", f"data.path='{path}'", *SIZES, "data.target='größe'"))
+    before = run.evaluate().scores()
+    frame.with_columns(größe=pl.when(pl.int_range(220) == 3).then(70.0).otherwise("größe")).write_csv(path)
+    with pytest.raises(BadInput, match="moving.csv: is not what the run was trained on any more .* with --data"):
+        run.evaluate()
+    path.unlink()
+    with pytest.raises(BadInput, match="moving.csv: there is no such file; give the rows to evaluate with --data"):
+        run.evaluate()
+    frame.write_csv(path)
+    assert run.evaluate().scores() == before
+
+
+def test_a_series_that_begins_after_training_is_evaluated_like_the_others(run_of, folder):
+    path = folder / "late.csv"
+    early, late = grouped({"early": (150, 0)}), grouped({"late": (40, 900)}, start="2024-01-05 14:00")
+    pl.concat([early, late]).write_csv(path)
+    dates = ("data.val_from=2024-01-04", "data.test_from='2024-01-05 12:00'")
+    keys = ("data.group=shop", "data.scale=per_series", "data.scale_target=per_series")
+    run = load(run_of("data=csv", f"data.path='{path}'", *SIZES, *keys, *dates))
+    found = run.evaluate()
+    assert set(found.details()["by_series"]) == {"early", "late"}
+    assert found.scores() == metrics(run.folder)["test"]
+    assert run.known.trained_until == "2024-01-03T23:00:00.000000"
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    return shutil.copytree(trained("rows"), tmp_path / "copy")
+
+
+def test_a_run_may_be_moved_and_is_loaded_by_the_public_name(copied):
+    assert flatspot.load(str(copied)).evaluate().scores() == metrics(copied)["test"]
+
+
+def test_a_run_is_loaded_without_its_other_files(copied):
+    for each in ("config.yaml", ".hydra/config.yaml", "metrics.json", "evidence.jsonl"):
+        (copied / each).unlink()
+    assert len(load(copied).predict(RUNS["rows"][0])) == 2 * HORIZON
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (shutil.rmtree, "copy: there is no such run folder"),
+        (lambda run: shutil.rmtree(run / "checkpoints"), "copy: holds no checkpoints/best.ckpt: it is no run folder"),
+        (
+            lambda run: (run / "checkpoints/best.ckpt").write_bytes((run / "checkpoints/best.ckpt").read_bytes()[:999]),
+            "best.ckpt: cannot be read as a checkpoint: ",
+        ),
+        (
+            lambda run: (run / "checkpoints/best.ckpt").write_text("weights"),
+            "best.ckpt: cannot be read as a checkpoint: ",
+        ),
+        (lambda run: torch.save([1], run / "checkpoints/best.ckpt"), "best.ckpt: cannot be read as a checkpoint"),
+        (
+            lambda run: torch.save({"state_dict": {}}, run / "checkpoints/best.ckpt"),
+            "best.ckpt: cannot be read as a checkpoint",
+        ),
+        (lambda run: forget(run, "state_dict"), "best.ckpt: cannot be read as a checkpoint: "),
+    ],
+)
+def test_what_is_no_whole_run_is_refused_by_name(copied, harm, message):
+    harm(copied)
+    with pytest.raises(BadInput, match=message):
+        load(copied)
+
+
+def forget(run, key):
+    path = run / "checkpoints/best.ckpt"
+    kept = torch.load(path, weights_only=True)
+    kept[key] = {}
+    torch.save(kept, path)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:50]), lambda path: path.write_text("")],
+)
+def test_a_missing_reference_is_named(copied, harm):
+    harm(copied / "ridge.npz")
+    with pytest.raises(BadInput, match=r"ridge.npz: cannot be read as the run's reference: "):
+        load(copied).evaluate()
+    assert len(load(copied).predict(RUNS["rows"][0])) == 2 * HORIZON
+
+
+def test_the_lightning_module_alone_tells_what_it_was_trained_on(trained):
+    run = load(trained("grouped"))
+    kept = torch.load(run.folder / "checkpoints/best.ckpt", weights_only=True)["SeriesDataModule"]
+    assert (kept["columns"], kept["series"], kept["frequency"]) == (["sold"], ["c", "a", "b"], "1h")
+    assert kept["source"]["data"]["group"] == "shop"
