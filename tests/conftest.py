@@ -88,9 +88,10 @@ def _train(folder, overrides):
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     small = ("trainer.max_epochs=1", "model.hidden_size=4", "model.cell=rnn", "logger=none", "monitors=none")
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as left:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["train.py"])
-        main([f"hydra.run.dir='{folder}'", *small, *overrides])
+        with pytest.raises(SystemExit) as left:
+            main([f"hydra.run.dir='{folder}'", *small, *overrides])
     for handler in [each for each in root.handlers if each not in handlers]:
         handler.close()
     root.handlers[:], root.level = handlers, level

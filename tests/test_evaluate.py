@@ -6,6 +6,7 @@ import torch
 from lightning import Trainer
 from torch import nn
 
+from flatspot.data.generate import frequency_classes
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Filling, Labels, Panel
 from flatspot.errors import BadInput
@@ -93,7 +94,7 @@ def test_a_season_that_begins_before_a_series_or_in_a_gap_is_left_out_and_told()
     gappy = panel(160, breaks=np.array([140]))
     cut = SeriesDataModule(gappy, window=WINDOW, horizon=HORIZON)
     assert "seasonal" not in evaluate(forecaster(cut), cut, season=12).baselines
-    with pytest.raises(BadInput, match="data.season=0: must be at least 1"):
+    with pytest.raises(BadInput, match=r"data.season=0: must be at least 1"):
         evaluate(forecaster(data), data, season=0)
 
 
@@ -268,6 +269,34 @@ def test_series_shorter_and_longer_than_those_of_training_are_scored_too():
     found = evaluate(classifier(trained), data, ridge=reference(trained))
     assert sum(map(sum, found.details()["confusion"])) == 3
     assert found.answers[:, 0].argmax(dim=-1).tolist() == [1, 0, 1]
+
+
+def test_the_ridge_reads_a_sequence_alone_as_among_longer_ones():
+    lengths = (4, 1, 40, 14, 9)
+    trained = SeriesDataModule(labelled(["a", "b"] * 30, "series", LENGTHS), task="classify")
+    ridge, whole = reference(trained), labelled(["b"] * 5, "series", lengths, seed=5)
+
+    def by_ridge(chosen):
+        panel = Panel(
+            **vars(whole)
+            | {
+                "blocks": [np.concatenate([np.split(whole.values, np.cumsum(lengths)[:-1])[each] for each in chosen])],
+                "lengths": np.array(lengths)[chosen],
+                "series": tuple(whole.series[each] for each in chosen),
+                "labels": Labels("kind", "series", whole.labels.values[chosen]),
+            }
+        )
+        data = SeriesDataModule(panel, task="classify", window=trained.window, known=trained.known)
+        return evaluate(classifier(trained), data, ridge=ridge).references["ridge"]
+
+    together = by_ridge([0, 1, 2, 3, 4])
+    for each in range(5):
+        torch.testing.assert_close(by_ridge([each])[0], together[each])
+
+
+def test_the_ridge_tells_frequencies_apart():
+    data = SeriesDataModule(frequency_classes(count=200), task="classify")
+    assert evaluate(classifier(data), data).baseline_scores()["ridge"]["accuracy"] > 0.9
 
 
 def test_without_labels_there_is_nothing_to_score_against():

@@ -22,6 +22,8 @@ def predict_run(folder: Path, data: Path, out: Path, *, every_origin: bool) -> s
         raise BadInput(f"--out {out}: write to a file that ends in {' or '.join(SUFFIXES)}")
     if not out.parent.is_dir():
         raise BadInput(f"--out {out}: there is no folder {out.parent}")
+    if out.exists() and data.exists() and out.samefile(data):
+        raise BadInput(f"--out {out}: is the file to read (--data)")
     from flatspot.run import load
 
     frame = load(folder).predict(data, every_origin=every_origin)

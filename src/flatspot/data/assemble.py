@@ -185,10 +185,10 @@ def _sorted(table: _Table, names: Sequence[str], mending: Mending, notes: list[s
     if not len(back):
         return table
     if mending.unsorted == "error":
-        row = back[0] + 1
+        row = int(back[0]) + 1
         raise BadInput(
             f"{_place(table, row, names)}: {_stamp(table, row)} comes before the row before it "
-            f"({_counted(len(back), 'such row')}){_clock_back(table, int(row))}; data.unsorted=sort puts them in order"
+            f"({_counted(len(back), 'such row')}){_clock_back(table, row)}; data.unsorted=sort puts them in order"
             f"{_several(names)}"
         )
     order = np.lexsort((table.times, table.series))
@@ -207,7 +207,7 @@ def _distinct(table: _Table, names: Sequence[str], mending: Mending, notes: list
     if mending.duplicates == "error":
         row = int(again.argmax())
         raise BadInput(
-            f"{_place(table, row, names)}: {_stamp(table, row)} comes twice ({_counted(again.sum(), 'such row')})"
+            f"{_place(table, row, names)}: {_stamp(table, row)} comes twice ({_counted(int(again.sum()), 'such row')})"
             f"{_clock_back(table, row)}; data.duplicates=first, last or mean keeps one{_several(names)}"
         )
     kept = mending.duplicates
@@ -277,17 +277,17 @@ def _refuse_gaps(
     if len(wrong) or len(absent):
         _refuse_other_step(table, step, names, mending)
     if len(wrong):
-        row = wrong[0] + 1
+        row = int(wrong[0]) + 1
         raise BadInput(
             f"{_place(table, row, names)}: {_stamp(table, row)} is no whole number of steps of {step.name} after the "
             f"row before (data.frequency={mending.frequency or step.name}); data.frequency=none takes windows by row "
             f"order"
         )
     if len(absent):
-        row = absent[0] + 1
+        row = int(absent[0]) + 1
         raise BadInput(
-            f"{_place(table, row, names)}: {_counted(gaps[absent[0]], 'absent row')} of {step.name} before "
-            f"{_stamp(table, row)} ({_counted(len(absent), 'such gap')}){_clock_forward(table, int(row), step)}; "
+            f"{_place(table, row, names)}: {_counted(int(gaps[absent[0]]), 'absent row')} of {step.name} before "
+            f"{_stamp(table, row)} ({_counted(len(absent), 'such gap')}){_clock_forward(table, row, step)}; "
             f"data.missing=interpolate or forward_fill puts them in, drop goes on across them, and data.frequency=none "
             f"takes windows by row order"
         )
@@ -340,7 +340,11 @@ def _with_absent_rows(
     if not added:
         return table, gaps
     if added > MOST_ABSENT:
-        raise BadInput(f"{table.source}: {added:,} rows of {step.name} are absent; that is more than {MOST_ABSENT:,}")
+        row = int(short.argmax()) + 1
+        raise BadInput(
+            f"{table.source}: {added:,} absent rows of {step.name} are too many to put in, most of them before row "
+            f"{table.row[row]} ({_stamp(table, row)}); lower data.max_gap"
+        )
     notes.append(f"{added:,} absent rows of {step.name} put in, to be filled")
     copies = np.append(short, 0) + 1
     longer = table.taken(np.repeat(np.arange(len(copies)), copies))
@@ -425,13 +429,13 @@ def _place(table: _Table, row: int, names: Sequence[str]) -> str:
     return f"{table.source}: row {table.row[row]}{series}"
 
 
-def _counted(number: int | np.integer[Any], what: str) -> str:
+def _counted(number: int, what: str) -> str:
     """A number of things.
 
     >>> _counted(1, "such row"), _counted(1200, "such row")
     ('1 such row', '1,200 such rows')
     """
-    return f"{number:,} {what}{'s' * int(number != 1)}"
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _stamp(table: _Table, row: int) -> str:

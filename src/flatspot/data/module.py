@@ -237,7 +237,7 @@ class SeriesDataModule(LightningDataModule):
     def _trained_on(self, parts: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which labels are trained on: those of series, or of the last rows of windows."""
         if self.whole:
-            return parts == 0
+            return np.equal(parts, 0)
         chosen = np.zeros(self.panel.rows, bool)
         if self.task != "forecast":
             chosen[self._runs("train").starts() + self.window - 1] = True

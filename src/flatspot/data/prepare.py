@@ -20,6 +20,9 @@ from flatspot.errors import BadInput
 COARSEST: Final = 0.1
 """float32's step, as a share of a column's spread, beyond which its changes are lost."""
 
+ROUNDING: Final = 1e-4
+"""float64's rounding, as a share of float32's step: less is no change."""
+
 CHUNK: Final = 2**18
 """Rows that are scaled at a time."""
 
@@ -346,5 +349,5 @@ class _Extremes:
             return
         steps = np.spacing(self._largest.astype(np.float32))
         for column, coarse, spread in zip(columns, steps, self._spread, strict=False):
-            if spread > 0 and coarse > COARSEST * spread:
+            if spread > ROUNDING * coarse and coarse > COARSEST * spread:
                 raise BadInput(f"column {column!r}: its changes are finer than float32 can hold; scale it (standard)")

@@ -60,8 +60,12 @@ def choose_roles(
     time: Names = None,
     group: str | None = None,
     label: str | None = None,
+    anew: bool = False,
 ) -> Roles:
     """What the columns are for, as far as the user says, and else as the first rows tell.
+
+    Args:
+        anew: of a network that is trained already: a target that is not named is not looked for.
 
     Raises:
         BadInput: naming the file and the column, for one that is not there or has two roles.
@@ -73,7 +77,7 @@ def choose_roles(
             table.require(name, key)
     stamps, form = table.time(time, without=(group, label))
     roles = Roles((), time=stamps, form=form, group=group, label=label)
-    targets = table.targets(names_of(target), roles)
+    targets = table.targets(names_of(target), roles, anew=anew)
     everything = features == "all" or (label is not None and not names_of(features))
     further = table.numbers(without=(*targets, *roles.others)) if everything else names_of(features)
     for name in further:
@@ -114,13 +118,13 @@ class _Table:
         """
         return [name for name in self.columns if name and name not in without and _mostly_numbers(self.sample[name])]
 
-    def targets(self, asked: list[str], roles: Roles) -> list[str]:
+    def targets(self, asked: list[str], roles: Roles, *, anew: bool) -> list[str]:
         """Those asked for, or the only column of numbers; none where there is a label."""
         for name in asked:
             self.require(name, "data.target")
         if asked and roles.label is not None:
             raise BadInput(f"data.target={', '.join(asked)}: with data.label={roles.label} there is no other target")
-        if asked or roles.label is not None:
+        if asked or anew or roles.label is not None:
             return asked
         numbers = self.numbers(without=roles.others)
         if len(numbers) == 1:
@@ -178,8 +182,9 @@ def _in_order(names: list[str]) -> tuple[str, ...]:
     named = [lower[part] for part in PARTS if part in lower]
     if len(named) < len(names):
         return tuple(names)
-    if [part for part in PARTS if part in lower] != list(PARTS[: len(names)]):
-        raise BadInput(f"data.time=[{', '.join(names)}]: a part is left out between year and the last one")
+    left_out = [part for part in PARTS[: len(names)] if part not in lower]
+    if left_out:
+        raise BadInput(f"data.time=[{', '.join(names)}]: leaves out {left_out[0]}; a date has all parts from year on")
     return tuple(named)
 
 

@@ -3,12 +3,13 @@
 import codecs
 import csv
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol, final, runtime_checkable
+from typing import Final, Protocol, final, runtime_checkable
 
 import polars as pl
 
@@ -149,7 +150,9 @@ class ParquetFile:
             raise self._broken(error) from error
 
     def _broken(self, error: Exception) -> BadInput:
-        return BadInput(f"{self.name}: is no whole Parquet file ({_first_line(error)}); copy or write it again")
+        if not self._path.read_bytes().endswith(PARQUET):
+            return BadInput(f"{self.name}: is cut short: a whole Parquet file ends with PAR1; copy or write it again")
+        return BadInput(f"{self.name}: cannot be read as Parquet ({_first_line(error)}); copy or write it again")
 
 
 @final
@@ -221,8 +224,8 @@ class CsvFile:
         )
         return scanned.rename(dict(zip(self._written, self.columns, strict=True)))
 
-    def _open(self) -> BinaryIO:
-        return gzip.open(self._path, "rb") if self._zipped else self._path.open("rb")  # type: ignore[return-value]
+    def _open(self) -> io.BufferedIOBase:
+        return gzip.open(self._path, "rb") if self._zipped else self._path.open("rb")
 
     def _header_line(self) -> str:
         try:
@@ -259,7 +262,7 @@ class CsvFile:
             next(lines)
             try:
                 for cells in lines:
-                    if any(cells) or (cells and len(self.columns) == 1):
+                    if any(cells) or len(cells) > len(self.columns) or (cells and len(self.columns) == 1):
                         row += 1
                         yield row, cells
             except csv.Error as error:
@@ -267,7 +270,7 @@ class CsvFile:
             except (OSError, EOFError, zlib.error) as error:
                 raise BadInput(_not_unzipped(self.name, error)) from error
 
-    def _decoded(self, file: BinaryIO) -> Iterator[str]:
+    def _decoded(self, file: io.BufferedIOBase) -> Iterator[str]:
         for number, line in enumerate(file, start=1):
             try:
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")

@@ -55,7 +55,7 @@ def error_table(
         own: figures by name. baselines: the same, by the baseline's name.
         model: what to call the model. target: what was predicted. part: what was tested on.
     """
-    what = f"{part} {'error in' if 'mae' in own else 'scores of'} {target}"
+    what = f"{part} {'error in' if 'mae' in own else 'scores of'} {target}".strip()
     rows = [(model, own)] + [(label, baselines[name]) for name, label in BASELINES if name in baselines]
     return _table(what, rows)
 

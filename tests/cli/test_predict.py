@@ -1,0 +1,142 @@
+"""`flatspot predict`, through its command line."""
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from flatspot.cli.app import app
+from flatspot.run import load
+
+HOURS = np.datetime64("2024-01-01", "us") + np.arange(200) * np.timedelta64(1, "h")
+
+
+def table(rows=200):
+    steps = np.arange(rows)
+    values = 20 + 3 * np.sin(steps / 4) + np.random.default_rng(0).normal(size=rows)
+    return pl.DataFrame({"hour": HOURS[:rows], "y": values})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("daten und läufe")
+    table().write_csv(folder / "mine.csv")
+    table(60).write_csv(folder / "new rows.csv")
+    table(5).write_csv(folder / "short.csv")
+    table(60).rename({"y": "z"}).write_csv(folder / "other.csv")
+    table(60)[::3].write_csv(folder / "slower.csv")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(run_of, folder):
+    return run_of("data=csv", f"data.path='{folder / 'mine.csv'}'", "data.window=8", "data.horizon=3")
+
+
+@pytest.fixture
+def predict(run, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+    def called(*arguments, data="new rows.csv", out="forecasts.csv"):
+        given = [str(run), "--data", data, "--out", out]
+        return CliRunner().invoke(app, ["predict", *given, *arguments])
+
+    return called
+
+
+@pytest.mark.parametrize("out", ["forecasts.csv", "forecasts.parquet", "vorhersagen für märz.csv"])
+@pytest.mark.parametrize("flags", [(), ("--every-origin",)])
+def test_forecasts_go_to_a_file_as_python_gives_them(predict, run, folder, out, flags):
+    done = predict(*flags, out=out)
+    assert (done.exit_code, done.stderr) == (0, "")
+    every = bool(flags)
+    expected = load(run).predict(folder / "new rows.csv", every_origin=every)
+    rows = 53 * 3 if every else 3
+    columns = "series, target, origin, time, step, forecast"
+    assert done.stdout == f"{out}: {rows} rows: {columns}\n"
+    path = folder / out
+    written = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, try_parse_dates=True)
+    assert written.equals(expected.with_columns(pl.col("step").cast(pl.Int64)))
+    assert not list(folder.glob(".*"))
+
+
+def test_a_file_with_stamps_is_written_so_that_it_can_be_read_again(predict, folder):
+    assert predict().exit_code == 0
+    lines = (folder / "forecasts.csv").read_text().splitlines()
+    assert lines[1].startswith("new rows,y,2024-01-03T11:00:00.000000,2024-01-03T12:00:00.000000,1,")
+    assert len(lines) == 4
+
+
+def test_the_same_rows_are_forecast_alike_each_time(predict, folder):
+    predict()
+    first = (folder / "forecasts.csv").read_bytes()
+    predict()
+    assert (folder / "forecasts.csv").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"out": "forecasts.xlsx"}, "--out forecasts.xlsx: write to a file that ends in .csv or .parquet"),
+        ({"out": "forecasts"}, "--out forecasts: write to a file that ends in .csv or .parquet"),
+        ({"out": "nowhere/forecasts.csv"}, "--out nowhere/forecasts.csv: there is no folder nowhere"),
+        ({"out": "new rows.csv"}, "--out new rows.csv: is the file to read (--data)"),
+        ({"out": "a folder.csv"}, "--out a folder.csv: cannot be written: "),
+        ({"data": "nope.csv"}, "nope.csv: there is no such file"),
+        ({"data": "."}, "is a folder, not a file"),
+        ({"data": "other.csv"}, "other.csv: has no column 'y' (data.target); "),
+        ({"data": "slower.csv"}, "slower.csv: its rows are 3h apart, and those of the run 1h"),
+        ({"data": "short.csv"}, "short.csv: series 'short' has 5 rows, and a forecast needs 8 (data.window)"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_a_sentence(predict, folder, options, message):
+    (folder / "a folder.csv").mkdir(exist_ok=True)
+    before = sorted(folder.iterdir())
+    done = predict(**options)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_run_that_is_none_is_told_in_a_sentence(folder):
+    given = ["--data", str(folder / "new rows.csv"), "--out", str(folder / "x.csv")]
+    done = CliRunner().invoke(app, ["predict", str(folder / "no run"), *given])
+    assert (done.exit_code, done.stderr) == (2, f"error: {folder / 'no run'}: there is no such run folder\n")
+    done = CliRunner().invoke(app, ["predict", str(folder), *given])
+    assert done.exit_code == 2
+    assert "holds no checkpoints/best.ckpt: it is no run folder, or its run did not finish an epoch" in done.stderr
+
+
+def test_the_place_of_bad_input_is_shown_on_request(predict):
+    done = predict("--traceback", data="other.csv")
+    assert done.exit_code == 2
+    assert "Traceback (most recent call last)" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: other.csv: has no column 'y'")
+
+
+@pytest.mark.parametrize("missing", ["--data", "--out"])
+def test_data_and_out_are_asked_for(run, missing):
+    given = {"--data": "a.csv", "--out": "b.csv"}
+    del given[missing]
+    done = CliRunner().invoke(app, ["predict", str(run), *sum(given.items(), ())])
+    assert done.exit_code == 2
+    assert missing in done.stderr
+
+
+def test_what_is_our_own_fault_is_told_as_such(predict, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("flatspot.run.forecast", broken)
+    done = predict()
+    assert done.exit_code == 3
+    assert "RuntimeError: a bug" in done.stderr
+    monkeypatch.setattr("flatspot.run.forecast", interrupted)
+    assert (predict().exit_code, predict().stderr) == (130, "error: interrupted\n")
+
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
