@@ -1,164 +1,284 @@
+"""Reading anybody's table: its numbers, dates and series; what is odd about the rows, mended on request and told."""
+
+import csv as plain_csv
+import gzip
+import io
+import math
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from flatspot.data.datasets import DATASETS, sunspots
-from flatspot.data.read import read_csv
+from flatspot.data.assemble import Mending
+from flatspot.data.datasets import DATASETS
+from flatspot.data.frequency import Step, infer_frequency, parse_frequency
+from flatspot.data.panel import Panel
+from flatspot.data.sources import MISSING
+from flatspot.data.tables import read_table
 from flatspot.errors import BadInput
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 has_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the real series beside the repository are not here")
 
+GOOD = "day,sales,price,shop\n2024-01-01,3,1.5,a\n2024-01-02,4,1.6,b\n2024-01-03,5,1.7,a\n"
+
 
 @pytest.fixture
-def csv(tmp_path):
-    def write(text):
-        path = tmp_path / "my.csv"
-        path.write_text(text)
+def written(tmp_path):
+    def write(text, name="my.csv"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
     return write
 
 
-GOOD = "day,sales,price,shop\n2024-01-01,3,1.5,a\n2024-01-02,4,1.6,b\n2024-01-03,5,1.7,a\n"
+def test_target_features_and_time_are_read(written):
+    panel = read_table(written(GOOD), target="sales", features=["price"], time="day")
+    assert panel.columns == ("sales", "price")
+    assert panel.targets == ("sales",)
+    assert panel.frequency == "1d"
+    np.testing.assert_array_equal(panel.values, [[3, 1.5], [4, 1.6], [5, 1.7]])
+    assert str(panel.times[0]) == "2024-01-01T00:00:00.000000"
 
 
-def test_target_features_and_time_are_read(csv):
-    series = read_csv(csv(GOOD), target="sales", features=["price"], time="day")
-    assert series.columns == ("sales", "price")
-    assert series.targets == ("sales",)
-    np.testing.assert_array_equal(series.values, [[3, 1.5], [4, 1.6], [5, 1.7]])
-    assert str(series.times[0]) == "2024-01-01T00:00:00.000000"
+def test_several_targets_stand_first(written):
+    panel = read_table(written(GOOD), target=["price", "sales"])
+    assert (panel.columns, panel.num_targets) == (("price", "sales"), 2)
 
 
-def test_the_date_column_is_found_by_itself(csv):
-    assert read_csv(csv(GOOD), target="sales").times is not None
-
-
-def test_all_number_columns_can_be_asked_for(csv):
-    assert read_csv(csv(GOOD), target="price", features="all").columns == ("price", "sales")
-
-
-def test_the_only_number_column_is_the_target(csv):
-    assert read_csv(csv("day,y\n2024-01-01,1\n2024-01-02,2\n")).columns == ("y",)
-
-
-def test_without_dates_rows_are_in_order(csv):
-    series = read_csv(csv("y\n3\n1\n2\n"))
-    assert series.times is None
-    np.testing.assert_array_equal(series.values[:, 0], [3, 1, 2])
+def test_what_is_not_said_is_told_from_the_columns(written):
+    assert read_table(written(GOOD), target="price", features="all").columns == ("price", "sales")
+    assert read_table(written(GOOD), target="sales").times is not None
+    assert read_table(written("day,y\n2024-01-01,1\n2024-01-02,2\n")).columns == ("y",)
+    assert read_table(written("y\n3\n1\n2\n")).times is None
+    assert read_table(written("a,b\n1.5,2024.25\n2.5,2024.5\n"), target="a").times is None
 
 
 @pytest.mark.parametrize(
-    "stamps",
+    ("stamps", "first"),
     [
-        ("2024-01-01", "2024-01-02"),
-        ("2024-01-01 10:00", "2024-01-01 11:00"),
-        ("2024-01-01 10:00:00", "2024-01-01 11:00:00"),
-        ("2024-01-01T10:00:00", "2024-01-01T11:00:00"),
-        ("2024-01-01T10:00:00Z", "2024-01-01T11:00:00Z"),
-        ("2024-01-01 10:00:00.250", "2024-01-01 10:00:00.500"),
-        ("2024/01/01", "2024/01/02"),
-        ("2024-01", "2024-02"),
-        ("2024-01-01T10:00:00.000000Z", "2024-01-01T10:00:00.000001Z"),
-        ("2024-01-01T10:00:00+02:00", "2024-01-01T09:00:00+00:00"),
+        (("2024-01-01", "2024-01-02"), "2024-01-01"),
+        (("2024-01-01 10:00", "2024-01-01 11:00"), "2024-01-01T10:00"),
+        (("2024-01-01T10:00:00Z", "2024-01-01T11:00:00Z"), "2024-01-01T10:00"),
+        (("2024-01-01 10:00:00.250", "2024-01-01 10:00:00.500"), "2024-01-01T10:00:00.250"),
+        (("2024/01/01", "2024/01/02"), "2024-01-01"),
+        (("2024-01", "2024-02"), "2024-01-01"),
+        (("2024-01-01T10:00:00+02:00", "2024-01-01T09:00:00+00:00"), "2024-01-01T08:00"),
+        (("1990", "1991"), "1990-01-01"),
+        (("1704067200", "1704067260"), "2024-01-01"),
+        (("1704067200000", "1704067260000"), "2024-01-01"),
+        (("1704067200000000", "1704067260000000"), "2024-01-01"),
+        (("1704067200000000000", "1704067260000000000"), "2024-01-01"),
+        (("1704067200.5", "1704067201.5"), "2024-01-01T00:00:00.5"),
     ],
 )
-def test_time_stamps_in_the_usual_forms(csv, stamps):
-    series = read_csv(csv(f"t,y\n{stamps[0]},1\n{stamps[1]},2\n"), time="t")
-    assert series.times[0] < series.times[1]
+def test_time_stamps_in_the_usual_forms(written, stamps, first):
+    panel = read_table(written(f"t,y\n{stamps[0]},1\n{stamps[1]},2\n"), time="t")
+    assert panel.times[0] == np.datetime64(first, "us")
+    assert panel.times[0] < panel.times[1]
 
 
-def test_a_first_date_that_cannot_be_read_is_named_and_not_ignored(csv):
-    text = "day,y\n2024-13-01,1\n2024-01-02,2\n2024-01-03,3\n"
-    with pytest.raises(BadInput, match=r"row 1, column 'day': '2024-13-01' cannot be read as a date"):
-        read_csv(csv(text))
-    assert read_csv(csv(text), time="none").times is None
+def test_a_date_in_several_columns(written):
+    text = "hour,day,month,year,y\n22,31,12,2023,1\n23,31,12,2023,2\n0,1,1,2024,3\n"
+    panel = read_table(written(text), target="y", time=["year", "month", "day", "hour"])
+    assert (str(panel.times[2])[:13], panel.frequency) == ("2024-01-01T00", "1h")
 
 
-def test_a_blank_line_is_no_row(csv):
-    assert len(read_csv(csv(GOOD + "\n"), target="sales").values) == 3
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_other_separators_spaces_blank_lines_and_gzip(written, separator, zipped):
+    text = GOOD.replace("3,1.5", " 3 ,1.5").replace("\n2024-01-02", "\n\n2024-01-02").replace(",", separator)
+    data = b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()
+    panel = read_table(written(gzip.compress(data) if zipped else data, "my.csv.gz"), target="sales", features="price")
+    np.testing.assert_array_equal(panel.values, [[3, 1.5], [4, 1.6], [5, 1.7]])
 
 
-def test_one_feature_needs_no_brackets(csv):
-    assert read_csv(csv(GOOD), target="sales", features="price").columns == ("sales", "price")
+def test_parquet_and_frames_are_read_by_their_types(tmp_path):
+    times = pl.datetime_range(pl.datetime(2024, 1, 1), pl.datetime(2024, 1, 3), "1d", time_zone="UTC", eager=True)
+    frame = pl.DataFrame({"t": times, "y": [1, 2, 3], "on": [True, False, True]})
+    frame.write_parquet(tmp_path / "my.parquet")
+    for source in (frame, tmp_path / "my.parquet", frame.to_dict()):
+        panel = read_table(source, target="y", features=["on"])
+        np.testing.assert_array_equal(panel.values, [[1, 1], [2, 0], [3, 1]])
+        assert (panel.frequency, str(panel.times[0])[:10]) == ("1d", "2024-01-01")
 
 
-def test_numbers_are_not_taken_for_dates(csv):
-    assert read_csv(csv("a,b\n1.5,2024.25\n2.5,2024.5\n"), target="a").times is None
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(-50, 50)), min_size=2, max_size=40))
+def test_interleaved_series_are_put_together_in_the_order_of_the_file(rows):
+    frame = {"id": [name for name, _ in rows], "y": [float(y) for _, y in rows], "z": [*range(len(rows))]}
+    panel = read_table(frame, target="z", features=[], group="id", anew=True)
+    names = list(dict.fromkeys(name for name, _ in rows))
+    assert panel.series == tuple(names)
+    twin = [[float(number) for number, (name, _) in enumerate(rows) if name == each] for each in names]
+    assert panel.lengths.tolist() == [len(each) for each in twin]
+    np.testing.assert_array_equal(panel.values[:, 0], np.concatenate(twin))
 
 
+CELLS = st.one_of(
+    st.floats(allow_nan=False).map(repr),
+    st.integers(-(10**20), 10**20).map(str),
+    st.sampled_from([*MISSING, "inf", "x", "1,5", "2024-01-01", " 7 ", "1e400", "Ω", '"', "1_000"]),
+)
+
+
+def slowly(text, missing):
+    """What Python's own reader makes of a table of numbers: the rows, or None where there is a cell that is none."""
+    rows = [row for row in plain_csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
+    found = []
+    for row in rows[1:]:
+        cells = [math.nan if cell.strip() in MISSING else float(cell) for cell in row]
+        found.append(cells)
+    return np.array(found)
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_a_random_table_is_read_as_written_or_refused_by_name(tmp_path_factory, data):
+    width = data.draw(st.integers(1, 3))
+    clean = data.draw(st.booleans())
+    cells = st.floats(-1e6, 1e6).map(repr) if clean else CELLS
+    rows = data.draw(st.lists(st.lists(cells, min_size=width, max_size=width if clean else 4), min_size=2, max_size=8))
+    text = io.StringIO()
+    plain_csv.writer(text, lineterminator="\n").writerows([[f"c{each}" for each in range(width)], *rows])
+    path = tmp_path_factory.mktemp("random") / "my.csv"
+    path.write_text(text.getvalue(), encoding="utf-8")
+    try:
+        panel = read_table(path, "c0", "all", "none", mending=Mending(missing="interpolate"), anew=True)
+    except BadInput as refused:
+        assert "my.csv" in str(refused)
+        assert "\n" not in str(refused)
+        assert not clean
+        return
+    columns = [int(name[1:]) for name in panel.columns]
+    np.testing.assert_array_equal(panel.values, slowly(text.getvalue(), panel)[:, columns])
+
+
+@settings(max_examples=100)
+@given(st.binary(max_size=200))
+def test_random_bytes_are_read_or_refused_by_name(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("bytes") / "my.csv"
+    path.write_bytes(content)
+    try:
+        assert isinstance(read_table(path, features="all"), Panel)
+    except BadInput as refused:
+        assert "my.csv" in str(refused)
+
+
+def test_a_long_file_keeps_its_digits_in_half_the_memory(written, monkeypatch):
+    monkeypatch.setattr("flatspot.data.sources.BATCH", 50)
+    stamps = np.datetime64("2024-01-01", "s") + 60 * np.arange(400)
+    values = 1e9 + np.random.default_rng(0).normal(size=400)
+    rows = "".join(f"{stamp},{value!r}\n" for stamp, value in zip(stamps, values.tolist(), strict=True))
+    panel = read_table(written("t,y\n" + rows))
+    assert panel.blocks[0].dtype == np.float32
+    assert len(panel.times) == 400
+    assert panel.times[399] == stamps[399]
+    assert panel.frequency == "1m"
+    np.testing.assert_allclose(panel.values[:, 0], values, rtol=0, atol=1e-6)
+
+
+HOURS = "t,y\n2024-01-01 00:00,1\n2024-01-01 01:00,\n2024-01-01 02:00,3\n2024-01-01 04:00,5\n2024-01-01 09:00,6\n"
+
+
+def test_missing_and_absent_rows_are_put_in_to_be_filled(written):
+    panel = read_table(written(HOURS), mending=Mending(missing="interpolate", max_gap=1))
+    np.testing.assert_array_equal(panel.values[:, 0], [1, np.nan, 3, np.nan, 5, 6])
+    assert panel.filling is not None
+    assert panel.breaks.tolist() == [5]
+    assert any("1 absent rows of 1h put in" in note for note in panel.notes)
+
+
+def test_rows_with_a_missing_value_are_dropped_and_long_gaps_break(written):
+    panel = read_table(written(HOURS), mending=Mending(missing="drop", max_gap=1))
+    assert panel.values[:, 0].tolist() == [1, 3, 5, 6]
+    assert panel.breaks.tolist() == [3]
+    assert panel.notes[0].startswith("1 of 5 rows with a missing value left out")
+
+
+@pytest.mark.parametrize(("kept", "value"), [("first", 2.0), ("last", 4.0), ("mean", 3.0)])
+def test_of_a_stamp_that_comes_twice_one_is_kept(written, kept, value):
+    text = "t,y\n2024-01-01,1\n2024-01-02,2\n2024-01-02,4\n2024-01-03,5\n"
+    panel = read_table(written(text), mending=Mending(duplicates=kept))
+    assert panel.values[:, 0].tolist() == [1, value, 5]
+    assert panel.notes[0].startswith("1 rows with a stamp of another row left out")
+
+
+def test_unsorted_rows_are_sorted_on_request(written):
+    panel = read_table(written("t,y\n2024-01-02,2\n2024-01-01,1\n"), mending=Mending(unsorted="sort"))
+    assert panel.values[:, 0].tolist() == [1, 2]
+    assert "put in time order" in panel.notes[0]
+
+
+def test_irregular_stamps_are_taken_in_row_order_on_request(written):
+    text = "t,y\n2024-01-01 00:00,1\n2024-01-02 00:00,2\n2024-01-07 11:13,4\n2024-01-07 11:20,5\n"
+    panel = read_table(written(text), mending=Mending(frequency="none"))
+    assert panel.frequency is None
+    assert "windows by row order" in panel.notes[0]
+
+
+UNITS = ("us", "ms", "s", "m", "h", "d", "w", "mo", "q", "y")
+
+
+@given(st.sampled_from(UNITS), st.integers(1, 20), st.lists(st.integers(1, 5), min_size=3, max_size=10))
+def test_steps_after_and_between_are_inverse(unit, count, jumps):
+    step = parse_frequency(f"{count}{unit}")
+    start = np.array([np.datetime64("2019-01-01", "us")])
+    times = np.concatenate([step.after(start, int(each)) for each in np.cumsum(jumps)])
+    assert step.between(times).tolist() == jumps[1:]
+    assert parse_frequency(step.name) == step
+
+
+@pytest.mark.parametrize("frequency", ["1h", "30m", "1d", "1w", "1mo", "1q", "1y"])
+@pytest.mark.parametrize("start", ["2020-01-01", "2020-01-31"])
+def test_the_frequency_is_inferred_and_absent_rows_do_not_hide_it(frequency, start):
+    step = parse_frequency(frequency)
+    times = step.after(np.repeat(np.datetime64(start, "us"), 24), np.arange(24)) if start.endswith("01") else None
+    if times is None:
+        times = step.after(np.datetime64("2020-02-01", "us") + np.zeros(24, "timedelta64[us]"), np.arange(24))
+        times = times - np.timedelta64(1, "D")
+    whole = infer_frequency(times, np.array([24]))
+    gappy = infer_frequency(np.delete(times, [4, 5, 11]), np.array([21]))
+    assert whole.name == gappy.name
+    assert whole.step is not None
+    assert whole.step.between(times).tolist() == [1] * 23
+    if start.endswith("01"):
+        assert whole.name == Step(step.microseconds, step.months).name
+
+
+@has_shared
 @pytest.mark.parametrize(
-    ("text", "arguments", "message"),
+    ("name", "arguments", "shape"),
     [
-        ("", {}, "the file is empty"),
-        ("day,y\n", {}, "has a header line and no rows"),
-        (GOOD, {"target": "sale"}, r"has no column 'sale' \(data.target\); did you mean 'sales'\?"),
-        (GOOD, {"target": "sales", "time": "date"}, r"has no column 'date' \(data.time\)"),
-        (GOOD, {"target": "sales", "features": ["prize"]}, r"'prize' \(data.features\); did you mean 'price'\?"),
-        (GOOD, {}, r"say which column to predict with data.target=; columns: sales, price"),
-        ("day,y\n2024-01-01,1\n2024-01-02,oops\n", {"target": "y"}, "row 2, column 'y': 'oops' is not a number"),
-        ("day,y\n2024-01-01,1\n2024-01-02,\n", {"target": "y"}, "row 2, column 'y': the value is missing"),
-        ("day,y\n2024-01-01,1\n2024-01-02,NaN\n", {"target": "y"}, "row 2, column 'y': 'NaN' is not finite"),
-        ("day,y\n2024-01-01,inf\n2024-01-02,1\n", {"target": "y"}, "row 1, column 'y': 'inf' is not finite"),
-        ("day,y\n2024-01-01,x\n2024-01-02,x\n2024-01-03,x\n", {"target": "y"}, r"\(2 more such cells"),
+        ("sunspots_monthly", {}, (2820, 1, "1mo")),
+        ("ETTh1", {"target": "OT", "features": "all"}, (17420, 1, "1h")),
+        ("electricity_hourly", {}, (26304, 1, "1h")),
         (
-            "day,y\n2024-01-01,1\n2024-13-02,2\n",
-            {"time": "day"},
-            "row 2, column 'day': '2024-13-02' cannot be read as a",
+            "parking_half_hourly",
+            {
+                "target": "Occupancy",
+                "group": "SystemCodeNumber",
+                "mending": Mending(frequency="none", duplicates="last"),
+            },
+            (35501, 30, None),
         ),
-        ("day,y\nsoon,1\nlater,2\n", {"time": "day"}, "row 1, column 'day': 'soon' cannot be read as a date"),
-        ("day,y\n31.12.2023,1\n01.01.2024,2\n", {}, "column 'day' looks like dates, but '31.12.2023' cannot be read"),
-        ("day;y\n2024-01-01;1\n", {}, "seems to be separated by semicolons; commas are needed"),
-        ("y,y\n1,2\n", {"target": "y"}, "has two columns called 'y'"),
-        ("day,y\n2024-01-02,1\n2024-01-01,2\n", {}, "row 2, column 'day': '2024-01-01' does not come after"),
-        ("day,y\n2024-01-01,1\n2024-01-01,2\n", {}, "row 2, column 'day': '2024-01-01' does not come after"),
-        ("a,b\nx,y\n", {}, "has no column of numbers to predict"),
-        ("a,b\n1,2\n3,4,5\n", {"target": "a"}, "cannot be read as CSV"),
+        (
+            "beijing_pm_hourly",
+            {"target": "pm2.5", "time": ["year", "month", "day", "hour"], "mending": Mending(missing="interpolate")},
+            (43824, 1, "1h"),
+        ),
     ],
 )
-def test_what_cannot_be_used_is_named(csv, text, arguments, message):
-    with pytest.raises(BadInput, match=message) as refused:
-        read_csv(csv(text), **arguments)
-    assert "my.csv" in str(refused.value)
-    assert "\n" not in str(refused.value)
+def test_the_real_files_are_read(name, arguments, shape):
+    panel = read_table(SHARED / f"{name}.csv", **arguments)
+    assert (panel.rows, len(panel.series), panel.frequency) == shape
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path):
-    with pytest.raises(BadInput, match=r"nope.csv: there is no such file"):
-        read_csv(tmp_path / "nope.csv")
-    with pytest.raises(BadInput, match="is a folder"):
-        read_csv(tmp_path)
-
-
-def test_a_binary_file_is_refused_by_name(tmp_path):
-    path = tmp_path / "photo.csv"
-    path.write_bytes(bytes(range(256)) * 8)
-    with pytest.raises(BadInput, match=r"photo.csv"):
-        read_csv(path)
-
-
-def test_csv_without_a_path_says_what_to_type():
-    with pytest.raises(BadInput, match=r"data=csv data.path=my.csv"):
-        DATASETS["csv"]()
-
-
-def test_the_bundled_sunspots_are_whole():
-    series = sunspots()
-    assert series.values.shape == (2820, 1)
-    assert series.values.max() == pytest.approx(253.8)
-    assert (str(series.times[0])[:10], str(series.times[-1])[:10]) == ("1749-01-01", "1983-12-01")
-
-
-@has_shared
-def test_a_wide_real_file():
-    series = read_csv(SHARED / "ETTh1.csv", target="OT", features="all")
-    assert series.values.shape == (17420, 7)
-    assert series.columns[0] == "OT"
-
-
-@has_shared
-def test_a_real_file_with_missing_values_is_refused_with_the_place():
-    with pytest.raises(BadInput, match=r"row 1, column 'pm2.5': 'NA' is not a number \(\d+ more"):
-        read_csv(SHARED / "beijing_pm_hourly.csv", target="pm2.5")
+def test_the_bundled_series_has_its_name_and_dates():
+    panel = DATASETS["sunspots"]()
+    assert (panel.name, panel.rows, panel.series) == ("sunspots", 2820, ("sunspots",))
+    assert str(panel.times[-1])[:10] == "1983-12-01"

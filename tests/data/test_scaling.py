@@ -53,6 +53,7 @@ def test_every_scaling_is_scikit_learns_on_the_training_rows(seed, name, lengths
     np.testing.assert_allclose(data.prepared.inputs, scaler.transform(values), rtol=1e-5, atol=tolerance)
 
 
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31), name=st.sampled_from(sorted(THEIRS)), cut=st.integers(1, 99))
 def test_rows_in_several_blocks_are_scaled_like_rows_in_one(seed, name, cut):
     values = 100 + np.random.default_rng(seed).normal(size=(100, 2))

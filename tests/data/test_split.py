@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatspot.data.module import SeriesDataModule
@@ -29,6 +29,7 @@ def test_shares_are_of_the_rows_of_each_series(panel_with, lengths, val, test):
         first = end
 
 
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**31), lengths=st.lists(st.integers(1, 60), min_size=1, max_size=5))
 def test_dates_part_every_series_by_its_own_stamps(panel_with, seed, lengths):
     rng = np.random.default_rng(seed)

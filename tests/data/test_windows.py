@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.utils.rnn import unpack_sequence
 from torch.utils.data import DataLoader
@@ -64,6 +64,7 @@ def test_a_batch_is_its_windows_one_by_one(draw):
     assert torch.equal(y, torch.stack([each for _, each in slow]))
 
 
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**31),
     lengths=st.lists(st.integers(12, 30), min_size=1, max_size=4),

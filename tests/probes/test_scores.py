@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatspot.probes.errors import forecast_errors, smape
@@ -67,6 +67,7 @@ def slow(p, y, series, changes):
     )
 
 
+@settings(max_examples=40)
 @given(
     seed=seeds,
     windows=st.integers(1, 25),
@@ -89,6 +90,7 @@ def test_the_table_equals_slow_loops(seed, windows, horizon, targets, count):
         np.testing.assert_allclose(getattr(table.by_series, name), by_series[name], rtol=1e-9, atol=1e-12)
 
 
+@settings(max_examples=30)
 @given(seed=seeds, windows=st.integers(2, 30), horizon=st.integers(1, 4))
 def test_of_one_series_the_figures_are_those_of_all_windows(seed, windows, horizon):
     rng = np.random.default_rng(seed)
@@ -154,6 +156,7 @@ def test_nan_among_the_forecasts_shows():
     assert math.isnan(table.overall.rmse)
 
 
+@settings(max_examples=30)
 @given(seed=seeds, offset=st.floats(-1e6, 1e6), size=st.floats(1e-2, 1e3))
 def test_an_offset_moves_no_error_and_a_unit_only_those_that_have_one(seed, offset, size):
     rng = np.random.default_rng(seed)

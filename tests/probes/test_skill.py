@@ -16,6 +16,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("name", SLOW)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**31), size=st.integers(1, 12))
 def test_the_best_constant_is_the_one_that_theory_names(name, seed, size):
     loss, expected = SLOW[name]
@@ -23,6 +24,7 @@ def test_the_best_constant_is_the_one_that_theory_names(name, seed, size):
     np.testing.assert_allclose(best_constant(loss, y), expected(y.numpy()), atol=1e-9)
 
 
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31))
 def test_no_constant_of_a_grid_beats_it_under_huber(seed):
     y = 3 * torch.randn(15, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))

@@ -133,11 +133,11 @@ def _mended(
     if table.times is not None:
         table = _sorted(table, names, mending, notes)
         table = _distinct(table, names, mending, notes)
+    step = _step(table, names, asked, notes)  # before rows are left out: they tell it too
     if mending.missing == "drop":
         table, dropped = _whole_rows(table, notes)
     else:
         dropped = np.zeros(len(table.values), np.int64)
-    step = _step(table, names, asked, notes)
     gaps = _gaps(table, step, len(names), dropped)
     _refuse_gaps(table, step, gaps, names, mending)
     fills = mending.missing in {"interpolate", "forward_fill"}
