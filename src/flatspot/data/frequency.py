@@ -138,7 +138,8 @@ def infer_frequency(times: NDArray[Any], lengths: NDArray[np.int64]) -> Inferred
 def within_series(lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which neighbouring rows are of one series, `[row - 1]`."""
     inside = np.ones(max(int(lengths.sum()) - 1, 0), bool)
-    inside[lengths.cumsum()[:-1] - 1] = False
+    lasts = lengths.cumsum()[:-1] - 1
+    inside[lasts[(lasts >= 0) & (lasts < len(inside))]] = False  # a series may have been left without rows
     return inside
 
 

@@ -1,6 +1,6 @@
 """What each column of a table is for: targets, features, time, series, label."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, final
 
@@ -17,7 +17,7 @@ NO_TIME: Final = "none"
 DECIMAL_COMMA: Final = r"^\s*[+-]?\d[\d.]*,[\d.,]*\d\s*$"
 """A number with a comma: before its decimals, or between its thousands."""
 
-Names = str | Sequence[object] | None
+Names = str | float | Sequence[object] | None
 
 
 @final
@@ -92,10 +92,12 @@ def choose_roles(
 def names_of(names: Names) -> list[str]:
     """One name may be written without brackets, and a name may look like a number.
 
-    >>> names_of("sales"), names_of([2019, "sales"]), names_of(None)
-    (['sales'], ['2019', 'sales'], [])
+    >>> names_of("sales"), names_of([2019, "sales"]), names_of(2019), names_of(None)
+    (['sales'], ['2019', 'sales'], ['2019'], [])
     """
-    return [names] if isinstance(names, str) else [str(each) for each in names or ()]
+    if names is None or (isinstance(names, Iterable) and not isinstance(names, str)):
+        return [str(each) for each in names or ()]
+    return [str(names)]
 
 
 @final
