@@ -123,9 +123,8 @@ def test_the_inputs_of_whole_series_are_scaled_by_the_training_series(panel):
     )
 
 
-@pytest.mark.parametrize("window", [None, 8])
-def test_whole_series_may_be_scaled_each_by_itself(panel, window):
-    data = SeriesDataModule(panel, task="classify", scale="per_series", window=window)
+def test_whole_series_may_be_scaled_each_by_itself(panel):
+    data = SeriesDataModule(panel, task="classify", scale="per_series")
     for first, length in zip(panel.firsts, LENGTHS, strict=True):
         own = panel.values[first : first + length]
         np.testing.assert_allclose(

@@ -109,16 +109,15 @@ class SeriesDataModule(LightningDataModule):
             given.blocks.clear()
         answers = answers_of(panel, task, scale_target, known)
         borders, parts = _parted(panel, split or Split(), answers, known)
-        own = int(panel.lengths.max()) if self.whole else self.window  # rows that scale a new series
         self.prepared = prepare(
             panel,
             self._checked(panel, borders, parts),
             scale=scale,
             scale_target=scale_target if task == "forecast" else scale,
             calendar=calendar,
-            window=own,
+            window=self.window,
             horizon=self.horizon,
-            known=known_scalings(known, panel, own) if known else None,
+            known=known_scalings(known, panel, self.window) if known else None,
             spend=spend,
         )
         self._refuse_gaps(fitted=known is None)

@@ -4,7 +4,6 @@ import codecs
 import csv
 import gzip
 import io
-import os
 import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -39,8 +38,8 @@ SHOWN_SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": 
 
 IN_QUOTES: Final = "a cell with a quotation mark stands in quotes, and the mark is written twice"
 
-UNREADABLE: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
-"""What polars raises for a file that it cannot read: it panics at a damaged one; OSError for one it cannot unzip."""
+UNREADABLE: Final = (pl.exceptions.PolarsError, OSError)
+"""What polars raises for a file that it cannot read; OSError for one that cannot be unzipped."""
 
 
 @runtime_checkable
@@ -150,11 +149,8 @@ class ParquetFile:
         except UNREADABLE as error:
             raise self._broken(error) from error
 
-    def _broken(self, error: BaseException) -> BadInput:
-        with self._path.open("rb") as file:
-            file.seek(-len(PARQUET), os.SEEK_END)
-            whole = file.read() == PARQUET
-        if not whole:
+    def _broken(self, error: Exception) -> BadInput:
+        if not self._path.read_bytes().endswith(PARQUET):
             return BadInput(f"{self.name}: is cut short: a whole Parquet file ends with PAR1; copy or write it again")
         return BadInput(f"{self.name}: cannot be read as Parquet ({_first_line(error)}); copy or write it again")
 
@@ -169,9 +165,9 @@ class CsvFile:
         self._zipped = start.startswith(GZIP)
         header = self._header_line()
         self._separator = _separator(header)
-        self.columns: Sequence[str] = _stripped(_cells_of_header(header, self._separator, self.name))
+        self._written = _cells_of_header(header, self._separator, self.name)
+        self.columns: Sequence[str] = _stripped(self._written)
         _refuse_header(self.columns, header, self.name)
-        self._known_as = self._by_polars(header)
 
     def sample(self) -> pl.DataFrame:
         """The first rows, as text."""
@@ -220,20 +216,13 @@ class CsvFile:
         kinds = [pl.Float64 if name in numbers else pl.String for name in self.columns]
         scanned = pl.scan_csv(
             self._path,
-            schema=dict(zip(self._known_as, kinds, strict=True)),
+            schema=dict(zip(self._written, kinds, strict=True)),
             separator=self._separator,
             null_values=list(missing) or None,
             glob=False,
             truncate_ragged_lines=False,
         )
-        return scanned.rename(dict(zip(self._known_as, self.columns, strict=True)))
-
-    def _by_polars(self, header: str) -> Sequence[str]:
-        """The columns as polars calls them: it leaves a quotation mark that is written twice as it is."""
-        names = pl.read_csv(header.encode(), separator=self._separator, n_rows=0, infer_schema=False).columns
-        if len(names) != len(self.columns):
-            raise BadInput(f"{self.name}: its first line cannot be read: {IN_QUOTES}")
-        return names
+        return scanned.rename(dict(zip(self._written, self.columns, strict=True)))
 
     def _open(self) -> io.BufferedIOBase:
         return gzip.open(self._path, "rb") if self._zipped else self._path.open("rb")
@@ -301,7 +290,7 @@ class CsvFile:
         decimals = ", and decimals have a point" if self._separator == "," else ""
         return f"{told}: a cell that holds {SHOWN_SEPARATORS[self._separator]} stands in quotes{decimals}"
 
-    def _unreadable(self, error: BaseException) -> BadInput:
+    def _unreadable(self, error: Exception) -> BadInput:
         """The row that cannot be read, or else what polars says."""
         try:
             self._refuse_ragged()
@@ -395,7 +384,7 @@ def _not_utf8(name: str, line: int, error: UnicodeDecodeError) -> str:
     return f"{name}: line {line} is not UTF-8 (byte 0x{wrong:02x}); save the file as UTF-8"
 
 
-def _first_line(error: BaseException) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0].rstrip(".")
 
 
