@@ -54,13 +54,6 @@ def classifier(run_of):
     return run_of("data=frequency_classes", "data.count=60", "model=classifier")
 
 
-@pytest.fixture(autouse=True)
-def denormals():
-    """The command lets tiny numbers be 0, in the whole process."""
-    yield
-    torch.set_flush_denormal(False)
-
-
 def evaluate(*arguments):
     return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
 
@@ -148,6 +141,12 @@ def test_what_cannot_be_used_is_told_in_a_sentence(run, folder, data, message):
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert message in line
+
+
+def test_tiny_numbers_are_numbers_again_afterwards(run, folder):
+    for arguments in ((run,), (folder,)):
+        evaluate(*arguments)
+        assert torch.tensor(1e-40) * 1 > 0
 
 
 def test_a_folder_without_a_run_is_told_in_a_sentence(folder):

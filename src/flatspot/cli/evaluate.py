@@ -26,9 +26,12 @@ def evaluate_run(folder: Path, data: Path | None, *, as_json: bool) -> str:
     from flatspot.cli.results import finite
     from flatspot.run import load
 
-    torch.set_flush_denormal(True)
-    run = load(folder)
-    found = run.evaluate(data)
+    torch.set_flush_denormal(True)  # as in training: the same figures, to the last digit
+    try:
+        run = load(folder)
+        found = run.evaluate(data)
+    finally:
+        torch.set_flush_denormal(False)
     figures = {"test": found.scores(), "baseline": found.baseline_scores(), **found.details()}
     if as_json:
         return json.dumps(finite(figures), indent=2, ensure_ascii=False)

@@ -17,7 +17,7 @@ NO_TIME: Final = "none"
 DECIMAL_COMMA: Final = r"^\s*[+-]?\d[\d.]*,[\d.,]*\d\s*$"
 """A number with a comma: before its decimals, or between its thousands."""
 
-Names = str | float | Sequence[object] | None
+Names = str | int | float | Sequence[object] | None
 
 
 @final
