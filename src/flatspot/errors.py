@@ -4,8 +4,13 @@
 class BadInput(Exception):  # noqa: N818 - it names what is wrong, as the reader meets it
     """Something that the user gave cannot be used: a file, a cell, a key, a value.
 
-    The message is one sentence that names it. The command line prints it and exits with 2.
+    The message is one sentence that names it, on one line: what does not print in the user's own words (a line break
+    in a cell, a control character) is written as Python escapes it. The command line prints it and exits with 2.
     """
+
+    def __init__(self, message: str) -> None:
+        """With the sentence."""
+        super().__init__("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in message))
 
 
 def reason(error: BaseException) -> str:

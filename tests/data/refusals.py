@@ -517,8 +517,8 @@ REFUSALS = (
     Refusal(
         SIZE,
         "a stamp of the year 9999, and the rows before it to be put in",
-        "my.csv: 69,907,357 absent rows of 1h are too many to put in, most of them before row 60 (9999-01-01 00:00:00); "  # noqa: E501
-        "lower data.max_gap",
+        "my.csv: 69,907,357 absent rows of 1h are too many to put in, most of them before row 60 (9999-01-01 00:00:00)"
+        "; lower data.max_gap",
         hourly(r60="9999-01-01 00:00:00,1"),
         ("data.missing=interpolate", "data.max_gap=100000000"),
     ),

@@ -126,14 +126,12 @@ CELLS = st.one_of(
 )
 
 
-def slowly(text, missing):
-    """What Python's own reader makes of a table of numbers: the rows, or None where there is a cell that is none."""
-    rows = [row for row in plain_csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
-    found = []
-    for row in rows[1:]:
-        cells = [math.nan if cell.strip() in MISSING else float(cell) for cell in row]
-        found.append(cells)
-    return np.array(found)
+def slowly(text, columns):
+    """What Python's own reader makes of these columns; of one column, a quoted nothing is a row, a blank line none."""
+    header, *rows = plain_csv.reader(io.StringIO(text))
+    rows = [row for row in rows if any(row) or (row and len(header) == 1)]
+    cells = [[row[header.index(column)].strip() for column in columns] for row in rows]
+    return np.array([[math.nan if cell in MISSING else float(cell) for cell in row] for row in cells])
 
 
 @settings(max_examples=150)
@@ -154,8 +152,7 @@ def test_a_random_table_is_read_as_written_or_refused_by_name(tmp_path_factory, 
         assert "\n" not in str(refused)
         assert not clean
         return
-    columns = [int(name[1:]) for name in panel.columns]
-    np.testing.assert_array_equal(panel.values, slowly(text.getvalue(), panel)[:, columns])
+    np.testing.assert_array_equal(panel.values, slowly(text.getvalue(), panel.columns))
 
 
 @settings(max_examples=100)

@@ -4,6 +4,7 @@ import codecs
 import csv
 import gzip
 import io
+import os
 import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -38,8 +39,8 @@ SHOWN_SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": 
 
 IN_QUOTES: Final = "a cell with a quotation mark stands in quotes, and the mark is written twice"
 
-UNREADABLE: Final = (pl.exceptions.PolarsError, OSError)
-"""What polars raises for a file that it cannot read; OSError for one that cannot be unzipped."""
+UNREADABLE: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"""What polars raises for a file that it cannot read: it panics at a damaged one; OSError for one it cannot unzip."""
 
 
 @runtime_checkable
@@ -149,8 +150,11 @@ class ParquetFile:
         except UNREADABLE as error:
             raise self._broken(error) from error
 
-    def _broken(self, error: Exception) -> BadInput:
-        if not self._path.read_bytes().endswith(PARQUET):
+    def _broken(self, error: BaseException) -> BadInput:
+        with self._path.open("rb") as file:
+            file.seek(-len(PARQUET), os.SEEK_END)
+            whole = file.read() == PARQUET
+        if not whole:
             return BadInput(f"{self.name}: is cut short: a whole Parquet file ends with PAR1; copy or write it again")
         return BadInput(f"{self.name}: cannot be read as Parquet ({_first_line(error)}); copy or write it again")
 
@@ -165,9 +169,9 @@ class CsvFile:
         self._zipped = start.startswith(GZIP)
         header = self._header_line()
         self._separator = _separator(header)
-        self._written = _cells_of_header(header, self._separator, self.name)
-        self.columns: Sequence[str] = _stripped(self._written)
+        self.columns: Sequence[str] = _stripped(_cells_of_header(header, self._separator, self.name))
         _refuse_header(self.columns, header, self.name)
+        self._known_as = self._by_polars(header)
 
     def sample(self) -> pl.DataFrame:
         """The first rows, as text."""
@@ -216,13 +220,20 @@ class CsvFile:
         kinds = [pl.Float64 if name in numbers else pl.String for name in self.columns]
         scanned = pl.scan_csv(
             self._path,
-            schema=dict(zip(self._written, kinds, strict=True)),
+            schema=dict(zip(self._known_as, kinds, strict=True)),
             separator=self._separator,
             null_values=list(missing) or None,
             glob=False,
             truncate_ragged_lines=False,
         )
-        return scanned.rename(dict(zip(self._written, self.columns, strict=True)))
+        return scanned.rename(dict(zip(self._known_as, self.columns, strict=True)))
+
+    def _by_polars(self, header: str) -> Sequence[str]:
+        """The columns as polars calls them: it leaves a quotation mark that is written twice as it is."""
+        names = pl.read_csv(header.encode(), separator=self._separator, n_rows=0, infer_schema=False).columns
+        if len(names) != len(self.columns):
+            raise BadInput(f"{self.name}: its first line cannot be read: {IN_QUOTES}")
+        return names
 
     def _open(self) -> io.BufferedIOBase:
         return gzip.open(self._path, "rb") if self._zipped else self._path.open("rb")
@@ -259,8 +270,8 @@ class CsvFile:
         row = 0
         with self._open() as file:
             lines = csv.reader(self._decoded(file), delimiter=self._separator, strict=strict)
-            next(lines)
             try:
+                next(lines)
                 for cells in lines:
                     if any(cells) or len(cells) > len(self.columns) or (cells and len(self.columns) == 1):
                         row += 1
@@ -290,7 +301,7 @@ class CsvFile:
         decimals = ", and decimals have a point" if self._separator == "," else ""
         return f"{told}: a cell that holds {SHOWN_SEPARATORS[self._separator]} stands in quotes{decimals}"
 
-    def _unreadable(self, error: Exception) -> BadInput:
+    def _unreadable(self, error: BaseException) -> BadInput:
         """The row that cannot be read, or else what polars says."""
         try:
             self._refuse_ragged()
@@ -326,7 +337,7 @@ def _cells_of_header(header: str, separator: str, name: str) -> list[str]:
     if header.count('"') % 2:
         raise BadInput(f"{name}: its first line has a quotation mark that is not closed; it names the columns")
     try:
-        return next(csv.reader([header], delimiter=separator))
+        return next(csv.reader([header], delimiter=separator, strict=True))
     except csv.Error as error:
         raise BadInput(f"{name}: its first line cannot be read: {_no_row(error)}") from error
 
@@ -384,7 +395,7 @@ def _not_utf8(name: str, line: int, error: UnicodeDecodeError) -> str:
     return f"{name}: line {line} is not UTF-8 (byte 0x{wrong:02x}); save the file as UTF-8"
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0].rstrip(".")
 
 

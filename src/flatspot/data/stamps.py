@@ -89,6 +89,7 @@ def form_of(column: pl.Series) -> Form | None:
 def _form_of_numbers(filled: pl.Series) -> Form | None:
     """Years, or seconds since 1970 (or thousandths of them, and so on)."""
     numbers = filled.cast(pl.Float64, strict=False).drop_nulls()
+    numbers = numbers.filter(numbers.is_finite())
     if len(numbers) * 2 < len(filled) or not len(filled):
         return None
     years = (numbers >= 1000) & (numbers < 3000) & (numbers == numbers.floor())

@@ -1,0 +1,258 @@
+"""Rows put in order: series together, stamps in time, gaps found, mended as asked and told, beside slow twins."""
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flatspot.data.assemble import Mending
+from flatspot.data.tables import read_table
+from flatspot.errors import BadInput
+
+START = datetime(2024, 1, 31)
+HOUR = timedelta(hours=1)
+
+
+def frame(rows, **more):
+    """Rows of (series, hours since the start, value), as columns."""
+    return {
+        "shop": [name for name, _, _ in rows],
+        "t": [START + hours * HOUR for _, hours, _ in rows],
+        "y": [value for _, _, value in rows],
+        **more,
+    }
+
+
+def mended(rows, frequency="1h", **mending):
+    mend = Mending(frequency=frequency, **mending)
+    return read_table(frame(rows), target="y", time="t", group="shop", mending=mend, anew=True)
+
+
+def by_series(rows):
+    """The rows of each series in time order, series in the order of the file."""
+    names = dict.fromkeys(name for name, _, _ in rows)
+    return {name: sorted(((t, y) for each, t, y in rows if each == name), key=lambda row: row[0]) for name in names}
+
+
+VALUES = st.none() | st.integers(-9, 9).map(float)
+
+
+@st.composite
+def series_with_gaps(draw, values=VALUES):
+    """Rows of up to three series at whole hours, some of them absent; shuffled, each stamp once in a series."""
+    rows = []
+    for name in draw(st.permutations("abc"))[: draw(st.integers(1, 3))]:
+        hours = draw(st.lists(st.integers(0, 14), min_size=1, max_size=8, unique=True))
+        rows += [(name, hour, draw(values)) for hour in hours]
+    return draw(st.permutations(rows))
+
+
+@settings(max_examples=100)
+@given(series_with_gaps(), st.integers(0, 4), st.sampled_from(["interpolate", "forward_fill"]))
+def test_absent_rows_are_put_in_and_longer_gaps_break(rows, most, missing):
+    """The twin walks through each series hour by hour."""
+    times, values, breaks = [], [], []
+    for each in by_series(rows).values():
+        before = None
+        for hour, value in each:
+            absent = 0 if before is None else hour - before - 1
+            for step in range(absent if absent <= most else 0):
+                times.append(START + (before + 1 + step) * HOUR)
+                values.append(np.nan)
+            if absent > most:
+                breaks.append(len(values))
+            times.append(START + hour * HOUR)
+            values.append(np.nan if value is None else value)
+            before = hour
+    panel = mended(rows, missing=missing, max_gap=most, unsorted="sort")
+    np.testing.assert_array_equal(panel.values[:, 0], values)
+    assert panel.times.tolist() == times
+    assert panel.breaks.tolist() == breaks
+    assert panel.series == tuple(by_series(rows))
+    assert panel.filling.interpolate == (missing == "interpolate")
+    added = len(values) - len(rows)
+    assert any(note.startswith(f"{added:,} absent rows of 1h put in") for note in panel.notes) == (added > 0)
+
+
+@settings(max_examples=100)
+@given(series_with_gaps(), st.integers(0, 4), st.sampled_from(["1h", "none"]))
+def test_rows_with_a_missing_value_are_dropped_and_gaps_are_counted(rows, most, frequency):
+    """Hours tell what is absent; without a frequency, the rows that were dropped do."""
+    values, breaks = [], []
+    for each in by_series(rows).values():
+        before, dropped = None, 0
+        for hour, value in each:
+            if value is None:
+                dropped += 1
+                continue
+            gap = dropped if frequency == "none" else hour - before - 1 if before is not None else 0
+            if before is not None and gap > most:
+                breaks.append(len(values))
+            values.append(value)
+            before, dropped = hour, 0
+    if not values:
+        with pytest.raises(BadInput, match="every row misses a value"):
+            mended(rows, frequency, missing="drop", unsorted="sort")
+        return
+    panel = mended(rows, frequency, missing="drop", max_gap=most, unsorted="sort")
+    assert panel.values[:, 0].tolist() == values
+    assert panel.breaks.tolist() == breaks
+
+
+@settings(max_examples=100)
+@given(series_with_gaps(st.integers(-9, 9).map(float)), st.sampled_from(["first", "last", "mean"]), st.data())
+def test_of_equal_stamps_one_row_is_kept(rows, kept, data):
+    again = data.draw(st.lists(st.sampled_from(rows), max_size=6))
+    rows = data.draw(st.permutations([*rows, *((name, hour, value + 1) for name, hour, value in again)]))
+    expected = []
+    for each in by_series(rows).values():  # sorted() is stable: equal stamps stay in the file's order
+        for hour in sorted({hour for hour, _ in each}):
+            same = [value for at, value in each if at == hour]
+            expected.append({"first": same[0], "last": same[-1], "mean": sum(same) / len(same)}[kept])
+    panel = mended(rows, "none", duplicates=kept, unsorted="sort")
+    np.testing.assert_allclose(panel.values[:, 0], expected, rtol=1e-12)
+    left_out = len(rows) - len(expected)
+    told = [note for note in panel.notes if f"data.duplicates={kept}" in note]
+    assert [note.split()[0] for note in told] == ([f"{left_out}"] if left_out else [])
+
+
+def months(*names):
+    return {"t": [datetime.fromisoformat(name) for name in names], "y": [float(each) for each in range(len(names))]}
+
+
+def test_absent_months_are_put_in_at_their_last_day():
+    given = months("2024-01-31", "2024-02-29", "2024-05-31", "2024-06-30")
+    panel = read_table(given, mending=Mending(missing="interpolate"))
+    assert [str(time)[:10] for time in panel.times] == [
+        "2024-01-31",
+        "2024-02-29",
+        "2024-03-31",
+        "2024-04-30",
+        "2024-05-31",
+        "2024-06-30",
+    ]
+    assert panel.frequency == "1mo"
+
+
+def test_nothing_done_is_nothing_told():
+    assert mended([("a", 0, 1.0), ("a", 1, 2.0), ("b", 7, 3.0)]).notes == ()
+
+
+def test_interleaved_series_may_start_and_end_when_they_like():
+    panel = mended([("b", 5, 1.0), ("a", 0, 2.0), ("b", 6, 3.0), ("a", 1, 4.0), ("c", 3, 5.0)])
+    assert panel.series == ("b", "a", "c")
+    assert panel.lengths.tolist() == [2, 2, 1]
+    assert panel.values[:, 0].tolist() == [1, 3, 2, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([("a", 0, 1.0), ("b", 0, 1.0), ("a", 1, 2.0), ("a", 1, 2.0)], "row 4, series 'a': 2024-01-31 01:00:00 comes"),
+        ([("a", 3, 1.0), ("b", 0, 1.0), ("a", 1, 2.0)], "row 3, series 'a': 2024-01-31 01:00:00 comes before"),
+        ([("a", 0, 1.0), ("b", 0, 1.0), ("b", 3, 2.0), ("a", 1, 2.0)], "row 3, series 'b': 2 absent rows of 1h before"),
+        ([("a", 0, 1.0), ("a", 1, 1.0), ("b", 0.5, 1.0), ("b", 1.25, 2.0)], "row 4, series 'b': 2024-01-31 01:15:00"),
+    ],
+)
+def test_a_refused_row_is_named_by_its_place_in_the_file(rows, told):
+    with pytest.raises(BadInput, match=told):
+        mended(rows)
+
+
+def labelled(*rows, **options):
+    """Rows of (series, label)."""
+    names, labels = zip(*rows, strict=True)
+    data = {"id": names, "y": [float(each) for each in range(len(rows))], "kind": labels}
+    return read_table(data, group="id", label="kind", time="none", **options).labels
+
+
+def test_labels_are_of_series_where_none_changes():
+    found = labelled(("a", "on"), ("b", "off"), ("a", "on"), ("b", "off"))
+    assert (found.column, found.per, found.values.tolist()) == ("kind", "series", ["on", "off"])
+    by_window = labelled(("a", "on"), ("b", "off"), ("a", "on"), label_per="window")
+    assert (by_window.per, by_window.values.tolist()) == ("window", ["on", "on", "off"])
+
+
+def test_labels_that_change_are_of_windows_and_go_with_their_rows():
+    found = labelled(("a", "1"), ("b", "2"), ("a", "3"), ("b", "4"))
+    assert (found.per, found.values.tolist()) == ("window", ["1", "3", "2", "4"])
+    data = {"t": [START + HOUR, START], "y": [1.0, 2.0], "kind": ["late", "early"]}
+    panel = read_table(data, label="kind", mending=Mending(unsorted="sort"))
+    assert panel.labels.values.tolist() == ["early", "late"]
+
+
+def test_a_series_with_two_labels_is_named_where_each_is_to_have_one():
+    with pytest.raises(BadInput, match=r"row 3, series 'a', column 'kind': 'off' is another label than the series' fi"):
+        labelled(("a", "on"), ("b", "off"), ("a", "off"), label_per="series")
+
+
+def test_a_constant_column_is_left_out_of_all_and_told():
+    data = {"y": [1.0, 2.0], "same": [3.0, 3.0], "empty": [np.nan, np.nan], "z": [0.0, 1.0]}
+    panel = read_table(data, target="y", features="all", time="none", mending=Mending(missing="interpolate"))
+    assert panel.columns == ("y", "z")
+    assert panel.notes == ("constant in every row, and left out: same, empty",)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"missing": "fill"}, r"data.missing=fill: .*forward_fill"),
+        ({"duplicates": "max"}, r"data.duplicates=max: did you mean 'mean'"),
+        ({"unsorted": "yes"}, r"data.unsorted=yes: known: error, sort"),
+        ({"max_gap": -1}, r"data.max_gap=-1: must be at least 0"),
+    ],
+)
+def test_what_is_no_mending(options, told):
+    with pytest.raises(BadInput, match=told):
+        Mending(**options)
+
+
+# Long files: float32 less a level, stamps as a start and a step.
+
+
+@pytest.fixture
+def in_batches(monkeypatch):
+    monkeypatch.setattr("flatspot.data.sources.BATCH", 64)
+
+
+def long_rows(values, gap_at=None):
+    hours = np.arange(len(values)) + (np.arange(len(values)) >= gap_at if gap_at else 0)
+    return {"t": [START + int(hour) * HOUR for hour in hours], "y": values, "z": np.asarray(values)[::-1]}
+
+
+LEVELS = (0.0, 1e9, -101_325.0)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("first", [0.0, 1e7, np.nan])
+def test_a_long_file_keeps_its_digits_whatever_its_first_row_is(in_batches, level, first):
+    values = level + np.random.default_rng(0).normal(size=500)
+    values[0] += first
+    mending = Mending(missing="interpolate") if np.isnan(first) else Mending()
+    panel = read_table(long_rows(values), target="y", features="z", mending=mending)
+    assert (panel.base is not None) == (not np.isnan(first))  # to fill missing values takes float64
+    np.testing.assert_allclose(panel.values[1:-1, 0], values[1:-1], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(panel.values[1:-1, 1], values[::-1][1:-1], rtol=0, atol=1e-6)
+
+
+def test_a_long_file_of_equal_steps_has_no_array_of_stamps(in_batches):
+    data = long_rows(np.arange(500.0))
+    panel = read_table(data, target="y")
+    assert panel.blocks[0].dtype == np.float32
+    assert not isinstance(panel.times, np.ndarray)
+    assert panel.times[:].tolist() == data["t"]
+    assert panel.times[np.array([3, -1])].tolist() == [data["t"][3], data["t"][-1]]
+    assert panel.times[10:12].tolist() == data["t"][10:12]
+    assert (len(panel.times), panel.frequency) == (500, "1h")
+
+
+@pytest.mark.parametrize("gap_at", [1, 63, 64, 65, 200, 499])
+def test_a_gap_anywhere_in_a_long_file_is_found(in_batches, gap_at):
+    data = long_rows(np.arange(500.0), gap_at)
+    with pytest.raises(BadInput, match=f"row {gap_at + 1}: 1 absent row of 1h before"):
+        read_table(data, target="y")
+    panel = read_table(data, target="y", mending=Mending(missing="drop", max_gap=0))
+    assert panel.times[:].tolist() == data["t"]
+    assert panel.breaks.tolist() == [gap_at]
