@@ -85,15 +85,32 @@ def test_a_season_shorter_than_the_horizon_is_repeated_from_what_was_seen():
     assert found.baseline_scores()["seasonal"]["mae"] == pytest.approx(np.abs(ours - truth).mean(), rel=1e-5)
 
 
-def test_a_season_that_begins_before_a_series_or_in_a_gap_is_left_out_and_told():
+@pytest.mark.parametrize("breaks", [[], [14]])
+def test_where_a_season_begins_before_a_series_or_a_gap_the_last_value_stands_in_and_is_told(breaks):
+    data = SeriesDataModule(panel(160), window=WINDOW, horizon=HORIZON)
+    made = panel(40, breaks=np.array(breaks, int))
+    known = SeriesDataModule(made, window=WINDOW, horizon=HORIZON, known=data.known)
+    found = evaluate(forecaster(data), known, ridge=reference(data), season=12)
+    begins = [0, *breaks]
+
+    def seasonal(past, first):
+        start = max(each for each in begins if each < first)
+        return past[-12:][:HORIZON] if first - 12 >= start else np.repeat(past[-1:], HORIZON, axis=0)
+
+    ours, truth = by_hand(made.values, windows_of(known), seasonal)
+    assert found.baseline_scores()["seasonal"]["mae"] == pytest.approx(np.abs(ours - truth).mean(), rel=1e-5)
+    short = {0: 4, 1: 8}[len(breaks)]
+    assert found.notes == (
+        f"seasonal persistence: {short} of {len(truth)} windows have no row 12 steps before; the last value stands in",
+    )
+
+
+def test_a_season_longer_than_the_rows_is_left_out_and_told():
     data = SeriesDataModule(panel(160), window=WINDOW, horizon=HORIZON)
     known = SeriesDataModule(panel(30), window=WINDOW, horizon=HORIZON, known=data.known)
-    found = evaluate(forecaster(data), known, ridge=reference(data), season=12)
+    found = evaluate(forecaster(data), known, ridge=reference(data), season=30)
     assert set(found.baselines) == {"mean", "persistence", "ridge"}
-    assert found.notes == ("seasonal persistence: a window has no row 12 steps before its forecast",)
-    gappy = panel(160, breaks=np.array([140]))
-    cut = SeriesDataModule(gappy, window=WINDOW, horizon=HORIZON)
-    assert "seasonal" not in evaluate(forecaster(cut), cut, season=12).baselines
+    assert found.notes == ("seasonal persistence: no window has a row 30 steps before its forecast",)
     with pytest.raises(BadInput, match=r"data.season=0: must be at least 1"):
         evaluate(forecaster(data), data, season=0)
 

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from flatspot.evaluate import origins
 from flatspot.run import load
 
 HOUR = np.timedelta64(1, "h")
+ONE_HOUR = timedelta(hours=1)
 WINDOW, HORIZON = 10, 4
 SIZES = (f"data.window={WINDOW}", f"data.horizon={HORIZON}")
 
@@ -299,7 +301,7 @@ def test_columns_may_stand_in_another_order_and_a_feature_may_be_constant(traine
         ),
         ("hourly", hourly(50).drop("other"), r"the frame: has no column 'other' \(data.features\)"),
         ("hourly", hourly(50, every=2), "the frame: its rows are 2h apart, and those of the run 1h"),
-        ("hourly", hourly(50).drop("zeit"), "the frame: has no time stamps, and the rows of the run are 1h apart"),
+        ("hourly", hourly(50).drop("zeit"), r"the frame: has no column 'zeit' \(data.time\)"),
         ("hourly", hourly(9), "series 'the frame' has 9 rows, and a forecast needs 10"),
         (
             "hourly",
@@ -312,11 +314,6 @@ def test_columns_may_stand_in_another_order_and_a_feature_may_be_constant(traine
         ("hourly", hourly(0), "the frame: has no rows"),
         ("hourly", 7, "the frame: polars makes no table of a int"),
         ("hourly", "no such file.csv", "no such file.csv: there is no such file"),
-        (
-            "rows",
-            hourly(50).rename({"größe": "a", "other": "b"}),
-            "rows are 1h apart, and those of the run in row order",
-        ),
         ("monthly", monthly(50)[::3], "the frame: its rows are 1q apart, and those of the run 1mo"),
         ("grouped", grouped().drop("shop"), r"the frame: has no column 'shop' \(data.group\)"),
         (
@@ -452,13 +449,122 @@ def test_a_changed_or_moved_file_of_the_run_is_refused_with_the_way_out(run_of, 
     run = load(run_of("data=csv", f"data.path='{path}'", *SIZES, "data.target='größe'"))
     before = run.evaluate().scores()
     frame.with_columns(größe=pl.when(pl.int_range(220) == 3).then(70.0).otherwise("größe")).write_csv(path)
-    with pytest.raises(BadInput, match=r"moving.csv: is not what the run was trained on any more .* with --data"):
+    with pytest.raises(
+        BadInput, match=r"moving.csv: its rows are not those of the run any more; give the rows to evaluate with --data"
+    ):
         run.evaluate()
     path.unlink()
     with pytest.raises(BadInput, match=r"moving.csv: there is no such file; give the rows to evaluate with --data"):
         run.evaluate()
     frame.write_csv(path)
     assert run.evaluate().scores() == before
+
+
+def changed(row, **columns):
+    return hourly().with_columns(
+        pl.when(pl.int_range(220) == row).then(value).otherwise(name).alias(name) for name, value in columns.items()
+    )
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        changed(215, größe=70.0),
+        changed(200, other=70.0),
+        hourly(219),
+        hourly(221),
+        hourly().with_columns(pl.col("größe") * 2 + 1),
+        hourly().with_columns(größe=pl.col("größe").head(200).append(pl.col("größe").tail(20).reverse())),
+    ],
+)
+def test_rows_that_have_changed_anywhere_are_noticed(run_of, folder, frame):
+    path = folder / "changing.csv"
+    hourly().write_csv(path)
+    run = load(run_of("data=csv", f"data.path='{path}'", *SIZES, "data.target='größe'", "data.features=[other]"))
+    frame.write_csv(path)
+    with pytest.raises(BadInput, match=r"changing.csv: its rows are not those of the run any more"):
+        run.evaluate()
+
+
+def test_rounding_is_no_other_row(trained, monkeypatch):
+    run = load(trained("grouped"))
+    kept = run.known.plain()
+    for name in ("inputs", "targets"):
+        kept[name]["mean"] = (np.asarray(kept[name]["mean"]) * (1 + 1e-13)).tolist()
+    kept["signature"] = (np.asarray(kept["signature"]) * (1 - 1e-12)).tolist()
+    monkeypatch.setattr(run, "known", type(run.known).of(kept))
+    assert run.evaluate().scores()["mae"] == pytest.approx(metrics(run.folder)["test"]["mae"])
+
+
+def test_changed_labels_are_noticed(run_of, folder):
+    path, frame = folder / "labels.csv", RUNS["classes"][0]
+    frame.write_csv(path)
+    run = load(run_of("data=csv", f"data.path='{path}'", *RUNS["classes"][1]))
+    swapped = {"n0": "high", "n1": "low"}
+    frame.with_columns(kind=pl.col("id").replace_strict(swapped, default=pl.col("kind"))).write_csv(path)
+    with pytest.raises(BadInput, match=r"labels.csv: its rows are not those of the run any more"):
+        run.evaluate()
+
+
+def test_what_a_run_was_told_of_its_stamps_holds_for_other_rows(run_of, folder):
+    path = folder / "stamps.csv"
+    sparse = hourly(300)[sorted({*range(0, 300, 2), *range(150, 300)})]
+    sparse.with_columns(saved=pl.lit("2024-05-05")).write_csv(path)
+    keys = ("data.target='größe'", "data.frequency=1h", "data.missing=interpolate", "data.time=zeit")
+    run = load(run_of("data=csv", f"data.path='{path}'", *SIZES, *keys))
+    fresh = hourly(60)[::2].select(pl.lit("2024-05-05").alias("saved"), "zeit", "größe")
+    assert run.predict(fresh)["time"][0] == fresh["zeit"][-1] + ONE_HOUR
+    assert run.evaluate(fresh).data.panel.rows == 59
+
+
+def test_the_stamps_that_were_found_are_those_of_other_rows_too(trained):
+    run = load(trained("hourly"))
+    fresh = hourly(40).select(pl.lit("2020-01-01").alias("first"), "zeit", "größe", "other")
+    assert run.predict(fresh)["time"][0] == fresh["zeit"][-1] + ONE_HOUR
+
+
+def test_one_trained_group_lends_its_scaling_to_no_other(run_of, folder):
+    path = folder / "one group.csv"
+    grouped({"a": (150, 500)}).write_csv(path)
+    keys = ("data.group=shop", "data.target=sold", "data.scale=per_series", "data.scale_target=per_series")
+    run = load(run_of("data=csv", f"data.path='{path}'", *SIZES, *keys))
+    fresh = grouped({"b": (40, -3)})
+    moved = fresh.with_columns(pl.col("sold") + 1000)
+    np.testing.assert_allclose(run.predict(moved)["forecast"], run.predict(fresh)["forecast"] + 1000, rtol=1e-4)
+
+
+def test_missing_values_are_mended_on_request(trained):
+    run = load(trained("hourly"))
+    fresh = hourly(40).with_columns(größe=pl.when(pl.int_range(40) != 20).then("größe"))
+    with pytest.raises(BadInput, match=r"row 21, column 'größe': the value is missing"):
+        run.predict(fresh)
+    assert len(run.predict(fresh, missing="interpolate")) == HORIZON
+    assert len(run.evaluate(fresh, missing="forward_fill").series)
+    with pytest.raises(BadInput, match=r"data.missing=mend: "):
+        run.predict(fresh, missing="mend")
+    with pytest.raises(BadInput, match=r"missing=drop \(--missing\): is for other rows"):
+        run.evaluate(missing="drop")
+
+
+def test_made_series_are_told_apart_by_a_column_of_their_own(run_of):
+    run = load(run_of("data=alike", "data.count=3", "data.steps=120", *SIZES))
+    fresh = pl.DataFrame({"series": ["u"] * 40 + ["v"] * 30, run.known.columns[0]: waves(70)})
+    assert run.predict(fresh)["series"].unique(maintain_order=True).to_list() == ["u", "v"]
+
+
+def test_whole_series_have_one_answer_each(trained):
+    with pytest.raises(BadInput, match="each series has one label, and so one answer"):
+        load(trained("classes")).predict(labelled(4), every_origin=True)
+
+
+def test_the_labels_of_rows_to_predict_are_not_read(trained):
+    fresh = labelled(4).with_columns(kind=pl.lit(None, pl.String))
+    assert len(load(trained("classes")).predict(fresh)) == 4
+
+
+def test_dates_are_no_matter_where_the_run_had_none(trained):
+    fresh = hourly(50).rename({"größe": "a", "other": "b"})
+    assert load(trained("rows")).predict(fresh)["time"].to_list()[:2] == [51, 52]
 
 
 def test_a_series_that_begins_after_training_is_evaluated_like_the_others(run_of, folder):
@@ -496,18 +602,21 @@ def test_a_run_is_loaded_without_its_other_files(copied):
         (lambda run: shutil.rmtree(run / "checkpoints"), "copy: holds no checkpoints/best.ckpt: it is no run folder"),
         (
             lambda run: (run / "checkpoints/best.ckpt").write_bytes((run / "checkpoints/best.ckpt").read_bytes()[:999]),
-            "best.ckpt: cannot be read as a checkpoint: ",
+            "best.ckpt: cannot be read as a checkpoint of this version: ",
         ),
         (
             lambda run: (run / "checkpoints/best.ckpt").write_text("weights"),
-            "best.ckpt: cannot be read as a checkpoint: ",
+            "best.ckpt: cannot be read as a checkpoint of this version: ",
         ),
-        (lambda run: torch.save([1], run / "checkpoints/best.ckpt"), "best.ckpt: cannot be read as a checkpoint"),
+        (
+            lambda run: torch.save([1], run / "checkpoints/best.ckpt"),
+            "best.ckpt: cannot be read as a checkpoint of this version: ",
+        ),
         (
             lambda run: torch.save({"state_dict": {}}, run / "checkpoints/best.ckpt"),
-            "best.ckpt: cannot be read as a checkpoint",
+            "best.ckpt: cannot be read as a checkpoint of this version: ",
         ),
-        (lambda run: forget(run, "state_dict"), "best.ckpt: cannot be read as a checkpoint: "),
+        (lambda run: forget(run, "state_dict"), "best.ckpt: cannot be read as a checkpoint of this version: "),
     ],
 )
 def test_what_is_no_whole_run_is_refused_by_name(copied, harm, message):
@@ -536,6 +645,22 @@ def test_a_missing_reference_is_named(copied, harm):
     with pytest.raises(BadInput, match=r"ridge.npz: cannot be read as the run's reference: "):
         load(copied).evaluate()
     assert len(load(copied).predict(RUNS["rows"][0])) == 2 * HORIZON
+
+
+def test_the_reference_of_another_run_is_refused(copied, trained):
+    shutil.copy(trained("hourly") / "ridge.npz", copied / "ridge.npz")
+    with pytest.raises(BadInput, match=r"ridge.npz: is the reference of another run"):
+        load(copied).evaluate()
+
+
+@pytest.mark.parametrize("key", ["a key of tomorrow's", "source", "inputs"])
+def test_a_checkpoint_of_another_version_is_told_so(copied, key):
+    path = copied / "checkpoints/best.ckpt"
+    kept = torch.load(path, weights_only=True)
+    kept["SeriesDataModule"][key] = {}
+    torch.save(kept, path)
+    with pytest.raises(BadInput, match=r"best.ckpt: cannot be read as a checkpoint of this version: "):
+        load(copied)
 
 
 def test_the_lightning_module_alone_tells_what_it_was_trained_on(trained):

@@ -24,6 +24,9 @@ from flatspot.probes.scores import Scores, ScoreTable, score_table
 BATCH: Final = 512
 """Windows a batch: nothing is trained here, so only memory sets it."""
 
+MOST_NUMBERS: Final = 2**26
+"""Numbers a batch, where windows are very long: a quarter of a gigabyte."""
+
 MOST_STEPS: Final = 64
 """Last steps of a labelled sequence that the ridge reference reads."""
 
@@ -205,13 +208,19 @@ def predict(model: nn.Module, data: SeriesDataModule, part: Part) -> Tensor:
 def batches(data: SeriesDataModule, part: Part) -> Iterator[tuple[Input, Tensor]]:
     """All windows of a part in time order, in large batches, however few of them are trained on."""
     windows = data.every_window(part)
-    for chunk in _chunks(range(len(windows))):
+    each = data.window * len(data.columns) + data.horizon * len(data.targets)
+    for chunk in _chunks(range(len(windows)), windows_at_once(each)):
         x, y, *_ = windows.__getitems__(chunk)
         yield x, y
 
 
-def _chunks(indices: range) -> Iterable[range]:
-    return (indices[start : start + BATCH] for start in range(0, len(indices), BATCH))
+def windows_at_once(numbers_each: int) -> int:
+    """How many windows of so many numbers make a batch, where nothing is trained."""
+    return max(min(BATCH, MOST_NUMBERS // numbers_each), 1)
+
+
+def _chunks(indices: range, size: int) -> Iterable[range]:
+    return (indices[start : start + size] for start in range(0, len(indices), size))
 
 
 def _reference_batches(data: SeriesDataModule, part: Part) -> Iterator[tuple[Tensor, Tensor]]:
@@ -304,15 +313,21 @@ def _naive(
     found["persistence"] = original(data, windows.targets[last].unsqueeze(1), series).expand(shape)
     if season is None:
         return found, ()
-    before = _season_before(data, last, season)
-    if before is None:
-        return found, (f"seasonal persistence: a window has no row {season} steps before its forecast",)
-    found["seasonal"] = original(data, windows.targets[before], series)
-    return found, ()
+    before, held = _season_before(data, last, season)
+    short = int((~held).sum())
+    if short == len(last):
+        return found, (f"seasonal persistence: no window has a row {season} steps before its forecast",)
+    by_season = original(data, windows.targets[before.clamp(min=0)], series)
+    found["seasonal"] = torch.where(held.view(-1, 1, 1), by_season, found["persistence"])
+    told = f"seasonal persistence: {short:,} of {len(last):,} windows have no row {season} steps before; the last value"
+    return found, (f"{told} stands in",) if short else ()
 
 
-def _season_before(data: SeriesDataModule, last: Tensor, season: int) -> Tensor | None:
-    """The rows a whole number of seasons before each step of the forecast, the latest that were seen."""
+def _season_before(data: SeriesDataModule, last: Tensor, season: int) -> tuple[Tensor, Tensor]:
+    """The rows a whole number of seasons before each step of the forecast, the latest seen; and whether they are there.
+
+    Both by window: `[window, horizon]` and `[window]`.
+    """
     if season < 1:
         raise BadInput(f"data.season={season}: must be at least 1")
     steps = torch.arange(1, data.horizon + 1)
@@ -320,4 +335,4 @@ def _season_before(data: SeriesDataModule, last: Tensor, season: int) -> Tensor 
     held = data.prepared
     starts = torch.from_numpy(held.starts)
     stretch = torch.searchsorted(starts, last, right=True) - 1
-    return rows if bool((rows >= starts[stretch].unsqueeze(1)).all()) else None
+    return rows, (rows >= starts[stretch].unsqueeze(1)).all(dim=1)

@@ -1,6 +1,6 @@
 """Forecasts after the end of each series, or after every window, as a table in original units."""
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,10 +16,8 @@ from flatspot.data.prepare import Prepared, prepare, refuse_broken_series
 from flatspot.data.restore import Known, known_scalings
 from flatspot.data.short import without_short
 from flatspot.errors import BadInput
+from flatspot.evaluate import windows_at_once
 from flatspot.models.sequence_module import SequenceModule
-
-BATCH: Final = 512
-"""Windows a batch."""
 
 
 def forecast(
@@ -35,6 +33,8 @@ def forecast(
     Raises:
         BadInput: naming a series that is too short, or whose last rows have a gap.
     """
+    if known.whole and every_origin:
+        raise BadInput("every origin (--every-origin): each series has one label, and so one answer")
     if not known.whole:
         panel = without_short(panel, known.window, short, f"data.window={known.window}")
     ends = panel.firsts + panel.lengths
@@ -90,7 +90,8 @@ def _outputs(model: SequenceModule, prepared: Prepared, starts: NDArray[np.int64
     model.eval()
     weights = next(model.parameters())
     steps = torch.arange(window)
-    chunks = torch.split(torch.from_numpy(starts), BATCH)
+    each = window * prepared.inputs.shape[1]
+    chunks = torch.split(torch.from_numpy(starts), windows_at_once(each))
     return torch.cat([model(prepared.inputs[first.unsqueeze(1) + steps].to(weights)) for first in chunks]).to("cpu")
 
 
@@ -104,7 +105,8 @@ def _of_series(model: SequenceModule, prepared: Prepared, known: Known) -> pl.Da
     rows = [
         prepared.inputs[end - length : end] for end, length in zip(panel.firsts + panel.lengths, lengths, strict=True)
     ]
-    packs = (pack_sequence(rows[first : first + BATCH], enforce_sorted=False) for first in range(0, len(rows), BATCH))
+    size = windows_at_once(known.window * prepared.inputs.shape[1])
+    packs = (pack_sequence(rows[first : first + size], enforce_sorted=False) for first in range(0, len(rows), size))
     outputs = torch.cat([model(pack.to(weights)) for pack in packs]).to("cpu")  # type: ignore[arg-type] # as a tensor
     return pl.DataFrame({"series": list(panel.series), **_answers(outputs, known)})
 

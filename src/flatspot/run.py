@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any, Final, final
 from zipfile import BadZipFile
@@ -18,8 +19,9 @@ from flatspot.data.keys import module_from_keys
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel, panel_of
 from flatspot.data.restore import Known
+from flatspot.data.roles import NO_TIME
 from flatspot.data.tables import read_table
-from flatspot.errors import BadInput
+from flatspot.errors import BadInput, reason
 from flatspot.evaluate import Evaluation, evaluate
 from flatspot.forecast import forecast
 from flatspot.models.models import MODELS
@@ -31,6 +33,9 @@ CHECKPOINT: Final = "checkpoints/best.ckpt"
 REFERENCE: Final = "ridge.npz"
 
 WAY_OUT: Final = "give the rows to evaluate with --data"
+
+MADE_SERIES: Final = "series"
+"""The column that names the series of rows that are to be like made ones; `predict` calls it so too."""
 
 DATA: Final = SeriesDataModule.__qualname__
 """Where Lightning keeps what the data module gave it."""
@@ -55,13 +60,12 @@ def load(folder: str | Path) -> "Run":
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         known = Known.of(checkpoint[DATA])
+        _ = [known.source["data"], *(known.source["shaping"][key] for key in ("short", "season"))]
         build = MODELS[str(known.source["model"])]
         model = build.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-    except BadInput:
-        raise
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise BadInput(f"{path}: cannot be read as a checkpoint: {reason}") from error
+        told = reason(error).strip().partition("\n")[0]
+        raise BadInput(f"{path}: cannot be read as a checkpoint of this version: {told}") from error
     return Run(folder, model.eval(), known)
 
 
@@ -78,12 +82,13 @@ class Run:
         self.model = model
         self.known = known
 
-    def predict(self, data: object, *, every_origin: bool = False) -> pl.DataFrame:
+    def predict(self, data: object, *, every_origin: bool = False, missing: str | None = None) -> pl.DataFrame:
         """What the network says of other rows.
 
         Args:
             data: the path of a CSV or Parquet file, or a frame, with the columns of the run.
             every_origin: a forecast after every window, not only after the end of each series.
+            missing: as `data.missing`, where it is to be another than that of the run.
 
         Returns:
             Of a forecaster a row a series, target, origin and step: `series`, `target`, `origin` (the last stamp that
@@ -94,21 +99,23 @@ class Run:
         Raises:
             BadInput: for other columns, another frequency, or a series that is too short.
         """
-        return forecast(
-            self.model, self._read(data), self.known, every_origin=every_origin, short=self._shaping["short"]
-        )
+        panel = self._read(data, missing, labelled=False)
+        return forecast(self.model, panel, self.known, every_origin=every_origin, short=self._shaping["short"])
 
-    def evaluate(self, data: object = None) -> Evaluation:
+    def evaluate(self, data: object = None, *, missing: str | None = None) -> Evaluation:
         """The errors over rolling origins, in original units, beside the baselines.
 
         Args:
             data: the path of a file or a frame, all of it; None: the test rows of the run.
+            missing: as `data.missing`, where the rows of `data` are to be mended otherwise than those of the run.
 
         Raises:
             BadInput: for other columns, another frequency, or a file of the run that has changed.
         """
         season = self._shaping["season"]
-        module = self._own_data() if data is None else self._module(self._read(data))
+        if data is None and missing is not None:
+            raise BadInput(f"missing={missing} (--missing): is for other rows; the run's own are mended as they were")
+        module = self._own_data() if data is None else self._module(self._read(data, missing, labelled=True))
         return evaluate(self.model, module, ridge=self.ridge, season=season)
 
     @cached_property
@@ -118,7 +125,13 @@ class Run:
         Raises:
             BadInput: if the folder does not hold it.
         """
-        return read_reference(self.folder)
+        ridge = read_reference(self.folder)
+        known = self.known
+        outputs = (known.horizon, known.targets_first) if known.task == "forecast" else (1, max(len(known.classes), 1))
+        sizes = {ridge.coefficients.shape[-1], len(ridge.intercept), prod(outputs)}
+        if ridge.horizon != outputs or ridge.coefficients.dim() != 2 or len(sizes) > 1:
+            raise BadInput(f"{self.folder / REFERENCE}: is the reference of another run")
+        return ridge
 
     @property
     def _shaping(self) -> Mapping[str, Any]:
@@ -134,13 +147,8 @@ class Run:
             module = module_from_keys(panel, self._shaping, task=task, source=self.known.source)
         except BadInput as error:
             raise BadInput(f"{error}; {WAY_OUT}") from error
-        found, kept = module.known, self.known
-        alike = found.inputs == kept.inputs and found.series == kept.series and found.counts == kept.counts
-        if not alike or not np.array_equal(np.asarray(found.means), np.asarray(kept.means), equal_nan=True):
-            raise BadInput(
-                f"{module.panel.name}: is not what the run was trained on any more (its training rows are others); "
-                f"{WAY_OUT}"
-            )
+        if not self.known.same_rows(module.known):
+            raise BadInput(f"{module.panel.name}: its rows are not those of the run any more; {WAY_OUT}")
         return module
 
     def _module(self, panel: Panel) -> SeriesDataModule:
@@ -160,20 +168,20 @@ class Run:
             source=known.source,
         )
 
-    def _read(self, data: object) -> Panel:
-        """Other rows, in the columns of the run and at its frequency."""
+    def _read(self, data: object, missing: str | None, *, labelled: bool) -> Panel:
+        """Other rows, in the columns of the run and at its frequency; with their labels, or without."""
         known, keys = self.known, self.known.source["data"]
-        mending = Mending(
-            **{name: keys[name] for name in ("missing", "max_gap", "duplicates", "unsorted") if name in keys},
-            frequency=NO_FREQUENCY if keys.get("frequency") == NO_FREQUENCY else None,
-        )
+        by_order = known.time and known.frequency is None
+        mended = {name: keys[name] for name in ("missing", "max_gap", "duplicates", "unsorted") if name in keys}
+        mended |= {"missing": missing} if missing is not None else {}
+        mending = Mending(**mended, frequency=NO_FREQUENCY if by_order else keys.get("frequency"))
         panel = read_table(
             data,
             target=known.columns[: known.targets_first],
             features=known.columns[known.targets_first :],
-            time=keys.get("time"),
-            group=keys.get("group"),
-            label=known.label or None,
+            time=known.time or (None if known.frequency else NO_TIME),
+            group=known.group or (MADE_SERIES if len(known.series) > 1 else None),
+            label=(known.label or None) if labelled else None,
             label_per="series" if known.whole else "window" if known.label else None,
             mending=mending,
             anew=True,

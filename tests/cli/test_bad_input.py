@@ -31,7 +31,7 @@ def files(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["data=csv", "data.path=nope.csv"], "data.path=nope.csv: there is no such file"),
+        (["data=csv", "data.path=nope.csv"], "nope.csv: there is no such file"),
         (["data=csv"], "data=csv needs a file: data=csv data.path=my.csv data.target=column"),
         (["data=csv", "data.path=empty.csv"], "empty.csv: the file is empty"),
         (

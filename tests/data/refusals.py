@@ -135,20 +135,20 @@ SETTINGS = "Settings"
 NO_PERMISSION = Refusal(
     FILE,
     "a file that you may not read",
-    "data.path=my.csv: cannot be opened: Permission denied",
+    "my.csv: cannot be opened: Permission denied",
     without_permission,
 )
 
 REFUSALS = (
-    Refusal(FILE, "no file of that name", "data.path=my.csv: there is no such file"),
+    Refusal(FILE, "no file of that name", "my.csv: there is no such file"),
     Refusal(
         FILE,
         "no path at all",
         "data=csv needs a file: data=csv data.path=my.csv data.target=column",
         keys=("data=csv",),
     ),
-    Refusal(FILE, "a folder", "data.path=my.csv: is a folder, not a file", Path.mkdir),
-    Refusal(FILE, "a pipe", "data.path=my.csv: is not a regular file", os.mkfifo),
+    Refusal(FILE, "a folder", "my.csv: is a folder, not a file", Path.mkdir),
+    Refusal(FILE, "a pipe", "my.csv: is not a regular file", os.mkfifo),
     NO_PERMISSION,
     Refusal(FILE, "an empty file", "my.csv: the file is empty", ""),
     Refusal(

@@ -15,7 +15,7 @@ SHOWN_SERIES: Final = 10
 """Series that are shown, the worst first."""
 
 
-def evaluate_run(folder: Path, data: Path | None, *, as_json: bool) -> str:
+def evaluate_run(folder: Path, data: Path | None, *, missing: str | None, as_json: bool) -> str:
     """The errors of a run, on its own test rows or on another file, as people read them or as JSON.
 
     Raises:
@@ -29,7 +29,7 @@ def evaluate_run(folder: Path, data: Path | None, *, as_json: bool) -> str:
     torch.set_flush_denormal(True)  # as in training: the same figures, to the last digit
     try:
         run = load(folder)
-        found = run.evaluate(data)
+        found = run.evaluate(data, missing=missing)
     finally:
         torch.set_flush_denormal(False)
     figures = {"test": found.scores(), "baseline": found.baseline_scores(), **found.details()}

@@ -8,12 +8,13 @@ from flatspot.errors import BadInput
 SUFFIXES: Final = (".csv", ".parquet")
 
 
-def predict_run(folder: Path, data: Path, out: Path, *, every_origin: bool) -> str:
+def predict_run(folder: Path, data: Path, out: Path, *, every_origin: bool, missing: str | None) -> str:
     """Write the forecasts of a run to a file, and say what was written.
 
     Args:
         folder: the run. data: rows up to now. out: `.csv` or `.parquet`.
         every_origin: after every window, not only after the end of each series.
+        missing: as `data.missing`; None: as in the run.
 
     Raises:
         BadInput: naming the folder, file, column or series that cannot be used.
@@ -26,7 +27,7 @@ def predict_run(folder: Path, data: Path, out: Path, *, every_origin: bool) -> s
         raise BadInput(f"--out {out}: is the file to read (--data)")
     from flatspot.run import load
 
-    frame = load(folder).predict(data, every_origin=every_origin)
+    frame = load(folder).predict(data, every_origin=every_origin, missing=missing)
     half = out.with_name(f".{out.name}.half")
     try:
         if out.suffix == ".csv":

@@ -65,6 +65,10 @@ class Answers:
         mean_label = float(training.mean()) if len(training) else float("nan")
         return replace(self, tensor=torch.from_numpy(scaled).view(-1, 1, 1), scaling=scaling, mean=mean_label)
 
+    def signed(self) -> list[torch.Tensor]:
+        """The answers that are no channel of the inputs."""
+        return [] if self.task == "forecast" or self.tensor is None else [self.tensor]
+
 
 def refuse_other_task(panel: Panel, task: Task, known: Known | None) -> None:
     """Refuse labels without a classifier or regressor, and one of these that is to learn without labels.

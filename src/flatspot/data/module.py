@@ -17,6 +17,7 @@ from flatspot.data.prepare import before_first_forecast, or_else, prepare, refus
 from flatspot.data.restore import Known, known_scalings
 from flatspot.data.scaling import ChannelScaling
 from flatspot.data.short import without_short
+from flatspot.data.signature import signature_of
 from flatspot.data.split import PARTS, Borders, Part, Split, borders_of, parts_of_series
 from flatspot.data.statistics import Naive, naive_of
 from flatspot.data.windows import EpochSampler, Runs, Sequences, Windows, as_is
@@ -311,6 +312,10 @@ class SeriesDataModule(LightningDataModule):
             counts=self.answers.counts,
             shortest=min(int(held.panel.lengths.min()), self.window),
             trained_until=None if times is None or self.whole else str(times[last].max()),
+            time=held.panel.keys.time,
+            group=held.panel.keys.group or "",
+            rows=held.panel.rows,
+            signature=signature_of(held.inputs, *self.answers.signed()),
             source=self._source,
         )
 

@@ -71,6 +71,15 @@ class Filling:
 
 @final
 @dataclass(frozen=True)
+class Keys:
+    """The columns that say when a row was, and of what series it is."""
+
+    time: tuple[str, ...] = ()
+    group: str | None = None
+
+
+@final
+@dataclass(frozen=True)
 class Panel:
     """Rows of one or many series, one series after another, each in time order, in original units.
 
@@ -87,6 +96,7 @@ class Panel:
         breaks: rows before which too much is missing: no window spans one. Sorted.
         filling: how missing values (NaN) are to be filled, once the splits are known; None: there are none.
         labels: what each series or row is; None for forecasting.
+        keys: the columns that were read for the time stamps, and that of the series' names; none where there are none.
         notes: what was done to the rows, a sentence each.
     """
 
@@ -102,6 +112,7 @@ class Panel:
     breaks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     filling: Filling | None = None
     labels: Labels | None = None
+    keys: Keys = field(default_factory=Keys)
     notes: tuple[str, ...] = ()
 
     @property

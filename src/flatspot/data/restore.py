@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from flatspot.data.panel import Panel
 from flatspot.data.prepare import Scalings, before_first_forecast
 from flatspot.data.scaling import PER_SERIES, ChannelScaling, fit_per_series
+from flatspot.data.signature import same_signature
 from flatspot.errors import BadInput
 
 
@@ -28,6 +29,8 @@ class Known:
             rows of the scalings too, where these are per series. `[series][target]`, original units.
         counts: training samples of each class. shortest: steps of the shortest training sequence.
         trained_until: the last training stamp, if there are stamps.
+        time: the columns of time stamps. group: that of the series' names; empty where there is none.
+        rows: how many there were. signature: what tells them from others.
         source: the `data` keys that say what was read.
     """
 
@@ -52,17 +55,29 @@ class Known:
     counts: tuple[int, ...] = ()
     shortest: int = 0
     trained_until: str | None = None
+    time: tuple[str, ...] = ()
+    group: str = ""
+    rows: int = 0
+    signature: list[list[float]] = field(default_factory=list)
     source: Mapping[str, Any] = field(default_factory=dict)
 
     def places(self, series: Sequence[str]) -> NDArray[np.int64]:
         """Which of the series that it was trained on each of these is; -1 for a new one.
 
-        One series is the same as another one: it has no name of its own but its file's.
+        One series of a file that names none is the same as that of another file.
         """
-        if len(self.series) == 1 and len(series) == 1:
+        if not self.group and len(self.series) == 1 and len(series) == 1:
             return np.zeros(1, np.int64)
         place = {name: number for number, name in enumerate(self.series)}
         return np.array([place.get(name, -1) for name in series])
+
+    def same_rows(self, other: "Known") -> bool:
+        """Whether the other was made of the same rows, but for rounding."""
+        plain = ("columns", "classes", "frequency", "series", "counts", "rows", "trained_until")
+        if any(getattr(self, name) != getattr(other, name) for name in plain):
+            return False
+        units = ((self.inputs, other.inputs), (self.targets, other.targets))
+        return all(one.same(two) for one, two in units) and same_signature(self.signature, other.signature)
 
     def plain(self) -> dict[str, Any]:
         """As plain values, for a checkpoint."""
@@ -84,7 +99,7 @@ class Known:
             raise BadInput(f"the checkpoint keeps no data of flatspot's: {error}") from error
 
 
-_TUPLES: Final = ("columns", "classes", "calendar", "series", "counts")
+_TUPLES: Final = ("columns", "classes", "calendar", "series", "counts", "time")
 
 
 def known_scalings(known: Known, panel: Panel, first: int) -> Scalings:

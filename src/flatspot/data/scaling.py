@@ -20,6 +20,9 @@ Fit = Callable[[Iterator[Block]], tuple[Block, Block]]
 PER_SERIES: Final = "per_series"
 NOTHING: Final = "none"
 
+ROUNDING: Final = 1e-6
+"""Of sums that were added up in another order, as a share of what was added up."""
+
 
 @final
 @dataclass(frozen=True)
@@ -36,6 +39,14 @@ class ChannelScaling:
     def table(self) -> tuple[Block, Block]:
         """Mean and scale as arrays `[series, channel]`; one row where all series share them."""
         return np.atleast_2d(np.asarray(self.mean, float)), np.atleast_2d(np.asarray(self.scale, float))
+
+    def same(self, other: "ChannelScaling") -> bool:
+        """Whether the other has these numbers, but for rounding."""
+        (mean, scale), (mean_too, scale_too) = self.table, other.table
+        if mean.shape != mean_too.shape:
+            return False
+        level = np.abs(mean - mean_too) <= ROUNDING * (np.abs(mean) + scale)
+        return bool(level.all() and (np.abs(scale - scale_too) <= ROUNDING * scale).all())
 
 
 def _standard(blocks: Iterator[Block]) -> tuple[Block, Block]:

@@ -77,14 +77,14 @@ def source_of(path: str | Path) -> Source:
 def _start_of(path: Path) -> bytes:
     try:
         if not path.exists():
-            raise BadInput(f"data.path={path}: there is no such file")
+            raise BadInput(f"{path}: there is no such file")
         if not path.is_file():
             what = "is a folder, not a file" if path.is_dir() else "is not a regular file"
-            raise BadInput(f"data.path={path}: {what}")
+            raise BadInput(f"{path}: {what}")
         with path.open("rb") as file:
             start = file.read(4)
     except OSError as error:
-        raise BadInput(f"data.path={path}: cannot be opened: {error.strerror}") from error
+        raise BadInput(f"{path}: cannot be opened: {error.strerror}") from error
     if not start:
         raise BadInput(f"{path}: the file is empty")
     return start

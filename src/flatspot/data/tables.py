@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flatspot.data.assemble import Mending, assemble, without_constant
-from flatspot.data.panel import LabelPer, Panel
+from flatspot.data.panel import Keys, LabelPer, Panel
 from flatspot.data.read import read_rows
 from flatspot.data.roles import choose_roles
 from flatspot.data.sources import as_source
@@ -75,6 +75,7 @@ def read_table(
     panel = assemble(rows, roles, source.name, mending, per)
     if not anew:
         panel = without_constant(panel, roles)
+    panel = replace(panel, keys=Keys(roles.time, group))
     if group is not None:
         return panel
     return replace(panel, series=(Path(source.name).name.partition(".")[0] or source.name,))
