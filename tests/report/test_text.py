@@ -1,7 +1,7 @@
 import pytest
 
 from flatspot.diagnosis import EXPLAINED
-from flatspot.report.text import summary
+from flatspot.report.text import error_table, summary
 
 
 def metrics(**changes):
@@ -60,3 +60,10 @@ def test_figures_keep_four_digits(largest, written):
     row = {"mae": largest, "rmse": 0.0, "mase": 0.0, "r2": 0.0}
     baselines = dict.fromkeys(("mean", "persistence", "ridge"), row)
     assert written in shown(test=row, baseline=baselines).splitlines()[2]
+
+
+def test_one_huge_figure_does_not_take_the_digits_of_the_others():
+    own, ridge = {"mae": 21.64, "r2": 0.714}, {"mae": 24.2, "r2": -51_230.4}
+    lines = error_table(own, {"ridge": ridge}, model="lstm", target="sales")
+    assert "0.714" in lines[1]
+    assert "-51,230" in lines[2]

@@ -29,6 +29,9 @@ LARGEST: Final = 1e7
 SMALLEST: Final = 1e-4
 """Beyond these a figure is written with an exponent."""
 
+WIDEST: Final = 1e-2
+"""A column's smallest figure as a share of its largest, below which each has its own decimals."""
+
 
 def summary(metrics: Mapping[str, Any], *, model: str, target: str, run: str) -> str:
     """One table of errors beside the baselines, then diversity, verdict, and where to look next.
@@ -105,7 +108,7 @@ def decimals_of(column: Sequence[float | None]) -> int | None:
     """So many that a column lines up and its largest figure keeps four digits; None where one size cannot fit all."""
     sizes = [abs(value) for value in column if value]
     largest = max(sizes, default=1.0)
-    if not SMALLEST <= largest < LARGEST or min(sizes, default=1.0) < SMALLEST * largest:
+    if not SMALLEST <= largest < LARGEST or min(sizes, default=1.0) < WIDEST * largest:
         return None
     return max(3 - math.floor(math.log10(largest)), 0)
 
