@@ -246,6 +246,10 @@ def _rows_in(panel: Panel, spans: NDArray[np.int64], channels: int) -> Iterator[
 
 def _inside(panel: Panel, spans: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which rows are within the spans, `[row]`."""
+    if len(spans) == 1:
+        inside = np.zeros(panel.rows, bool)
+        inside[spans[0, 0] : spans[0, 1]] = True
+        return inside
     marks = np.zeros(panel.rows + 1, np.int8)
     np.add.at(marks, spans[:, 0], 1)
     np.add.at(marks, spans[:, 1], -1)
@@ -273,7 +277,7 @@ def _scaled(
     *,
     spend: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scaled in float64, so that 1e9 ± 1 keeps its digits, then float32; targets are no copy where they scale alike."""
+    """Scaled rows, float32; targets are no copy where they scale alike."""
     rows, own = panel.rows, len(panel.columns)
     alike = _alike(scalings, panel.num_targets)
     inputs = torch.empty(rows, own + len(calendar_columns(calendar)))
@@ -316,13 +320,13 @@ def _chunks(panel: Panel, *, spend: bool) -> Iterator[tuple[int, torch.Tensor]]:
 def _apply(
     chunk: torch.Tensor, base: NDArray[np.float64] | None, scaling: ChannelScaling, owners: torch.Tensor | None
 ) -> torch.Tensor:
-    """Scaled, float64 `[row, channel]`."""
+    """Scaled `[row, channel]`: in float64, so that 1e9 ± 1 keeps its digits; rows less their base have lost no more."""
     channels = chunk.shape[1]
     mean, scale = (torch.from_numpy(each)[:, :channels] for each in scaling.table)
     if len(mean) > 1 and owners is not None:
         mean, scale = mean[owners], scale[owners]
     level = mean if base is None else mean - torch.from_numpy(base)[:channels]
-    return (chunk.double() - level).div_(scale)
+    return (chunk - level.to(chunk.dtype)).div_(scale.to(chunk.dtype))
 
 
 @final

@@ -17,7 +17,7 @@ from flatspot.errors import BadInput
 LARGEST: Final = 1e30
 """Numbers beyond this have squares that nothing can add up."""
 
-SLAB: Final = 2**26
+SLAB: Final = 2**25
 """Bytes of memory that are asked for at once: so much is given back to the system as soon as it is free."""
 
 LEVEL: Final = 1000
@@ -242,9 +242,13 @@ class _Reader:
         return [self._channel(batch[name]) for name in channels]
 
     def _channel(self, column: pl.Series) -> NDArray[np.float64]:
+        if column.dtype == pl.Float64 and not column.null_count():  # asking polars more would wait for its reader
+            values = column.to_numpy()
+            if _within_bounds(values):
+                return values
         numbers = self._number_column(column)
         values = numbers.to_numpy()
-        if values.min() >= -LARGEST and values.max() <= LARGEST:  # neither is so of a NaN
+        if _within_bounds(values):
             return values
         if not self._missing:
             self._refuse(column, numbers.is_null(), f"is missing; {FILLING}")
@@ -335,6 +339,11 @@ class _Reader:
         more = wrong.sum() - 1
         others = f" ({more:,} more such cell{'s' * (more > 1)} below)" if more else ""
         raise BadInput(f"{self.name}: row {self.row + row + 1}, column {column.name!r}: {value} {complaint}{others}")
+
+
+def _within_bounds(values: NDArray[np.float64]) -> bool:
+    """Whether all are numbers that can be used; neither is so of a NaN."""
+    return bool(values.min() >= -LARGEST and values.max() <= LARGEST)
 
 
 def _rather(cell: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, final, runtime_checkable
 
+import numpy as np
 import polars as pl
 
 from flatspot.errors import BadInput
@@ -21,6 +22,12 @@ BATCH: Final = 131_072
 
 SAMPLE: Final = 10_000
 """Rows that are looked at to tell what the columns hold."""
+
+START: Final = 2**21
+"""Bytes of a long file that hold them, or as many as fit."""
+
+FEWEST: Final = 100
+"""Fewer lines are too few to tell it."""
 
 LONGEST_LINE: Final = 2**20
 """Bytes of a header line; a longer one is no header."""
@@ -176,7 +183,7 @@ class CsvFile:
     def sample(self) -> pl.DataFrame:
         """The first rows, as text."""
         try:
-            head = self._filled().head(SAMPLE).collect()
+            head = self._filled(self._start()).head(SAMPLE).collect()
         except UNREADABLE as error:
             raise self._unreadable(error) from error
         if head.is_empty():
@@ -211,15 +218,32 @@ class CsvFile:
         except UNREADABLE as error:
             raise self._unreadable(error) from error
 
-    def _filled(self) -> pl.LazyFrame:
+    def _start(self) -> bytes | None:
+        """The lines that a long file begins with; None where the whole is short, or so many bytes hold few rows.
+
+        Asked for the first rows of a long file, polars would read hundreds of megabytes.
+        """
+        try:
+            with self._open() as file:
+                start = file.read(START)
+        except (OSError, EOFError, zlib.error):
+            return None  # polars says what it is
+        lines = start.split(b"\n")[:-1]
+        closed = np.cumsum([line.count(b'"') for line in lines]) % 2 == 0  # a line break within quotes ends no row
+        whole = int(np.flatnonzero(closed)[-1]) + 1 if closed.any() else 0
+        return b"\n".join(lines[:whole]) if whole > FEWEST and len(start) == START else None
+
+    def _filled(self, start: bytes | None = None) -> pl.LazyFrame:
         """The rows as text; of one column, a quoted nothing is a missing value and a blank line is none."""
         nothing = pl.all().is_null() if len(self.columns) == 1 else pl.all().fill_null("") == ""
-        return self._scan().filter(~pl.all_horizontal(nothing))
+        return self._scan(start=start).filter(~pl.all_horizontal(nothing))
 
-    def _scan(self, numbers: Collection[str] = (), missing: Sequence[str] = ()) -> pl.LazyFrame:
+    def _scan(
+        self, numbers: Collection[str] = (), missing: Sequence[str] = (), start: bytes | None = None
+    ) -> pl.LazyFrame:
         kinds = [pl.Float64 if name in numbers else pl.String for name in self.columns]
         scanned = pl.scan_csv(
-            self._path,
+            self._path if start is None else start,
             schema=dict(zip(self._known_as, kinds, strict=True)),
             separator=self._separator,
             null_values=list(missing) or None,

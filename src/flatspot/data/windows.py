@@ -209,7 +209,8 @@ class EpochSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         if not self.shuffle:
             return iter(self._own_positions())
-        order = torch.randperm(self.size, generator=epoch_generator(self.seed, self.epoch))
+        kind = torch.int32 if self.size < 2**31 else torch.int64  # the same order in half the memory
+        order = torch.randperm(self.size, generator=epoch_generator(self.seed, self.epoch), dtype=kind)
         own = order[self.rank : self.size - self.size % self.world_size : self.world_size]
         # A long epoch's order as Python's numbers would take more memory than its rows.
         return (number for chunk in torch.split(own, CHUNK) for number in chunk.tolist())
