@@ -1,10 +1,11 @@
 """What a run keeps of its data, as plain values in its checkpoint: enough to read, scale and cut another file alike."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from flatspot.data.panel import Panel
@@ -80,9 +81,9 @@ class Known:
         return all(one.same(two) for one, two in units) and same_signature(self.signature, other.signature)
 
     def plain(self) -> dict[str, Any]:
-        """As plain values, for a checkpoint."""
-        values = {**asdict(self), "source": dict(self.source)}
-        return {name: list(each) if isinstance(each, tuple) else each for name, each in values.items()}
+        """As plain values, for a checkpoint; a table of the series as one tensor, for there may be many."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: _plain(value) for name, value in values.items()}
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Known":
@@ -93,13 +94,33 @@ class Known:
         """
         try:
             held: dict[str, Any] = {name: tuple(each) if name in _TUPLES else each for name, each in values.items()}
-            scalings: dict[str, Any] = {name: ChannelScaling(**values[name]) for name in ("inputs", "targets")}
-            return cls(**(held | scalings))
+            tables: dict[str, Any] = {name: _listed(values[name]) for name in _TABLES}
+            scalings: dict[str, Any] = {
+                name: ChannelScaling(**{key: _listed(table) for key, table in values[name].items()})
+                for name in ("inputs", "targets")
+            }
+            return cls(**(held | tables | scalings))
         except (KeyError, TypeError) as error:
             raise BadInput(f"the checkpoint keeps no data of flatspot's: {error}") from error
 
 
 _TUPLES: Final = ("columns", "classes", "calendar", "series", "counts", "time")
+
+_TABLES: Final = ("means", "naive", "signature")
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - as it is held
+    if isinstance(value, ChannelScaling):
+        return {"mean": _plain(value.mean), "scale": _plain(value.scale)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        return torch.tensor(value, dtype=torch.float64)
+    return list(value) if isinstance(value, list | tuple) else value
+
+
+def _listed(table: Any) -> list[Any]:  # noqa: ANN401 - as it was held
+    return table.tolist() if isinstance(table, torch.Tensor) else list(table)
 
 
 def known_scalings(known: Known, panel: Panel, first: int) -> Scalings:
