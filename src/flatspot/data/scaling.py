@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, Final, final
 
 import numpy as np
@@ -35,7 +35,7 @@ class ChannelScaling:
     mean: list[Any]
     scale: list[Any]
 
-    @property
+    @cached_property
     def table(self) -> tuple[Block, Block]:
         """Mean and scale as arrays `[series, channel]`; one row where all series share them."""
         return np.atleast_2d(np.asarray(self.mean, float)), np.atleast_2d(np.asarray(self.scale, float))
