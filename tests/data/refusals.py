@@ -303,7 +303,7 @@ REFUSALS = (
     Refusal(
         TYPES,
         "words as labels of a regressor",
-        "my.csv: column 'kind': 'dog' is not a number; to predict a class, say model=classifier",
+        "my.csv: row 1, column 'kind': 'dog' is not a number; to predict a class, say model=classifier",
         labelled(lambda series, _: ["dog", "cat"][series % 2]),
         (*LABELS, "model=regressor"),
     ),
@@ -419,7 +419,7 @@ REFUSALS = (
     Refusal(
         VALUES,
         "every row misses a value",
-        "my.csv: every row misses a value; data.missing=drop leaves none, interpolate fills them",
+        "my.csv: every row misses a value (columns 'y', 'z'); data.missing=drop leaves none, interpolate fills them",
         table("day,y,z", row=lambda each: f"{day(each)},{each if each % 2 else ''},{'' if each % 2 else each}"),
         ("data.target=y", "data.features=z", "data.missing=drop"),
     ),

@@ -48,12 +48,19 @@ class Labels:
     Args:
         column: its name.
         per: `series` (one label for each series) or `window` (one for each row; a window has its last row's).
-        values: as they were written, `[series]` or `[row]`.
+        values: as they were written, `[series]` or `[row]`; empty text where there is none.
+        rows: of the file, for messages; None: unknown.
     """
 
     column: str
     per: LabelPer
     values: NDArray[Any]
+    rows: NDArray[np.int64] | None = None
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which of them there are."""
+        return np.asarray(self.values != "")
 
 
 @final
@@ -67,6 +74,20 @@ class Filling:
 
     interpolate: bool
     most: int
+
+
+@final
+@dataclass(frozen=True)
+class Original:
+    """The rows as they were before some were left out: splits are made of them, whatever is missing in which.
+
+    Args:
+        lengths: rows of each series. times: `[row]`, or None. kept: which rows are left, `[row]`.
+    """
+
+    lengths: NDArray[np.int64]
+    times: NDArray[Any] | None
+    kept: NDArray[np.bool_]
 
 
 @final
@@ -87,6 +108,7 @@ class Panel:
         breaks: rows before which too much is missing: no window spans one. Sorted.
         filling: how missing values (NaN) are to be filled, once the splits are known; None: there are none.
         labels: what each series or row is; None for forecasting.
+        original: the rows before those that miss a value were left out; None: none may be.
         notes: what was done to the rows, a sentence each.
     """
 
@@ -102,6 +124,7 @@ class Panel:
     breaks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     filling: Filling | None = None
     labels: Labels | None = None
+    original: Original | None = None
     notes: tuple[str, ...] = ()
 
     @property

@@ -88,7 +88,7 @@ class Rows:
         return sum(map(len, self.blocks))
 
 
-def read_rows(source: Source, roles: Roles, *, missing: bool) -> Rows:
+def read_rows(source: Source, roles: Roles, *, missing: bool, unlabelled: bool = False) -> Rows:
     """All rows that the roles name, in the order of the file.
 
     The quick way lets polars read numbers as numbers. Where it meets a cell that is none, the slow way reads the text
@@ -96,7 +96,7 @@ def read_rows(source: Source, roles: Roles, *, missing: bool) -> Rows:
 
     Args:
         source: the file or frame. roles: what its columns are for.
-        missing: whether a number may be missing.
+        missing: whether a number may be missing. unlabelled: whether a label may.
 
     Raises:
         BadInput: naming the file and the row, column and value that cannot be used.
@@ -105,17 +105,20 @@ def read_rows(source: Source, roles: Roles, *, missing: bool) -> Rows:
         for marks in (False, True) if missing else (False,):
             quick = source.typed(roles.channels, roles.others, marks=marks)
             try:
-                return _collected(quick, source, roles, missing=missing, quick=True)
+                return _collected(
+                    quick, source, roles, _Reader(source.name, missing=missing, unlabelled=unlabelled), quick=True
+                )
             except (BadInput, *UNREADABLE):
                 pass  # the next way may read it, and the last one says why it cannot be read
     batches = source.as_written([*roles.channels, *roles.others])
-    return _collected(batches, source, roles, missing=missing, quick=False)
+    return _collected(batches, source, roles, _Reader(source.name, missing=missing, unlabelled=unlabelled), quick=False)
 
 
-def _collected(batches: Iterator[pl.DataFrame], source: Source, roles: Roles, *, missing: bool, quick: bool) -> Rows:
+def _collected(
+    batches: Iterator[pl.DataFrame], source: Source, roles: Roles, reader: "_Reader", *, quick: bool
+) -> Rows:
     blocks, times = _Blocks(narrow=roles.group is None), _Stamps()
     texts: dict[str, list[pl.Series]] = {name: [] for name in (roles.group, roles.label) if name}
-    reader = _Reader(source.name, missing=missing)
     for batch in batches:
         if not len(batch):
             continue
@@ -125,7 +128,7 @@ def _collected(batches: Iterator[pl.DataFrame], source: Source, roles: Roles, *,
         if roles.time:
             times.add(reader.moments(batch, roles))
         for name, kept in texts.items():
-            kept.append(reader.text(batch, name, "its series" if name == roles.group else "a label"))
+            kept.append(reader.text(batch, name) if name == roles.group else reader.label(batch, name))
         reader.row += len(batch)
     if not blocks.blocks:
         raise BadInput(f"{source.name}: has no rows")
@@ -229,13 +232,14 @@ class _Reader:
     """Turns batches into numbers and moments, and names the first cell that is none.
 
     Args:
-        name: of the file. missing: whether a number may be missing.
+        name: of the file. missing: whether a number may be missing. unlabelled: whether a label may.
     """
 
-    def __init__(self, name: str, *, missing: bool) -> None:
+    def __init__(self, name: str, *, missing: bool, unlabelled: bool) -> None:
         self.name = name
         self.row = 0
         self._missing = missing
+        self._unlabelled = unlabelled
 
     def numbers(self, batch: pl.DataFrame, channels: tuple[str, ...]) -> list[NDArray[np.float64]]:
         """The channels of a batch, float64, NaN where a value is missing."""
@@ -247,10 +251,17 @@ class _Reader:
         if values.min() >= -LARGEST and values.max() <= LARGEST:  # neither is so of a NaN
             return values
         if not self._missing:
+            self._refuse_empty(column, numbers)
             self._refuse(column, numbers.is_null(), f"is missing; {FILLING}")
         self._refuse(column, numbers.is_infinite(), "is not finite; a missing value is an empty cell or NA")
         self._refuse(column, numbers.abs() > LARGEST, f"is beyond {LARGEST:.0e}; give the column in a larger unit")
         return values
+
+    def _refuse_empty(self, column: pl.Series, numbers: pl.Series) -> None:
+        """A column without a value is not mended by filling it."""
+        if numbers.null_count() == len(numbers) > 1:
+            rows = f"rows {self.row + 1:,} to {self.row + len(numbers):,}"
+            raise BadInput(f"{self.name}: column {column.name!r} has no value in {rows}; name another")
 
     def moments(self, batch: pl.DataFrame, roles: Roles) -> NDArray[Any]:
         """The time stamps of a batch."""
@@ -265,17 +276,23 @@ class _Reader:
             moments = self._parsed(columns[0], roles.form)
         return moments.to_numpy()
 
-    def text(self, batch: pl.DataFrame, name: str, use: str) -> pl.Series:
-        """The names of series or labels in a batch.
+    def text(self, batch: pl.DataFrame, name: str) -> pl.Series:
+        """The names of series in a batch."""
+        text = self._text(batch[name])
+        self._refuse(batch[name], text.is_null(), "is missing; every row needs its series")
+        return text
 
-        Args:
-            use: what each row has to have here.
-        """
-        column = batch[name]
+    def label(self, batch: pl.DataFrame, name: str) -> pl.Series:
+        """The labels in a batch."""
+        text = self._text(batch[name])
+        if not self._unlabelled:
+            self._refuse(batch[name], text.is_null(), "is missing; every row needs a label")
+        return text
+
+    def _text(self, column: pl.Series) -> pl.Series:
         if column.dtype.is_nested() or column.dtype in {pl.Binary, pl.Object}:
-            raise BadInput(f"{self.name}: column {name!r} holds {column.dtype}, not names")
+            raise BadInput(f"{self.name}: column {column.name!r} holds {column.dtype}, not names")
         text = as_text(column)
-        self._refuse(column, text.is_null(), f"is missing; every row needs {use}")
         self._refuse(column, text.str.len_chars() > LONGEST_NAME, f"is longer than {LONGEST_NAME:,} letters")
         return text
 

@@ -14,6 +14,7 @@ from typing import Final, Protocol, final, runtime_checkable
 
 import polars as pl
 
+from flatspot.data.counted import counted
 from flatspot.errors import BadInput
 
 BATCH: Final = 131_072
@@ -289,7 +290,7 @@ class CsvFile:
                 raise BadInput(_not_utf8(self.name, number, error)) from error
 
     def _ragged(self, row: int, cells: list[str]) -> str:
-        told = f"{self.name}: row {row} has {_counted(len(cells))}, and the header {len(self.columns)}"
+        told = f"{self.name}: row {row} has {counted(len(cells), 'cell')}, and the header {len(self.columns)}"
         other = _separator(cells[0]) if len(cells) == 1 else self._separator
         if other in cells[0] and other != self._separator:
             kinds = SHOWN_SEPARATORS
@@ -376,10 +377,6 @@ def _no_row(error: csv.Error) -> str:
 
 def _not_unzipped(name: str, error: Exception) -> str:
     return f"{name}: cannot be unzipped ({_first_line(error)}); copy or zip it again"
-
-
-def _counted(cells: int) -> str:
-    return f"{cells} cell{'s' * (cells != 1)}"
 
 
 def _is_number(text: str) -> bool:

@@ -1,14 +1,14 @@
 """Split each series by time into training, validation and test rows; or whole series, where each has one label."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flatspot.data.panel import Panel
+from flatspot.data.panel import Original, Panel
 from flatspot.errors import BadInput
 
 Part = Literal["train", "val", "test"]
@@ -65,6 +65,8 @@ def borders_of(panel: Panel, split: Split) -> Borders:
     Raises:
         BadInput: for dates that cannot be read, overlap, or are asked of rows without time stamps.
     """
+    if panel.original is not None:
+        return _of_original(panel, panel.original, split)
     firsts = panel.firsts
     ends = firsts + panel.lengths if split.until is None else _rows_before(panel, split.until, "until")
     if split.by_date:
@@ -76,6 +78,18 @@ def borders_of(panel: Panel, split: Split) -> Borders:
     test = ends - np.rint(rows * split.test_share).astype(np.int64)
     val = test - np.rint(rows * split.val_share).astype(np.int64)
     return np.stack([firsts, val, test, ends], axis=1)
+
+
+def _of_original(panel: Panel, original: Original, split: Split) -> Borders:
+    """As among the rows before some were left out: what is missing in later rows moves no border of earlier ones."""
+    borders = borders_of(replace(panel, lengths=original.lengths, times=original.times, original=None), split)
+    kept_before = np.append(0, original.kept.cumsum())
+    moved: Borders = kept_before[borders]
+    if (moved[:, 0] == moved[:, 1]).all() and (borders[:, 0] < borders[:, 1]).any():
+        raise BadInput(
+            f"{panel.name}: every training row misses a value; data.missing=drop leaves none, interpolate fills them"
+        )
+    return moved
 
 
 def _refuse_overlap(split: Split) -> None:
