@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flatspot.data.counted import counted
+from flatspot.data.counted import counted, refuse_huge
 from flatspot.data.frequency import NO_FREQUENCY, OFF_GRID, Step, infer_frequency, parse_frequency, within_series
 from flatspot.data.panel import Filling, LabelPer, Labels, Original, Panel
 from flatspot.data.read import Regular, Rows
@@ -65,6 +65,7 @@ class Mending:
                 raise BadInput(f"data.{name}={value}: {nearest(str(value), known)}")
         if self.max_gap < 0:
             raise BadInput(f"data.max_gap={self.max_gap}: must be at least 0")
+        refuse_huge(self.max_gap, "data.max_gap")
 
 
 @final
@@ -121,7 +122,7 @@ def _as_it_is(
     blocks, lengths = rows.blocks, np.array([len(rows)])
     frequency = step.name if step is not None and asked != NO_FREQUENCY else None
     panel = Panel(source, roles.channels, len(roles.targets), blocks, lengths, (source,), rows.base, rows.times)
-    return replace(panel, frequency=frequency)
+    return replace(panel, frequency=frequency, notes=rows.notes)
 
 
 def _mended(
@@ -132,7 +133,7 @@ def _mended(
     asked: Step | Literal["none"] | None,
     label_per: LabelPer | None,
 ) -> Panel:
-    notes: list[str] = []
+    notes = [*rows.notes]
     table, names = _grouped(rows, source)
     if table.times is not None:
         table = _sorted(table, names, mending, notes)

@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flatspot.data.roles import DECIMAL_COMMA, Roles
-from flatspot.data.sources import MISSING, UNREADABLE, CsvFile, Source, as_text
-from flatspot.data.stamps import PARTS, as_moments, from_parts, parsed
+from flatspot.data.sources import MISSING, UNREADABLE, CsvFile, Source, as_text, shown
+from flatspot.data.stamps import PARTS, as_moments, from_parts, joined, parsed
 from flatspot.errors import BadInput
 
 LARGEST: Final = 1e30
@@ -23,14 +23,18 @@ SLAB: Final = 2**26
 LEVEL: Final = 1000
 """First rows of a long file that tell the level of its channels."""
 
-SHOWN_CELL: Final = 60
-"""Letters of a cell that a message repeats."""
-
 LONGEST_NAME: Final = 1000
 """Letters of a series' name or a label; a longer one is text that was read by mistake."""
 
 ZONE: Final = r"([+-]\d{2}:?\d{2}|Z)\s*$"
 """How a stamp says how far it is from UTC."""
+
+AT_UTC: Final = r"([+-]00:?00|Z)\s*$"
+
+UTC: Final = (None, "UTC", "Etc/UTC", "GMT", "Z", "+00:00")
+"""Zones whose clock is UTC's; None: there is no zone."""
+
+TURNED: Final = "time stamps turned into UTC, from other offsets; dates and forecasts are in UTC too"
 
 STAMPLESS: Final = "is missing; every row needs its time stamp, or say data.time=none for rows in order"
 
@@ -76,6 +80,7 @@ class Rows:
         blocks: float64, or float32 less `base` in a long file, NaN where a value is missing; `[row, channel]`.
         base: what was taken from every row, `[channel]`.
         times: `datetime64[us]` `[row]`. groups, labels: text, `[row]`. None where there is no such column.
+        notes: what was done to them.
     """
 
     blocks: list[NDArray[Any]] = field(default_factory=list)
@@ -83,6 +88,7 @@ class Rows:
     times: Times | None = None
     groups: pl.Series | None = None
     labels: pl.Series | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return sum(map(len, self.blocks))
@@ -134,6 +140,7 @@ def _collected(
         raise BadInput(f"{source.name}: has no rows")
     rows = Rows(blocks.blocks, blocks.base)
     rows.times = times.all() if roles.time else None
+    rows.notes = (TURNED,) if reader.turned else ()
     rows.groups, rows.labels = (pl.concat(texts[name]) if name else None for name in (roles.group, roles.label))
     return rows
 
@@ -238,6 +245,7 @@ class _Reader:
     def __init__(self, name: str, *, missing: bool, unlabelled: bool) -> None:
         self.name = name
         self.row = 0
+        self.turned = False  # whether a stamp was turned into UTC
         self._missing = missing
         self._unlabelled = unlabelled
 
@@ -269,9 +277,10 @@ class _Reader:
         for column in columns:
             self._refuse(column, column.is_null(), STAMPLESS)
         if len(columns) > 1:
-            moments = self._from_parts(columns)
+            moments = self._from_parts(columns) if roles.form is None else self._parsed(joined(columns), roles.form)
         elif roles.form is None:
             moments = as_moments(columns[0])
+            self.turned |= getattr(columns[0].dtype, "time_zone", None) not in UTC
         else:
             moments = self._parsed(columns[0], roles.form)
         return moments.to_numpy()
@@ -326,6 +335,8 @@ class _Reader:
     def _parsed(self, column: pl.Series, form: str) -> pl.Series:
         text = column.cast(pl.String)
         moments = parsed(text, form)
+        if form.endswith("z") and not self.turned:
+            self.turned = not text.str.contains(AT_UTC).all()
         if moments.has_nulls():  # spaces, perhaps: to take them away from every cell would cost as much as the rest
             text = text.str.strip_chars()
             moments = parsed(text, form)
@@ -348,7 +359,7 @@ class _Reader:
             return
         row = wrong.arg_true()[0]
         cell = column[row]
-        value = "the value" if cell is None or str(cell).strip() in MISSING else _shown(cell)
+        value = "the value" if cell is None or str(cell).strip() in MISSING else shown(cell)
         more = wrong.sum() - 1
         others = f" ({more:,} more such cell{'s' * (more > 1)} below)" if more else ""
         raise BadInput(f"{self.name}: row {self.row + row + 1}, column {column.name!r}: {value} {complaint}{others}")
@@ -358,9 +369,6 @@ def _rather(cell: str) -> str:
     """What would be right in place of a cell that is no number."""
     if re.match(DECIMAL_COMMA, cell):
         return "; write decimals with a point, and thousands without a comma"
-    return "" if any(letter.isdigit() for letter in cell) else "; a missing value is an empty cell or NA"
-
-
-def _shown(cell: object) -> str:
-    text = repr(cell[: SHOWN_CELL + 1] if isinstance(cell, str) else cell)
-    return text if len(text) <= SHOWN_CELL else f"{text[:SHOWN_CELL]}..."
+    if any(letter.isdigit() for letter in cell):
+        return "; write the number alone, as 1234.5"
+    return "; a missing value is an empty cell or NA"

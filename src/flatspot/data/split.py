@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final, Literal, final
+from typing import Any, Final, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,9 +123,23 @@ def _rows_before(panel: Panel, date: str, key: str) -> NDArray[np.int64]:
     if panel.times is None:
         raise BadInput(f"data.{key}={date}: {panel.name} has no time stamps (data.time)")
     times = panel.times[:]
+    _refuse_outside(panel.name, times, moment, f"data.{key}={date}")
     earlier = np.concatenate([[0], (times < moment).cumsum()])
     firsts = panel.firsts
     return firsts + earlier[firsts + panel.lengths] - earlier[firsts]  # type: ignore[no-any-return]
+
+
+def _refuse_outside(name: str, times: NDArray[Any], moment: np.datetime64, asked: str) -> None:
+    """A date outside the rows leaves a part without any."""
+    first, last = times.min(), times.max()
+    if moment > last and "until" not in asked:
+        raise BadInput(f"{asked}: the last row of {name} is of {_written(last)}")
+    if moment <= first:
+        raise BadInput(f"{asked}: the first row of {name} is of {_written(first)}, and training rows come before")
+
+
+def _written(moment: np.datetime64) -> str:
+    return str(moment).removesuffix(".000000").removesuffix("T00:00:00").replace("T", " ")
 
 
 def parts_of_series(panel: Panel, split: Split, classes: NDArray[np.int64] | None) -> NDArray[np.int64]:
