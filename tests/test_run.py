@@ -103,6 +103,10 @@ RUNS = {
         hourly(200).with_columns(größe=pl.when(pl.int_range(pl.len()) % 41 != 7).then("größe")),
         (*SIZES, "data.target='größe'", "data.missing=interpolate", "data.max_gap=2", "data.short=skip"),
     ),
+    "dropped": (
+        hourly(200).with_columns(größe=pl.when(pl.int_range(pl.len()) % 41 != 7).then("größe")),
+        (*SIZES, "data.target='größe'", "data.missing=drop", "data.calendar=[hour]"),
+    ),
     "irregular": (
         pl.DataFrame({"time": np.datetime64("2024-01-01", "us") + np.arange(150) ** 2 * HOUR, "y": waves(150)}),
         (*SIZES, "data.frequency=none"),
@@ -198,6 +202,34 @@ def test_no_forecast_begins_on_a_row_that_a_later_one_helped_to_fill(trained):
     there = frame[WINDOW - 1 :].filter(pl.col("größe").is_not_null())["zeit"].to_list()
     assert sorted(set(found["origin"])) == there
     assert len(there) < 60 - WINDOW + 1
+
+
+def test_where_rows_are_dropped_a_forecast_is_of_the_rows_that_follow(trained):
+    frame = RUNS["dropped"][0][:60].filter(~pl.int_range(pl.len()).is_in([20, 21]))
+    found = load(trained("dropped")).predict(frame, every_origin=True)
+    there = frame.filter(pl.col("größe").is_not_null())["zeit"].to_list()
+    after = [there[-1] + each * timedelta(hours=1) for each in range(1, HORIZON + 1)]
+    rows = [*there, *after]
+    for (origin,), steps in found.group_by("origin"):
+        place = there.index(origin)
+        assert steps["time"].to_list() == rows[place + 1 : place + 1 + HORIZON]
+    assert found["origin"].n_unique() == len(there) - WINDOW + 1
+
+
+@pytest.mark.parametrize("mark", ["NA", "", None])
+def test_to_predict_takes_no_labels_and_to_evaluate_takes_those_that_there_are(trained, mark):
+    run, frame = load(trained("kinds")), hourly(60)
+    kinds = ["up" if number % 3 else "down" for number in range(60)]
+    some = frame.with_columns(kind=pl.Series(kinds).set(pl.Series([40 < each < 50 for each in range(60)]), mark))
+    assert run.predict(some, every_origin=True).equals(run.predict(frame, every_origin=True))
+    assert run.evaluate(some).data.dataset("test").runs.counts.tolist() == [32, 10]
+    whole = RUNS["classes"][0].with_columns(kind=pl.lit(mark, pl.String))
+    assert load(trained("classes")).predict(whole).equals(load(trained("classes")).predict(whole.drop("kind")))
+
+
+def test_a_lazy_frame_is_forecast_as_its_rows_are(trained):
+    run, frame = load(trained("hourly")), hourly(40)
+    assert run.predict(frame.lazy()).equals(run.predict(frame))
 
 
 @pytest.mark.parametrize("shift", [0, 27, -1])

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_sequence
 
 from flatspot.data.frequency import parse_frequency
+from flatspot.data.later import later_stamps
 from flatspot.data.panel import Panel
 from flatspot.data.prepare import Prepared, prepare, refuse_broken_series
 from flatspot.data.restore import Known, known_scalings
@@ -163,6 +164,8 @@ def _stamps(
     if steps is None:
         return stamps
     assert panel.frequency is not None  # noqa: S101 - asked before
+    if panel.original is not None:  # rows were left out: a forecast is of the rows that follow
+        return np.stack([later_stamps(panel, int(count))[origins] for count in steps], axis=1)
     step = parse_frequency(panel.frequency)
     every = panel.times[:] if step.months else stamps[:0]  # whether they are last days of months, all rows tell
     asked = np.append(stamps, every)

@@ -143,6 +143,12 @@ REFUSALS = (
     Refusal(FILE, "no file of that name", "my.csv: there is no such file"),
     Refusal(
         FILE,
+        "JSON, line by line",
+        "my.csv: is JSON, not CSV; save the table as CSV or Parquet",
+        "".join(f'{{"day": "{day(each)}", "y": {number(each)}}}\n' for each in range(60)),
+    ),
+    Refusal(
+        FILE,
         "no path at all",
         "data=csv needs a file: data=csv data.path=my.csv data.target=column",
         keys=("data=csv",),
@@ -260,6 +266,26 @@ REFUSALS = (
         "my.csv: row 1 has 2 cells, and the header 1: the first line must name the columns",
         "Sales of 2024\n" + DAYS,
     ),
+    Refusal(
+        HEADER,
+        "a comment above the header",
+        "my.csv: row 1 has 2 cells, and the header 1: '# made by hand' is a comment, and the first line must name the "
+        "columns",
+        "# made by hand\n" + DAYS,
+    ),
+    Refusal(
+        HEADER,
+        "a comment with a comma above the header",
+        "my.csv: '# made by hand' is a comment, and the first line must name the columns",
+        "# made by hand,today\n" + DAYS,
+    ),
+    Refusal(
+        HEADER,
+        "as many commas as semicolons",
+        "my.csv: its first line has as many commas as semicolons; separate columns in one way, and put a name that "
+        "holds the other in quotes",
+        table("a,b;y", row=lambda each: f"{each},{each};{each}"),
+    ),
     Refusal(HEADER, "a header and no rows", "my.csv: has a header line and no rows", "day,y\n"),
     Refusal(
         HEADER,
@@ -288,6 +314,12 @@ REFUSALS = (
     ),
     Refusal(
         TYPES,
+        "a unit beside a number",
+        "my.csv: row 7, column 'y': '7 kg' is not a number; write the number alone, as 1234.5",
+        table(r7="2024-01-07,7 kg"),
+    ),
+    Refusal(
+        TYPES,
         "no column of numbers",
         "my.csv: has no column of numbers to predict; columns: day, at",
         table("day,at", row=lambda each: f"{day(each)},here"),
@@ -303,7 +335,7 @@ REFUSALS = (
     Refusal(
         TYPES,
         "words as labels of a regressor",
-        "my.csv: column 'kind': 'dog' is not a number; to predict a class, say model=classifier",
+        "my.csv: row 1, column 'kind': 'dog' is not a number; to predict a class, say model=classifier",
         labelled(lambda series, _: ["dog", "cat"][series % 2]),
         (*LABELS, "model=regressor"),
     ),
@@ -320,6 +352,36 @@ REFUSALS = (
         "my.csv: row 1, column 'day' looks like dates, but '01.01.2024' cannot be read as a date; write them as "
         "2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00, or say data.time=none for rows in order",
         table(row=lambda each: f"{day(each):%d.%m.%Y},{number(each)}"),
+    ),
+    Refusal(
+        TIME,
+        "dates with two digits of the year",
+        "my.csv: row 1, column 'day' looks like dates, but '01-Jan-24' cannot be read as a date; write them as "
+        "2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00, or say data.time=none for rows in order",
+        table(row=lambda each: f"{day(each):%d-%b-%y},{number(each)}"),
+    ),
+    Refusal(
+        TIME,
+        "numbers that are dates or seconds",
+        "my.csv: row 1, column 'day': '2024010100' is a date (YYYYMMDDHH) or a number of seconds since 1970; write "
+        "dates as 2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00",
+        table(row=lambda each: f"{2024010100 + each * 10_001},{each}", rows=3),
+        ("data.time=day", "data.target=y"),
+    ),
+    Refusal(
+        TIME,
+        "yes in place of the column of stamps",
+        "data.time=true: name the column of time stamps, or say none for rows in order; columns: day, y",
+        DAYS,
+        ("data.time=true",),
+    ),
+    Refusal(
+        TIME,
+        "a date, and a clock that is a word",
+        "my.csv: row 1, column 'day, clock': '2024-01-01 noon' cannot be read as a date and its clock (data.time); "
+        "write them as 2024-01-31 and 13:00",
+        table("day,clock,y", row=lambda each: f"{day(each)},noon,{number(each)}"),
+        ("data.time=[day,clock]", "data.target=y"),
     ),
     Refusal(
         TIME,
@@ -384,6 +446,13 @@ REFUSALS = (
     ),
     Refusal(
         TIME,
+        "a clock put back for winter, every half hour",
+        "my.csv: row 55: 2024-10-27 02:00:00 comes before the row before it (1 such row), as by a clock put back for "
+        f"winter: {UTC_OR_OFFSET}; data.unsorted=sort puts them in order{SEVERAL}",
+        table(row=lambda each: f"{hour((each if each < 54 else each - 2) / 2, '2024-10-26')},{number(each)}"),
+    ),
+    Refusal(
+        TIME,
         "days left out",
         f"my.csv: row 20: 2 absent rows of 1d before 2024-01-22 00:00:00 (1 such gap); {PUT_IN}",
         table(r20=None, r21=None),
@@ -419,9 +488,30 @@ REFUSALS = (
     Refusal(
         VALUES,
         "every row misses a value",
-        "my.csv: every row misses a value; data.missing=drop leaves none, interpolate fills them",
+        "my.csv: every row misses a value (columns 'y', 'z'); data.missing=drop leaves none, interpolate fills them",
         table("day,y,z", row=lambda each: f"{day(each)},{each if each % 2 else ''},{'' if each % 2 else each}"),
         ("data.target=y", "data.features=z", "data.missing=drop"),
+    ),
+    Refusal(
+        VALUES,
+        "every training row misses a value",
+        "my.csv: every training row misses a value; data.missing=drop leaves none, interpolate fills them",
+        table(row=lambda each: f"{day(each)},{number(each) if each > 45 else ''}"),
+        ("data.target=y", "data.missing=drop"),
+    ),
+    Refusal(
+        VALUES,
+        "training rows with more missing in a row than are filled",
+        "my.csv: every training row misses a value that is not filled (columns 'y', 'z'; data.missing, data.max_gap)",
+        table("day,y,z", row=lambda each: f"{day(each)},{'' if each % 2 else each},{each if each % 2 else ''}"),
+        ("data.target=y", "data.features=z", "data.missing=interpolate", "data.max_gap=0"),
+    ),
+    Refusal(
+        VALUES,
+        "a column without a value, and nothing to be mended",
+        "my.csv: column 'y' has no value in rows 1 to 60; name another",
+        table(row=lambda each: f"{day(each)},"),
+        ("data.target=y",),
     ),
     Refusal(
         VALUES,
@@ -464,6 +554,42 @@ REFUSALS = (
     ),
     Refusal(
         VALUES,
+        "a label that is marked as missing",
+        "my.csv: row 8, column 'kind': the value is missing; every row needs a label",
+        table("day,y,kind", row=lambda each: f"{day(each)},{number(each)},{'NA' if each == 7 else 'ab'[each % 2]}"),
+        ("data.label=kind", "model=classifier", "data.horizon=null"),
+    ),
+    Refusal(
+        VALUES,
+        "a stamp twice, with two labels, and the mean asked for",
+        "my.csv: row 20: 2024-01-19 00:00:00 comes twice, with the labels 'a' and 'b', which have no mean; "
+        "data.duplicates=first or last keeps one",
+        table("day,y,kind", row=lambda each: f"{day(each)},{number(each)},{'ab'[each % 2]}", r20="2024-01-19,4,b"),
+        ("data.label=kind", "model=classifier", "data.horizon=null", "data.duplicates=mean"),
+    ),
+    Refusal(
+        VALUES,
+        "a number as a label that is too large",
+        "my.csv: row 1, column 'kind': '1e39' is beyond 1e+30; give the column in a larger unit",
+        table("day,y,kind", row=lambda each: f"{day(each)},{number(each)},{each + 1}e39"),
+        ("data.label=kind", "model=regressor", "data.horizon=null"),
+    ),
+    Refusal(
+        VALUES,
+        "numbers as labels that never change",
+        "my.csv: column 'kind' (data.label) is 5 everywhere: there is nothing to predict",
+        table("day,y,kind", row=lambda each: f"{day(each)},{number(each)},5"),
+        ("data.label=kind", "model=regressor", "data.horizon=null"),
+    ),
+    Refusal(
+        VALUES,
+        "numbers as labels that differ by less than float32 tells",
+        "column 'kind': its changes are finer than float32 can hold; scale it (standard)",
+        table("day,y,kind", row=lambda each: f"{day(each)},{number(each)},{1_000_000_000 + each % 3}"),
+        ("data.label=kind", "model=regressor", "data.horizon=null", "data.scale_target=none"),
+    ),
+    Refusal(
+        VALUES,
         "one class only",
         "my.csv: column 'kind' has one class only, 'a': there is nothing to tell apart",
         labelled(lambda *_: "a"),
@@ -496,6 +622,13 @@ REFUSALS = (
         "data.horizon=3)",
         DAYS,
         ("data.window=1000000000000",),
+    ),
+    Refusal(
+        SIZE,
+        "a window longer than any file",
+        "data.window=1000000000000000000000000000000: must be at most 1,000,000,000,000,000",
+        DAYS,
+        ("data.window=1000000000000000000000000000000",),
     ),
     Refusal(
         SIZE,
@@ -550,6 +683,13 @@ REFUSALS = (
         "data.val_from=2024-02-10: say where the other part begins, with data.test_from=",
         DAYS,
         ("data.val_from=2024-02-10",),
+    ),
+    Refusal(
+        SPLITS,
+        "a date after the last row",
+        "data.val_from=2030-01-01: the last row of my.csv is of 2024-02-29",
+        DAYS,
+        ("data.val_from=2030-01-01", "data.test_from=2031-01-01"),
     ),
     Refusal(
         SPLITS,
@@ -619,6 +759,20 @@ REFUSALS = (
         "data.max_gap=-1: must be at least 0",
         DAYS,
         ("data.max_gap=-1",),
+    ),
+    Refusal(
+        SETTINGS,
+        "a scaling misspelt",
+        "data.scale_target=standart: did you mean 'standard'? (known: minmax, none, per_series, robust, standard)",
+        DAYS,
+        ("data.scale_target=standart",),
+    ),
+    Refusal(
+        SETTINGS,
+        "a feature of the calendar twice",
+        "data.calendar=[hour, hour]: hour is named twice; once is enough",
+        DAYS,
+        ("data.calendar=[hour,hour]",),
     ),
     Refusal(
         SETTINGS,

@@ -4,10 +4,13 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatspot.data.assemble import Mending
+from flatspot.data.module import SeriesDataModule
+from flatspot.data.split import Split
 from flatspot.data.tables import read_table
 from flatspot.errors import BadInput
 
@@ -73,7 +76,8 @@ def test_absent_rows_are_put_in_and_longer_gaps_break(rows, most, missing):
     assert panel.series == tuple(by_series(rows))
     assert panel.filling.interpolate == (missing == "interpolate")
     added = len(values) - len(rows)
-    assert any(note.startswith(f"{added:,} absent rows of 1h put in") for note in panel.notes) == (added > 0)
+    told = f"{added:,} absent row{'s' * (added > 1)} of 1h put in"
+    assert any(note.startswith(told) for note in panel.notes) == (added > 0)
 
 
 @settings(max_examples=100)
@@ -93,7 +97,7 @@ def test_rows_with_a_missing_value_are_dropped_and_gaps_are_counted(rows, most, 
             values.append(value)
             before, dropped = hour, 0
     if not values:
-        with pytest.raises(BadInput, match="every row misses a value"):
+        with pytest.raises(BadInput, match="column 'y' has no value in any row"):
             mended(rows, frequency, missing="drop", unsorted="sort")
         return
     panel = mended(rows, frequency, missing="drop", max_gap=most, unsorted="sort")
@@ -256,3 +260,134 @@ def test_a_gap_anywhere_in_a_long_file_is_found(in_batches, gap_at):
     panel = read_table(data, target="y", mending=Mending(missing="drop", max_gap=0))
     assert panel.times[:].tolist() == data["t"]
     assert panel.breaks.tolist() == [gap_at]
+
+
+# Rows that are left out.
+
+SIZES = {"window": 4, "horizon": 2}
+
+
+def hourly(values, absent=(), start=START, **more):
+    """Hours of a number, without those that are absent; further columns by name."""
+    kept = [hour for hour in range(len(values)) if hour not in absent]
+    columns = {"t": [start + hour * HOUR for hour in kept], "y": [values[hour] for hour in kept]}
+    return columns | {name: [column[hour] for hour in kept] for name, column in more.items()}
+
+
+def noise(rows=60):
+    return np.random.default_rng(rows).normal(size=rows).tolist()
+
+
+def dropping(data, **options):
+    return read_table(data, target="y", mending=Mending(missing="drop"), **options)
+
+
+@pytest.mark.parametrize("lost", ["a", "b", "c"])
+def test_a_series_without_a_whole_row_is_left_out_and_told(lost):
+    rows = [(name, hour, None if name == lost else float(hour * hour % 7)) for name in "abc" for hour in range(30)]
+    panel = mended(rows, missing="drop")
+    kept = tuple(name for name in "abc" if name != lost)
+    assert (panel.series, panel.lengths.tolist()) == (kept, [30, 30])
+    assert panel.notes == (
+        "30 of 90 rows with a missing value left out (data.missing=drop)",
+        f"1 of 3 series without a whole row left out: '{lost}'",
+    )
+    assert len(SeriesDataModule(panel, **SIZES).dataset("test")) > 0
+
+
+def test_labels_stay_with_their_series_where_one_is_left_out():
+    y = [np.nan if name == "b" else float(row) for name in "abc" for row in range(3)]
+    data = {"id": [*"aaabbbccc"], "y": y, "kind": [*"xxxzzzyyy"]}
+    panel = read_table(data, group="id", label="kind", time="none", mending=Mending(missing="drop"))
+    assert (panel.series, panel.labels.values.tolist()) == (("a", "c"), ["x", "y"])
+
+
+@pytest.mark.parametrize("split", [Split(), Split(val_from="2024-02-01 18:00", test_from="2024-02-02")])
+@pytest.mark.parametrize("scale", ["standard", "robust", "per_series"])
+def test_what_is_missing_in_later_rows_changes_no_training_number(split, scale):
+    whole = noise()
+    holed = [None if hour in {43, 44, 52, 53, 59} else value for hour, value in enumerate(whole)]
+    one, two = (
+        SeriesDataModule(dropping(hourly(values)), split=split, scale=scale, scale_target=scale, **SIZES)
+        for values in (whole, holed)
+    )
+    assert one.input_scaling == two.input_scaling
+    assert one.target_scaling == two.target_scaling
+    assert one.prepared.borders[0, 1] == two.prepared.borders[0, 1] == 42
+    pairs = [module.dataset("train") for module in (one, two)]
+    assert len(pairs[0]) == len(pairs[1])
+    for number in range(len(pairs[0])):
+        assert all(torch.equal(a, b) for a, b in zip(pairs[0][number], pairs[1][number], strict=True))
+
+
+def test_short_series_are_skipped_beside_rows_that_are_left_out():
+    lengths = {"a": 40, "b": 3, "c": 40}
+    rows = [(name, hour, None if hour == 38 else float(hour)) for name, many in lengths.items() for hour in range(many)]
+    module = SeriesDataModule(mended(rows, missing="drop"), short="skip", **SIZES)
+    assert module.panel.series == ("a", "c")
+    assert module.prepared.borders.tolist() == [[0, 28, 34, 39], [39, 67, 73, 78]]
+
+
+def test_rows_that_miss_values_up_to_validation_leave_nothing_to_train_on():
+    values = [None if hour < 45 else float(hour) for hour in range(60)]
+    with pytest.raises(BadInput, match=r"every training row misses a value; data\.missing=drop leaves none"):
+        SeriesDataModule(dropping(hourly(values)), **SIZES)
+
+
+def test_absent_rows_are_told_where_rows_are_dropped():
+    values = noise()
+    values[30] = None
+    panel = dropping(hourly(values, absent=(10, 11, 20)))
+    assert panel.notes == (
+        "3 absent rows of 1h: windows go on across at most 3 rows (data.max_gap)",
+        "1 of 57 rows with a missing value left out (data.missing=drop)",
+    )
+
+
+def test_the_calendar_is_that_of_the_rows_to_be_predicted_whatever_is_absent_between():
+    values = noise()
+    values[21] = None
+    panel = dropping(hourly(values, absent=(10, 11, 30, 31, 32, 33, 34)))
+    module = SeriesDataModule(panel, calendar=["hour"], **SIZES)
+    hours = [[time.hour for time in panel.times[part].tolist()] for part in (slice(0, 27), slice(27, None))]
+    ahead = [[*each[2:], (each[-1] + 1) % 24, (each[-1] + 2) % 24] for each in hours]
+    expected = np.sin(2 * np.pi * np.concatenate(ahead) / 24)
+    assert module.columns == ("y", "hour (sine)", "hour (cosine)")
+    assert panel.breaks.tolist() == [27]
+    np.testing.assert_allclose(module.prepared.inputs[:, 1], expected, atol=1e-6)
+
+
+LABELS = {"label": "kind", "label_per": "window", "time": "t"}
+
+
+@pytest.mark.parametrize("missing", ["interpolate", "forward_fill"])
+@pytest.mark.parametrize(("task", "kinds"), [("classify", "abc"), ("regress", "123")])
+def test_a_row_that_was_put_in_has_no_label_and_ends_no_window(missing, task, kinds):
+    labels = [kinds[hour % 3] for hour in range(60)]
+    data = hourly(noise(), absent=(10, 11, 50), kind=labels)
+    panel = read_table(data, mending=Mending(missing=missing), **LABELS)
+    assert panel.labels.values.tolist() == ["" if hour in {10, 11, 50} else labels[hour] for hour in range(60)]
+    module = SeriesDataModule(panel, window=4, task=task, scale_target="none")
+    ends = module.dataset("train").runs.starts() + 3
+    assert set(ends) == set(range(3, 42)) - {10, 11}
+    served = torch.stack([module.dataset("train")[number][1] for number in range(len(ends))]).flatten()
+    assert served.tolist() == [kinds.index(labels[end]) + (task == "regress") for end in ends]
+
+
+def test_equal_stamps_with_two_labels_have_no_mean():
+    data = {"t": [START, START, START + HOUR], "y": [1.0, 3.0, 4.0], "kind": ["a", "b", "a"]}
+    with pytest.raises(BadInput, match=r"row 2: .* comes twice, with the labels 'a' and 'b', which have no mean"):
+        read_table(data, mending=Mending(duplicates="mean"), **LABELS)
+    kept = read_table(data, mending=Mending(duplicates="last"), **LABELS)
+    assert kept.labels.values.tolist() == ["b", "a"]
+    same = read_table(data | {"kind": ["a", "a", "b"]}, mending=Mending(duplicates="mean"), **LABELS)
+    assert (same.labels.values.tolist(), same.values[:, 0].tolist()) == (["a", "b"], [2.0, 4.0])
+
+
+@pytest.mark.parametrize("mark", ["NA", "nan", "?", "", None])
+def test_a_missing_label_is_refused_but_where_a_trained_network_predicts(mark):
+    data = {"t": [START, START + HOUR], "y": [1.0, 2.0], "kind": ["a", mark]}
+    with pytest.raises(BadInput, match="row 2, column 'kind': the value is missing; every row needs a label"):
+        read_table(data, **LABELS)
+    assert read_table(data, anew=True, **LABELS).labels.values.tolist() == ["a", ""]
+    assert read_table(data | {"kind": [mark, mark]}, anew=True, **LABELS).labels is None

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import unpack_sequence
 from flatspot.data.labels import classes_of, numbers_of
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Labels
+from flatspot.data.tables import read_table
 from flatspot.errors import BadInput
 
 LENGTHS = [6 + number % 5 for number in range(40)]
@@ -48,8 +49,8 @@ def test_the_classes_of_a_trained_network_keep_their_numbers():
         (classes_of, ["x", "x"], "made: column 'kind' has one class only, 'x': there is nothing to tell apart"),
         (classes_of, range(1001), "made: column 'kind' has 1,001 different labels; .* say model=regressor"),
         (numbers_of, ["1", "two"], "made: column 'kind': 'two' is not a number; .* say model=classifier"),
-        (numbers_of, ["1", "inf"], "made: column 'kind' has a label that is not finite"),
-        (numbers_of, ["1", "nan"], "made: column 'kind' has a label that is not finite"),
+        (numbers_of, ["1", "inf"], "made: column 'kind': '...' is not finite"),
+        (numbers_of, ["1", "nan"], "made: column 'kind': '...' is not finite"),
     ],
 )
 def test_labels_that_cannot_be_used_are_named(read, values, message):
@@ -190,3 +191,27 @@ def test_few_training_series_come_again(panel):
     last = unpack_sequence(expected)[-3:]
     for place, sequence in enumerate(unpack_sequence(x)):
         assert torch.equal(sequence, last[place % 3])
+
+
+@pytest.mark.parametrize(
+    ("label", "scale", "told"),
+    [
+        (lambda row: "1e39" if row == 7 else str(row), "standard", r"row 8, column 'kind': '1e39' is beyond 1e\+30"),
+        (lambda row: "inf" if row == 7 else str(row), "standard", r"row 8, column 'kind': 'inf' is not finite"),
+        (lambda row: 1e9 + row % 3, "none", r"column 'kind': its changes are finer than float32 can hold"),
+        (lambda row: 5, "standard", r"column 'kind' \(data\.label\) is 5 everywhere: there is nothing to predict"),
+        (lambda row: 1e15 + row % 3 / 8, "standard", r"column 'kind' \(data\.label\) is 1e\+15 everywhere"),
+    ],
+)
+def test_numbers_that_a_regressor_cannot_learn_are_named(label, scale, told):
+    data = {"y": [float(row * row % 7) for row in range(60)], "kind": [str(label(row)) for row in range(60)]}
+    panel = read_table(data, label="kind", label_per="window", time="none")
+    with pytest.raises(BadInput, match=told):
+        SeriesDataModule(panel, window=5, task="regress", scale_target=scale)
+
+
+def test_labels_on_a_high_level_are_learned_where_they_are_scaled():
+    data = {"y": [float(row * row % 7) for row in range(60)], "kind": [str(1e9 + row % 3) for row in range(60)]}
+    panel = read_table(data, label="kind", label_per="window", time="none")
+    module = SeriesDataModule(panel, window=5, task="regress")
+    assert module.answers.tensor.unique().numel() == 3

@@ -4,6 +4,7 @@ import csv as plain_csv
 import gzip
 import io
 import math
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -187,14 +188,14 @@ def test_missing_and_absent_rows_are_put_in_to_be_filled(written):
     np.testing.assert_array_equal(panel.values[:, 0], [1, np.nan, 3, np.nan, 5, 6])
     assert panel.filling is not None
     assert panel.breaks.tolist() == [5]
-    assert any("1 absent rows of 1h put in" in note for note in panel.notes)
+    assert any("1 absent row of 1h put in" in note for note in panel.notes)
 
 
 def test_rows_with_a_missing_value_are_dropped_and_long_gaps_break(written):
     panel = read_table(written(HOURS), mending=Mending(missing="drop", max_gap=1))
     assert panel.values[:, 0].tolist() == [1, 3, 5, 6]
     assert panel.breaks.tolist() == [3]
-    assert panel.notes[0].startswith("1 of 5 rows with a missing value left out")
+    assert panel.notes[1].startswith("1 of 5 rows with a missing value left out")
 
 
 @pytest.mark.parametrize(("kept", "value"), [("first", 2.0), ("last", 4.0), ("mean", 3.0)])
@@ -202,7 +203,7 @@ def test_of_a_stamp_that_comes_twice_one_is_kept(written, kept, value):
     text = "t,y\n2024-01-01,1\n2024-01-02,2\n2024-01-02,4\n2024-01-03,5\n"
     panel = read_table(written(text), mending=Mending(duplicates=kept))
     assert panel.values[:, 0].tolist() == [1, value, 5]
-    assert panel.notes[0].startswith("1 rows with a stamp of another row left out")
+    assert panel.notes[0].startswith("1 row with a stamp of another row left out")
 
 
 def test_unsorted_rows_are_sorted_on_request(written):
@@ -279,3 +280,64 @@ def test_the_bundled_series_has_its_name_and_dates():
     panel = DATASETS["sunspots"]()
     assert (panel.name, panel.rows, panel.series) == ("sunspots", 2820, ("sunspots",))
     assert str(panel.times[-1])[:10] == "1983-12-01"
+
+
+def columns(**more):
+    rows = 60
+    days = [f"2024-{1 + each // 28:02}-{1 + each % 28:02}" for each in range(rows)]
+    return {"y": [float(each * each % 7) for each in range(rows)], "day": days} | more
+
+
+@pytest.mark.parametrize("cell", ["1.2.3", "10.0.0.1", "3/4", "31.01.2024"])
+def test_what_resembles_dates_stands_in_no_dates_way(cell):
+    data = {"v": [cell] * 60} | columns()
+    panel = read_table(data, target="y", mending=Mending(frequency="none"))
+    assert str(panel.times[0]).startswith("2024-01-01")
+
+
+def test_a_date_and_its_clock_in_two_columns():
+    hours = range(60)
+    dates = [f"2024-01-{1 + each // 24:02}" for each in hours]
+    for clock in ([f"{each % 24:02}:00" for each in hours], [each % 24 for each in hours]):
+        panel = read_table({"y": [float(each) for each in hours], "d": dates, "c": clock}, target="y", time=["d", "c"])
+        assert (panel.frequency, str(panel.times[25])[:16]) == ("1h", "2024-01-02T01:00")
+    typed = pl.DataFrame({"y": [float(each) for each in hours], "t": pl.Series(dates).str.to_date()})
+    typed = typed.with_columns(c=pl.Series([datetime(2024, 1, 1, each % 24).time() for each in hours]))
+    assert read_table(typed, target="y", time=["t", "c"]).frequency == "1h"
+    with pytest.raises(BadInput, match=r"row 1, column 'd, c': '2024-01-01 noon' cannot be read as a date and its clo"):
+        read_table({"y": [1.0, 2.0], "d": dates[:2], "c": ["noon", "one"]}, target="y", time=["d", "c"])
+
+
+@pytest.mark.parametrize("time", [True, False])
+def test_time_is_no_yes_or_no(time):
+    with pytest.raises(BadInput, match=r"data\.time=(true|false): name the column .* columns: y, day"):
+        read_table(columns(), target="y", time=time)
+
+
+def test_a_name_is_found_however_its_accents_are_written():
+    data = {"e\u0301": [1.0, 2.0], "day": ["2024-01-01", "2024-01-02"], "o\u0308": ["a", "a"]}
+    panel = read_table(data, target="\u00e9", group="\u00f6")
+    assert panel.columns == ("e\u0301",)
+
+
+def test_a_lazy_frame_is_collected():
+    frame = pl.DataFrame({"y": [1.0, 2.0]})
+    assert read_table(frame.lazy()).values.tolist() == [[1.0], [2.0]]
+    with pytest.raises(BadInput, match="the frame: polars makes no table of a LazyFrame"):
+        read_table(frame.lazy().select(pl.col("z")))
+
+
+TURNED = ("time stamps turned into UTC, from other offsets; dates and forecasts are in UTC too",)
+
+
+@pytest.mark.parametrize(("offset", "notes"), [("+02:00", TURNED), ("+00:00", ()), ("Z", ()), ("", ())])
+def test_stamps_that_are_turned_into_utc_are_told_once(offset, notes):
+    stamps = [f"2024-01-01 {each:02}:00{offset}" for each in range(24)]
+    assert read_table({"y": [float(each) for each in range(24)], "t": stamps}, target="y").notes == notes
+
+
+@pytest.mark.parametrize(("zone", "notes"), [("Europe/Paris", TURNED), ("UTC", ()), (None, ())])
+def test_so_are_those_of_a_frame_with_a_zone(zone, notes):
+    frame = pl.DataFrame({"t": np.datetime64("2024-01-01", "us") + np.arange(24) * np.timedelta64(1, "h")})
+    frame = frame.with_columns(pl.col("t").dt.replace_time_zone(zone), y=pl.int_range(24))
+    assert read_table(frame, target="y").notes == notes

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from flatspot.data.module import SeriesDataModule
@@ -37,6 +37,7 @@ def test_dates_part_every_series_by_its_own_stamps(panel_with, seed, lengths):
     starts = rng.integers(-100, 200, size=len(lengths)) * np.timedelta64(1, "h")
     times = panel.times + np.repeat(starts, lengths)
     panel = type(panel)(**(vars(panel) | {"times": times}))
+    assume(times.min() < np.datetime64("2024-01-02") and times.max() >= np.datetime64("2024-01-03T07:30"))
     split = Split(val_from="2024-01-02", test_from="2024-01-03 07:30", until="2024-01-06")
     borders = borders_of(panel, split)
     owner = panel.series_of_rows()
@@ -83,9 +84,9 @@ def test_rows_from_until_on_are_in_no_part_and_shares_are_of_the_others(panel_wi
         ({"until": "31.12.2024"}, "data.until=31.12.2024: is no date"),
         ({"until": "2024-13-01"}, "data.until=2024-13-01: is no date"),
         ({"until": "2024-01-02T00:00+02:00"}, r"data.until=2024-01-02T00:00\+02:00: is no date"),
-        ({"until": "2023-12-31"}, "made: 0 rows reach the train split"),
-        ({"val_from": "2023-01-01", "test_from": "2024-01-03"}, "made: 0 rows reach the train split"),
-        ({"val_from": "2024-01-03", "test_from": "2025-01-03"}, "made: 0 rows reach the test split"),
+        ({"until": "2023-12-31"}, "data.until=2023-12-31: the first row of made is of 2024-01-01"),
+        ({"val_from": "2023-01-01", "test_from": "2024-01-03"}, "data.val_from=2023-01-01: the first row of made"),
+        ({"val_from": "2024-01-03", "test_from": "2025-01-03"}, "data.test_from=2025-01-03: the last row of made"),
     ],
 )
 def test_what_splits_nothing_is_named(panel_with, options, message):
@@ -135,3 +136,17 @@ def test_whole_series_that_cannot_be_split_are_refused(panel_with, split, count,
     labels = Labels("sum", "series", np.arange(count).astype(str))
     with pytest.raises(BadInput, match=message):
         SeriesDataModule(panel_with(*[3] * count, targets=0, hourly=True, labels=labels), task="regress", split=split)
+
+
+@pytest.mark.parametrize(
+    ("dates", "told"),
+    [
+        (("2030-01-01", "2031-01-01"), r"data\.val_from=2030-01-01: the last row of made is of 2024-01-03 11:00:00"),
+        (("2024-01-02", "2031-01-01"), r"data\.test_from=2031-01-01: the last row of made is of 2024-01-03 11:00:00"),
+        (("2020-01-01", "2024-01-02"), r"data\.val_from=2020-01-01: the first row of made is of 2024-01-01, and tr"),
+    ],
+)
+def test_a_date_outside_the_rows_is_named_by_its_key(panel_with, dates, told):
+    val, test = dates
+    with pytest.raises(BadInput, match=told):
+        borders_of(panel_with(60, hourly=True), Split(val_from=val, test_from=test))

@@ -15,6 +15,7 @@ from flatspot.data.stamps import (
     as_moments,
     form_of,
     from_parts,
+    is_ambiguous,
     looks_like_dates,
     parsed,
 )
@@ -173,3 +174,101 @@ def test_half_a_day_and_a_year_of_two_digits_are_no_date():
 
 def test_moments_become_numpy_microseconds():
     assert parsed(pl.Series(["2024-01-01"]), "%Y-%m-%d").to_numpy().dtype == np.dtype("datetime64[us]")
+
+
+def numbered(start, form, step, rows=60):
+    return pl.Series([f"{start + each * step:{form}}" for each in range(rows)])
+
+
+HOURLY = datetime(2024, 1, 31), timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("form", "digits", "step"),
+    [
+        ("YYYYMMDDHH", "%Y%m%d%H", timedelta(hours=1)),
+        ("YYYYMMDDHHMM", "%Y%m%d%H%M", timedelta(minutes=15)),
+        ("YYYYMMDDHHMMSS", "%Y%m%d%H%M%S", timedelta(seconds=20)),
+        ("%Y%m%d", "%Y%m%d", timedelta(days=1)),
+    ],
+)
+@pytest.mark.parametrize("tail", ["", ".0"])
+def test_whole_numbers_that_are_dates(form, digits, step, tail):
+    column = numbered(datetime(2024, 1, 31), digits, step) + ("" if form[0] == "%" else tail)
+    assert form_of(column) == form
+    assert parsed(column, form).to_list() == [datetime(2024, 1, 31) + each * step for each in range(60)]
+    assert not is_ambiguous(column, form)
+
+
+def test_months_as_whole_numbers():
+    column = pl.Series([str(year * 100 + month) for year in (2023, 2024) for month in range(1, 13)])
+    assert form_of(column) == "YYYYMM"
+    assert parsed(column, "YYYYMM").dt.strftime("%Y%m").to_list() == column.to_list()
+    assert not is_ambiguous(column, "YYYYMM")
+
+
+@pytest.mark.parametrize("start", [1_500_000_000, 1_800_010_100, 1_900_000_000, 2_024_013_113])
+@pytest.mark.parametrize("step", [1, 60, 300, 3600, 86_400])
+def test_seconds_since_1970_are_no_dates(start, step):
+    column = pl.Series([str(start + each * step) for each in range(100)])
+    assert form_of(column) == "seconds since 1970"
+
+
+def test_one_bad_date_makes_no_seconds_of_the_others():
+    column = numbered(*HOURLY[:1], "%Y%m%d%H", HOURLY[1]).set(
+        pl.Series([each == 7 for each in range(60)]), "2024013199"
+    )
+    assert form_of(column) == "YYYYMMDDHH"
+    assert parsed(column, "YYYYMMDDHH").null_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("numbers", "ambiguous"),
+    [
+        ([2024013121, 2024013122, 2024013123], False),  # hours, or seconds: both equally spaced
+        ([2024013100, 2024013112, 2024020100, 2024020112], False),  # half days; no number of seconds keeps
+        ([2024010112, 2024010212, 2024010312], False),  # days
+        ([2024010100, 2024010109, 2024010118, 2024010127], False),  # the last is no hour
+        ([2024010100, 2024020100, 2024030100], False),  # months
+        ([2024010100, 2024020101, 2024030102], True),  # 10,001 s, or a month and an hour
+    ],
+)
+def test_what_may_be_both_is_told(numbers, ambiguous):
+    column = pl.Series([str(each) for each in numbers])
+    form = form_of(column)
+    assert is_ambiguous(column, form) == ambiguous
+
+
+@pytest.mark.parametrize(
+    ("cells", "moments"),
+    [
+        (["2000Q1", "2000Q4", "2001Q1"], ["2000-01-01", "2000-10-01", "2001-01-01"]),
+        (["2000-Q2", "2000 q3"], ["2000-04-01", "2000-07-01"]),
+        (["Q1 2000", "Q3/2000"], ["2000-01-01", "2000-07-01"]),
+        (["2020-W01", "2020-W53", "2021W01"], ["2019-12-30", "2020-12-28", "2021-01-04"]),
+        (["2020-W01-3", "2020W022"], ["2020-01-01", "2020-01-07"]),
+        (["01 Jan 2024", "31 January 2024"], ["2024-01-01", "2024-01-31"]),
+        (["1-Mar-2024", "02-MAR-2024"], ["2024-03-01", "2024-03-02"]),
+        (["Jan 2024", "February 2024"], ["2024-01-01", "2024-02-01"]),
+        (["Jan 1, 2024", "May 31, 2024"], ["2024-01-01", "2024-05-31"]),
+        (["01 Jan 2024 13:00"], ["2024-01-01 13:00"]),
+        (["20240131T130000"], ["2024-01-31 13:00"]),
+        (["2024-01-31 7"], ["2024-01-31 07:00"]),
+    ],
+)
+def test_quarters_weeks_and_months_by_name_are_seen_and_read(cells, moments):
+    column = pl.Series(cells)
+    assert looks_like_dates(column)
+    assert parsed(column, form_of(column)).to_list() == [datetime.fromisoformat(each) for each in moments]
+
+
+@pytest.mark.parametrize("cell", ["31.01.2024", "1/31/2024", "01-Jan-24", "Jan-24", "Mon, 01 Jan 2024", "1st Jan 2024"])
+def test_what_looks_like_a_date_and_may_be_several_is_seen_and_not_read(cell):
+    column = pl.Series([cell])
+    assert looks_like_dates(column)
+    assert form_of(column) is None
+
+
+@pytest.mark.parametrize("cell", ["1.2.3", "10.0.0.1", "2021-W60x", "Q5", "May", "Marble 12", "12.5", "20240131"])
+def test_what_does_not_look_like_a_date(cell):
+    assert not looks_like_dates(pl.Series([cell]))

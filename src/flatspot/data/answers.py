@@ -7,13 +7,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from flatspot.data.labels import Task, classes_of, numbers_of
-from flatspot.data.panel import Panel
-from flatspot.data.prepare import Prepared
+from flatspot.data.labels import NO_CLASS, Task, classes_of, numbers_of
+from flatspot.data.panel import Labels, Panel
+from flatspot.data.prepare import Prepared, refuse_coarse
 from flatspot.data.restore import Known
 from flatspot.data.scaling import PER_SERIES, ChannelScaling, fit_scaling
 from flatspot.data.split import Borders
 from flatspot.errors import BadInput
+
+ROUNDING_ERROR: Final = 1e-12
+"""A spread that is a smaller share of the numbers is none."""
 
 MODELS: Final = {"forecast": "forecaster", "classify": "classifier", "regress": "regressor"}
 
@@ -61,9 +64,12 @@ class Answers:
         training = labels[trained_on][:, None]
         scaling = self.known or fit_scaling(self.scale, iter([training]))
         mean, scale = scaling.table
-        scaled = ((labels - mean[0, 0]) / scale[0, 0]).astype(np.float32)
+        scaled = (labels - mean[0, 0]) / scale[0, 0]
+        refuse_coarse(scaled[:, None][np.isfinite(scaled)], [self.column])
         mean_label = float(training.mean()) if len(training) else float("nan")
-        return replace(self, tensor=torch.from_numpy(scaled).view(-1, 1, 1), scaling=scaling, mean=mean_label)
+        return replace(
+            self, tensor=torch.from_numpy(scaled.astype(np.float32)).view(-1, 1, 1), scaling=scaling, mean=mean_label
+        )
 
     def signed(self) -> list[torch.Tensor]:
         """The answers that are no channel of the inputs."""
@@ -95,6 +101,8 @@ def answers_of(panel: Panel, task: Task, scale_target: str, known: Known | None)
     if labels is None:
         assert known is not None  # noqa: S101 - else refused before
         return Answers(task, known.label, scale_target, known.classes, None, known.whole, known.targets)
+    if labels.per == "series":
+        _refuse_unlabelled(panel, labels)
     if task == "classify":
         found = classes_of(labels, panel.name, known.classes if known else None)
         return Answers(task, labels.column, scale_target, found.names, found.numbers, labels.per == "series")
@@ -102,7 +110,34 @@ def answers_of(panel: Panel, task: Task, scale_target: str, known: Known | None)
         raise BadInput("data.scale_target=per_series: labels have one scale; standard, robust, minmax or none")
     numbers = numbers_of(labels, panel.name)
     own = known.targets if known else None
+    if known is None:
+        _refuse_constant(numbers, labels.column, panel.name)
     return Answers(task, labels.column, scale_target, (), numbers, labels.per == "series", own)
+
+
+def _refuse_unlabelled(panel: Panel, labels: Labels) -> None:
+    """Each of the series that are labelled as a whole needs its label."""
+    if not labels.known.all():
+        name = panel.series[int((~labels.known).argmax())]
+        raise BadInput(f"{panel.name}: series {name!r} has no label in column {labels.column!r}")
+
+
+def _refuse_constant(numbers: NDArray[np.float64], column: str, source: str) -> None:
+    there = numbers[np.isfinite(numbers)]
+    if there.std() <= ROUNDING_ERROR * np.abs(there).max():
+        raise BadInput(
+            f"{source}: column {column!r} (data.label) is {there[0]:g} everywhere: there is nothing to predict"
+        )
+
+
+def ending_in_labels(prepared: Prepared, answers: Answers) -> Prepared:
+    """Without the windows that end in a row without a label: a row that was put in has none."""
+    if answers.task == "forecast" or answers.labels is None or answers.per_series:
+        return prepared
+    none = answers.labels == NO_CLASS if answers.task == "classify" else np.isnan(answers.labels)
+    if not none.any():
+        return prepared
+    return replace(prepared, looked_ahead=none if prepared.looked_ahead is None else none | prepared.looked_ahead)
 
 
 def refuse_unseen_classes(answers: Answers, trained_on: NDArray[np.bool_], source: str) -> None:

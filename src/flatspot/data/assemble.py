@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from flatspot.data.counted import counted, refuse_huge
 from flatspot.data.frequency import NO_FREQUENCY, OFF_GRID, Step, infer_frequency, parse_frequency, within_series
-from flatspot.data.panel import Filling, LabelPer, Labels, Panel
+from flatspot.data.panel import Filling, LabelPer, Labels, Original, Panel
 from flatspot.data.read import Regular, Rows
 from flatspot.data.roles import Roles
 from flatspot.errors import BadInput
@@ -29,6 +30,9 @@ MOST_ABSENT: Final = 50_000_000
 HOUR: Final = np.timedelta64(1, "h")
 
 ANY_CLOCK: Final = "write the stamps in UTC, or with their offset"
+
+SHOWN_SERIES: Final = 3
+"""Series that a note names."""
 
 LOOK: Final = 1024
 """Rows that are looked at together."""
@@ -61,6 +65,7 @@ class Mending:
                 raise BadInput(f"data.{name}={value}: {nearest(str(value), known)}")
         if self.max_gap < 0:
             raise BadInput(f"data.max_gap={self.max_gap}: must be at least 0")
+        refuse_huge(self.max_gap, "data.max_gap")
 
 
 @final
@@ -117,7 +122,7 @@ def _as_it_is(
     blocks, lengths = rows.blocks, np.array([len(rows)])
     frequency = step.name if step is not None and asked != NO_FREQUENCY else None
     panel = Panel(source, roles.channels, len(roles.targets), blocks, lengths, (source,), rows.base, rows.times)
-    return replace(panel, frequency=frequency)
+    return replace(panel, frequency=frequency, notes=rows.notes)
 
 
 def _mended(
@@ -128,16 +133,16 @@ def _mended(
     asked: Step | Literal["none"] | None,
     label_per: LabelPer | None,
 ) -> Panel:
-    notes: list[str] = []
+    notes = [*rows.notes]
     table, names = _grouped(rows, source)
     if table.times is not None:
         table = _sorted(table, names, mending, notes)
         table = _distinct(table, names, mending, notes)
     step = _step(table, names, asked, notes)  # before rows are left out: they tell it too
+    original, dropped = None, np.zeros(len(table.values), np.int64)
     if mending.missing == "drop":
-        table, dropped = _whole_rows(table, notes)
-    else:
-        dropped = np.zeros(len(table.values), np.int64)
+        _tell_absent(table, step, len(names), mending, notes)
+        table, names, dropped, original = _whole_rows(table, names, roles.channels, notes)
     gaps = _gaps(table, step, len(names), dropped)
     _refuse_gaps(table, step, gaps, names, mending)
     fills = mending.missing in {"interpolate", "forward_fill"}
@@ -145,7 +150,8 @@ def _mended(
         table, gaps = _with_absent_rows(table, step, gaps, mending.max_gap, notes)
     breaks = np.flatnonzero(gaps > mending.max_gap) + 1
     if len(breaks):
-        notes.append(f"{len(breaks):,} gaps of more than {mending.max_gap} rows: no window spans one (data.max_gap)")
+        gap, most = counted(len(breaks), "gap"), counted(mending.max_gap, "row")
+        notes.append(f"{gap} of more than {most}: no window spans one (data.max_gap)")
     return Panel(
         source,
         roles.channels,
@@ -158,6 +164,7 @@ def _mended(
         breaks=breaks,
         filling=Filling(mending.missing == "interpolate", mending.max_gap) if fills else None,
         labels=_labels(table, roles, names, label_per),
+        original=original,
         notes=tuple(notes),
     )
 
@@ -173,7 +180,7 @@ def _grouped(rows: Rows, source: str) -> tuple[_Table, tuple[str, ...]]:
         codes = rows.groups.replace_strict(found, pl.Series(range(len(found))), return_dtype=pl.Int64).to_numpy()
         names = tuple(found.to_list())
     times = None if rows.times is None else rows.times[:]
-    labels = None if rows.labels is None else rows.labels.to_numpy().astype(str)
+    labels = None if rows.labels is None else rows.labels.fill_null("").to_numpy().astype(str)
     table = _Table(source, values, codes, times, labels, np.arange(1, count + 1))
     together = (np.diff(codes) >= 0).all()
     return (table if together else table.taken(np.argsort(codes, kind="stable"))), names
@@ -188,12 +195,12 @@ def _sorted(table: _Table, names: Sequence[str], mending: Mending, notes: list[s
         row = int(back[0]) + 1
         raise BadInput(
             f"{_place(table, row, names)}: {_stamp(table, row)} comes before the row before it "
-            f"({_counted(len(back), 'such row')}){_clock_back(table, row)}; data.unsorted=sort puts them in order"
+            f"({counted(len(back), 'such row')}){_clock_back(table, row)}; data.unsorted=sort puts them in order"
             f"{_several(names)}"
         )
     order = np.lexsort((table.times, table.series))
     moved = int((order != np.arange(len(order))).sum())
-    notes.append(f"{moved:,} of {len(order):,} rows put in time order (data.unsorted=sort)")
+    notes.append(f"{counted(moved, 'row', of=len(order))} put in time order (data.unsorted=sort)")
     return table.taken(order)
 
 
@@ -207,15 +214,17 @@ def _distinct(table: _Table, names: Sequence[str], mending: Mending, notes: list
     if mending.duplicates == "error":
         row = int(again.argmax())
         raise BadInput(
-            f"{_place(table, row, names)}: {_stamp(table, row)} comes twice ({_counted(int(again.sum()), 'such row')})"
+            f"{_place(table, row, names)}: {_stamp(table, row)} comes twice ({counted(int(again.sum()), 'such row')})"
             f"{_clock_back(table, row)}; data.duplicates=first, last or mean keeps one{_several(names)}"
         )
     kept = mending.duplicates
-    notes.append(f"{again.sum():,} rows with a stamp of another row left out (data.duplicates={kept})")
+    left_out = counted(int(again.sum()), "row")
+    notes.append(f"{left_out} with a stamp of another row left out (data.duplicates={kept})")
     if kept == "last":
         return table.taken(~np.append(again[1:], False))
     values = table.values
     if kept == "mean":
+        _refuse_two_labels(table, again, names)
         firsts = np.flatnonzero(~again)
         sizes = np.diff(np.append(firsts, len(again)))
         means = np.add.reduceat(values, firsts, axis=0) / sizes[:, None]
@@ -223,18 +232,74 @@ def _distinct(table: _Table, names: Sequence[str], mending: Mending, notes: list
     return table.taken(~again)
 
 
-def _whole_rows(table: _Table, notes: list[str]) -> tuple[_Table, NDArray[np.int64]]:
-    """Without the rows that miss a value; and how many were left out just before each row that stays."""
-    whole: NDArray[np.bool_] = np.asarray(np.isfinite(table.values).all(axis=1))
-    if whole.all():
-        return table, np.zeros(len(whole), np.int64)
-    if not whole.any():
+def _refuse_two_labels(table: _Table, again: NDArray[np.bool_], names: Sequence[str]) -> None:
+    """Labels have no mean."""
+    if table.labels is None:
+        return
+    other = np.flatnonzero(again[1:] & (table.labels[1:] != table.labels[:-1])) + 1
+    if len(other):
+        row = int(other[0])
+        one, two = str(table.labels[row - 1]), str(table.labels[row])
         raise BadInput(
-            f"{table.source}: every row misses a value; data.missing=drop leaves none, interpolate fills them"
+            f"{_place(table, row, names)}: {_stamp(table, row)} comes twice, with the labels {one!r} and {two!r}, "
+            f"which have no mean; data.duplicates=first or last keeps one"
         )
-    notes.append(f"{(~whole).sum():,} of {len(whole):,} rows with a missing value left out (data.missing=drop)")
+
+
+def _tell_absent(table: _Table, step: Step | None, count: int, mending: Mending, notes: list[str]) -> None:
+    """What is absent between rows of a step, beside what will be left out."""
+    gaps = _gaps(table, step, count, np.zeros(len(table.values), np.int64))
+    absent = int(gaps.sum(where=gaps > 0))
+    if step is not None and absent:
+        most = counted(mending.max_gap, "row")
+        notes.append(
+            f"{counted(absent, 'absent row')} of {step.name}: windows go on across at most {most} (data.max_gap)"
+        )
+
+
+def _whole_rows(
+    table: _Table, names: tuple[str, ...], channels: Sequence[str], notes: list[str]
+) -> tuple[_Table, tuple[str, ...], NDArray[np.int64], Original]:
+    """Without the rows that miss a value, nor the series that are left without a row.
+
+    Returns:
+        the table, the names of its series, how many rows were left out just before each, and the rows as they were.
+    """
+    there = np.isfinite(table.values)
+    whole: NDArray[np.bool_] = np.asarray(there.all(axis=1))
+    if not whole.any():
+        _refuse_all_missing(table, there, channels)
+    if not whole.all():
+        left_out = counted(int((~whole).sum()), "row", of=len(whole))
+        notes.append(f"{left_out} with a missing value left out (data.missing=drop)")
+    lengths = table.lengths(len(names))
+    held = np.bincount(table.series[whole], minlength=len(names)) > 0
+    if not held.all():
+        notes.append(_told_without_rows(names, held))
+    mine = held[table.series]
+    original = Original(lengths[held], None if table.times is None else table.times[mine], whole[mine])
     left = table.taken(whole)
-    return left, np.diff(np.flatnonzero(whole), prepend=-1) - 1
+    left = replace(left, series=(held.cumsum() - 1)[left.series])
+    before = np.diff(np.flatnonzero(whole), prepend=-1) - 1
+    return left, tuple(name for name, stays in zip(names, held, strict=True) if stays), before, original
+
+
+def _refuse_all_missing(table: _Table, there: NDArray[np.bool_], channels: Sequence[str]) -> None:
+    """Refuse rows that all miss a value: of one column, if there is one that has none."""
+    for place, name in enumerate(channels):
+        if not there[:, place].any():
+            raise BadInput(f"{table.source}: column {name!r} has no value in any row; name another")
+    missing = ", ".join(repr(name) for place, name in enumerate(channels) if not there[:, place].all())
+    raise BadInput(
+        f"{table.source}: every row misses a value (columns {missing}); data.missing=drop leaves none, interpolate "
+        f"fills them"
+    )
+
+
+def _told_without_rows(names: Sequence[str], held: NDArray[np.bool_]) -> str:
+    lost = np.flatnonzero(~held)
+    shown = ", ".join(repr(names[each]) for each in lost[:SHOWN_SERIES]) + ", ..." * (len(lost) > SHOWN_SERIES)
+    return f"{len(lost):,} of {len(names):,} series without a whole row left out: {shown}"
 
 
 def _step(table: _Table, names: Sequence[str], asked: Step | Literal["none"] | None, notes: list[str]) -> Step | None:
@@ -286,8 +351,8 @@ def _refuse_gaps(
     if len(absent):
         row = int(absent[0]) + 1
         raise BadInput(
-            f"{_place(table, row, names)}: {_counted(int(gaps[absent[0]]), 'absent row')} of {step.name} before "
-            f"{_stamp(table, row)} ({_counted(len(absent), 'such gap')}){_clock_forward(table, row, step)}; "
+            f"{_place(table, row, names)}: {counted(int(gaps[absent[0]]), 'absent row')} of {step.name} before "
+            f"{_stamp(table, row)} ({counted(len(absent), 'such gap')}){_clock_forward(table, row, step)}; "
             f"data.missing=interpolate or forward_fill puts them in, drop goes on across them, and data.frequency=none "
             f"takes windows by row order"
         )
@@ -345,7 +410,7 @@ def _with_absent_rows(
             f"{table.source}: {added:,} absent rows of {step.name} are too many to put in, most of them before row "
             f"{table.row[row]} ({_stamp(table, row)}); lower data.max_gap"
         )
-    notes.append(f"{added:,} absent rows of {step.name} put in, to be filled")
+    notes.append(f"{counted(added, 'absent row')} of {step.name} put in, to be filled")
     copies = np.append(short, 0) + 1
     longer = table.taken(np.repeat(np.arange(len(copies)), copies))
     ends = copies.cumsum()
@@ -355,27 +420,39 @@ def _with_absent_rows(
     values = np.where((within > 0)[:, None], np.nan, longer.values)
     wide = np.zeros(len(values) - 1, np.int64)
     wide[ends[:-1] - 1] = np.where(short > 0, 0, gaps)
-    return replace(longer, times=times, values=values), wide
+    labels = None if longer.labels is None else np.where(within > 0, "", longer.labels)
+    return replace(longer, times=times, values=values, labels=labels), wide
 
 
 def _labels(table: _Table, roles: Roles, names: Sequence[str], per: LabelPer | None) -> Labels | None:
     """One label a series where it never changes within one, else one a row."""
     if table.labels is None or roles.label is None:
         return None
+    known = np.flatnonzero(table.labels != "")
+    if not len(known):
+        return None
+    owners, places = np.unique(table.series[known], return_index=True)
     firsts = np.searchsorted(table.series, np.arange(len(names)))
-    changing = np.flatnonzero(table.labels != table.labels[firsts][table.series])
+    firsts[owners] = known[places]
+    changing = known[table.labels[known] != table.labels[firsts][table.series[known]]]
     constant = not len(changing) and len(names) > 1
     if per == "series" and not constant:
-        if len(names) == 1:
-            raise BadInput(f"data.label_per=series: {table.source} has one series; say which by data.group=")
-        row = int(changing[0])
-        raise BadInput(
-            f"{_place(table, row, names)}, column {roles.label!r}: {str(table.labels[row])!r} is another label than "
-            f"the series' first; data.label_per=window takes the last row's"
-        )
+        _refuse_changing(table, roles, names, changing)
     if per == "window" or not constant:
-        return Labels(roles.label, "window", table.labels)
-    return Labels(roles.label, "series", table.labels[firsts])
+        return Labels(roles.label, "window", table.labels, table.row)
+    return Labels(roles.label, "series", table.labels[firsts], table.row[firsts])
+
+
+def _refuse_changing(table: _Table, roles: Roles, names: Sequence[str], changing: NDArray[np.int64]) -> None:
+    """A label that is to be of its whole series, and is not."""
+    if len(names) == 1:
+        raise BadInput(f"data.label_per=series: {table.source} has one series; say which by data.group=")
+    assert table.labels is not None  # noqa: S101 - asked before
+    row = int(changing[0])
+    raise BadInput(
+        f"{_place(table, row, names)}, column {roles.label!r}: {str(table.labels[row])!r} is another label than "
+        f"the series' first; data.label_per=window takes the last row's"
+    )
 
 
 def without_constant(panel: Panel, roles: Roles) -> Panel:
@@ -427,15 +504,6 @@ def _varying(panel: Panel) -> NDArray[np.bool_]:
 def _place(table: _Table, row: int, names: Sequence[str]) -> str:
     series = f", series {names[table.series[row]]!r}" if len(names) > 1 else ""
     return f"{table.source}: row {table.row[row]}{series}"
-
-
-def _counted(number: int, what: str) -> str:
-    """A number of things.
-
-    >>> _counted(1, "such row"), _counted(1200, "such row")
-    ('1 such row', '1,200 such rows')
-    """
-    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _stamp(table: _Table, row: int) -> str:

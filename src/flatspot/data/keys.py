@@ -1,14 +1,17 @@
 """From the `data` keys of a configuration to a data module."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from flatspot.data.counted import refuse_huge
 from flatspot.data.labels import Task
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel
 from flatspot.data.roles import names_of
+from flatspot.data.scaling import SCALINGS
 from flatspot.data.split import Split
 from flatspot.errors import BadInput
+from flatspot.registry import nearest
 
 SPLITTING: Final = {
     "val_share": "val_share",
@@ -19,6 +22,12 @@ SPLITTING: Final = {
     "split_seed": "seed",
 }
 """The keys of the split, and its arguments."""
+
+CHOICES: Final[Mapping[str, Collection[str]]] = {"scale": SCALINGS, "scale_target": SCALINGS}
+"""The keys that name one of several things."""
+
+COUNTS: Final = ("window", "horizon", "stride", "batch_size", "season", "train_windows")
+"""The keys that say how many."""
 
 
 def module_from_keys(
@@ -35,10 +44,29 @@ def module_from_keys(
     """
     values = dict(keys)
     split = Split(**{argument: values.pop(key) for key, argument in SPLITTING.items()})
+    _refuse_names(values)
+    _refuse_huge(values)
     season = values.pop("season")
     if season is not None and season < 1:
         raise BadInput(f"data.season={season}: must be at least 1, or null for none")
     calendar = names_of(values.pop("calendar"))
+    twice = next((name for name in calendar if calendar.count(name) > 1), None)
+    if twice is not None:
+        raise BadInput(f"data.calendar=[{', '.join(calendar)}]: {twice} is named twice; once is enough")
     return SeriesDataModule(
         panel, split=split, calendar=calendar, task=task, seed=seed, source=source, spend=True, **values
     )
+
+
+def _refuse_names(values: Mapping[str, Any]) -> None:
+    """Refuse a misspelt choice, naming its key."""
+    for key, known in CHOICES.items():
+        if key in values and values[key] not in known:
+            raise BadInput(f"data.{key}={values[key]}: {nearest(str(values[key]), list(known))}")
+
+
+def _refuse_huge(values: Mapping[str, Any]) -> None:
+    """Refuse a number of rows or windows that no machine counts up to."""
+    for key in COUNTS:
+        if values.get(key) is not None:
+            refuse_huge(values[key], f"data.{key}")

@@ -13,6 +13,12 @@ from flatspot.errors import BadInput
 
 Task = Literal["forecast", "classify", "regress"]
 
+NO_CLASS: Final = -1
+"""In place of a class's number: there is no label."""
+
+LARGEST: Final = 1e30
+"""Numbers beyond this have squares that nothing can add up."""
+
 MOST_CLASSES: Final = 1000
 """More are hardly classes: a number was meant."""
 
@@ -20,7 +26,7 @@ MOST_CLASSES: Final = 1000
 @final
 @dataclass(frozen=True)
 class Classes:
-    """Class names in order, and the number of each label's class."""
+    """Class names in order, and the number of each label's class, or NO_CLASS."""
 
     names: tuple[str, ...]
     numbers: NDArray[np.int64]
@@ -35,7 +41,7 @@ def classes_of(labels: Labels, source: str, known: Sequence[str] | None = None) 
     Raises:
         BadInput: for one class only, for too many, or for one that is not known.
     """
-    found = np.unique(labels.values).tolist()
+    found = np.unique(labels.values[labels.known]).tolist()
     names = tuple(known) if known is not None else tuple(sorted(found, key=_by_number_or_name))
     if len(names) < 2:
         raise BadInput(
@@ -52,26 +58,38 @@ def classes_of(labels: Labels, source: str, known: Sequence[str] | None = None) 
             f"{source}: column {labels.column!r}: {strange[0]!r} is no class that the network knows "
             f"({', '.join(names[:10])})"
         )
+    numbers = np.full(len(labels.values), NO_CLASS)
     order = np.argsort(names)
-    return Classes(names, order[np.searchsorted(np.asarray(names)[order], labels.values)])
+    numbers[labels.known] = order[np.searchsorted(np.asarray(names)[order], labels.values[labels.known])]
+    return Classes(names, numbers)
 
 
 def numbers_of(labels: Labels, source: str) -> NDArray[np.float64]:
-    """Labels as numbers, `[label]`.
+    """Labels as numbers, `[label]`; NaN where there is none.
 
     Raises:
         BadInput: naming the first that is none.
     """
+    numbers = np.full(len(labels.values), np.nan)
     try:
-        numbers = labels.values.astype(np.float64)
+        numbers[labels.known] = labels.values[labels.known].astype(np.float64)
     except ValueError:
-        wrong = next(each for each in labels.values.tolist() if not _is_number(each))
-        raise BadInput(
-            f"{source}: column {labels.column!r}: {wrong!r} is not a number; to predict a class, say model=classifier"
-        ) from None
-    if not np.isfinite(numbers).all():
-        raise BadInput(f"{source}: column {labels.column!r} has a label that is not finite")
+        wrong = next(place for place in np.flatnonzero(labels.known) if not _is_number(labels.values[place]))
+        told = "is not a number; to predict a class, say model=classifier"
+        raise BadInput(_named(labels, int(wrong), source, told)) from None
+    _refuse(labels, labels.known & ~np.isfinite(numbers), source, "is not finite; a label is a number")
+    _refuse(labels, np.abs(numbers) > LARGEST, source, f"is beyond {LARGEST:.0e}; give the column in a larger unit")
     return numbers
+
+
+def _refuse(labels: Labels, wrong: NDArray[np.bool_], source: str, told: str) -> None:
+    if wrong.any():
+        raise BadInput(_named(labels, int(wrong.argmax()), source, told))
+
+
+def _named(labels: Labels, place: int, source: str, told: str) -> str:
+    row = "" if labels.rows is None else f"row {labels.rows[place]}, "
+    return f"{source}: {row}column {labels.column!r}: {str(labels.values[place])!r} {told}"
 
 
 def _by_number_or_name(name: str) -> tuple[float, str]:

@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flatspot.data.panel import Panel
+from flatspot.data.counted import counted
+from flatspot.data.panel import Filling, Panel
 from flatspot.data.split import Borders
 
 
@@ -53,14 +54,22 @@ def fill(panel: Panel, borders: Borders) -> Filled | None:
     filled[long] = np.nan
     holes: NDArray[np.bool_] = np.asarray(np.isnan(filled).any(axis=1))
     mended = lost & ~np.isnan(filled)
-    rows: NDArray[np.bool_] = np.asarray(mended.any(axis=1))
-    told = "along the line between neighbours" if panel.filling.interpolate else "with the last value before"
-    note = f"{mended.sum():,} missing values in {rows.sum():,} of {len(values):,} rows filled {told}"
+    ahead: NDArray[np.bool_] = np.asarray(mended.any(axis=1))
+    note = _told(mended, holes, panel.filling)
+    return Filled(filled, holes, ahead & panel.filling.interpolate, note)
+
+
+def _told(mended: NDArray[np.bool_], holes: NDArray[np.bool_], filling: Filling) -> str:
+    rows = int(mended.any(axis=1).sum())
+    parts = []
+    if rows:
+        how = "along the line between neighbours" if filling.interpolate else "with the last value before"
+        filled = counted(int(mended.sum()), "missing value")
+        parts.append(f"{filled} in {counted(rows, 'row', of=len(holes))} filled {how}")
     if holes.any():
-        note += (
-            f"; {holes.sum():,} rows in longer gaps (data.max_gap={panel.filling.most}) left out: no window spans one"
-        )
-    return Filled(filled, holes, rows & panel.filling.interpolate, note)
+        left_out = counted(int(holes.sum()), "row")
+        parts.append(f"{left_out} in longer gaps (data.max_gap={filling.most}) left out: no window spans one")
+    return "; ".join(parts)
 
 
 def _segments(panel: Panel, borders: Borders, *, within_parts: bool) -> NDArray[np.int64]:

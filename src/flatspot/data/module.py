@@ -9,7 +9,7 @@ from lightning import LightningDataModule
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from flatspot.data.answers import Answers, answers_of, refuse_other_task, refuse_unseen_classes
+from flatspot.data.answers import Answers, answers_of, ending_in_labels, refuse_other_task, refuse_unseen_classes
 from flatspot.data.labels import Task
 from flatspot.data.memory import refuse_large_batch
 from flatspot.data.panel import Panel, Series, panel_of
@@ -121,6 +121,7 @@ class SeriesDataModule(LightningDataModule):
             known=known_scalings(known, panel, self.window) if known else None,
             spend=spend,
         )
+        self.prepared = ending_in_labels(self.prepared, answers)
         self._refuse_gaps(fitted=known is None)
         trained_on = self._trained_on(parts)
         if known is None:

@@ -48,12 +48,19 @@ class Labels:
     Args:
         column: its name.
         per: `series` (one label for each series) or `window` (one for each row; a window has its last row's).
-        values: as they were written, `[series]` or `[row]`.
+        values: as they were written, `[series]` or `[row]`; empty text where there is none.
+        rows: of the file, for messages; None: unknown.
     """
 
     column: str
     per: LabelPer
     values: NDArray[Any]
+    rows: NDArray[np.int64] | None = None
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which of them there are."""
+        return np.asarray(self.values != "")
 
 
 @final
@@ -80,6 +87,20 @@ class Keys:
 
 @final
 @dataclass(frozen=True)
+class Original:
+    """The rows as they were before some were left out: splits are made of them, whatever is missing in which.
+
+    Args:
+        lengths: rows of each series. times: `[row]`, or None. kept: which rows are left, `[row]`.
+    """
+
+    lengths: NDArray[np.int64]
+    times: NDArray[Any] | None
+    kept: NDArray[np.bool_]
+
+
+@final
+@dataclass(frozen=True)
 class Panel:
     """Rows of one or many series, one series after another, each in time order, in original units.
 
@@ -97,6 +118,7 @@ class Panel:
         filling: how missing values (NaN) are to be filled, once the splits are known; None: there are none.
         labels: what each series or row is; None for forecasting.
         keys: the columns that were read for the time stamps, and that of the series' names; none where there are none.
+        original: the rows before those that miss a value were left out; None: none may be.
         notes: what was done to the rows, a sentence each.
     """
 
@@ -113,6 +135,7 @@ class Panel:
     filling: Filling | None = None
     labels: Labels | None = None
     keys: Keys = field(default_factory=Keys)
+    original: Original | None = None
     notes: tuple[str, ...] = ()
 
     @property

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from flatspot.data.calendar import CALENDAR, calendar_columns, calendar_values
-from flatspot.data.frequency import parse_frequency
+from flatspot.data.later import later_stamps
 from flatspot.data.missing import Filled, fill
 from flatspot.data.panel import Panel
 from flatspot.data.scaling import PER_SERIES, SCALINGS, ChannelScaling, fit_per_series, fit_scaling
@@ -198,7 +198,11 @@ def _refuse_missing(panel: Panel, borders: Borders) -> None:
     empty = ~there.any(axis=0)
     if empty.any():
         raise BadInput(f"{panel.name}: column {panel.columns[int(empty.argmax())]!r} has no value in the training rows")
-    raise BadInput(f"{panel.name}: every training row misses a value that is not filled (data.missing, data.max_gap)")
+    missing = ", ".join(repr(name) for place, name in enumerate(panel.columns) if not there[:, place].all())
+    raise BadInput(
+        f"{panel.name}: every training row misses a value that is not filled (columns {missing}; data.missing, "
+        f"data.max_gap)"
+    )
 
 
 def _fitted(panel: Panel, borders: Borders, scale: str, scale_target: str, added: int, window: int) -> Scalings:
@@ -266,7 +270,7 @@ def _calendar_moments(panel: Panel, calendar: Sequence[str], horizon: int) -> An
         raise BadInput(f"data.calendar=[{', '.join(calendar)}]: {panel.name} has no time stamps (data.time)")
     if panel.frequency is None or not horizon:
         return panel.times
-    return parse_frequency(panel.frequency).after(panel.times[:], horizon)
+    return later_stamps(panel, horizon)
 
 
 def _scaled(
@@ -355,3 +359,14 @@ class _Extremes:
         for column, coarse, spread in zip(columns, steps, self._spread, strict=False):
             if spread > ROUNDING * coarse and coarse > COARSEST * spread:
                 raise BadInput(f"column {column!r}: its changes are finer than float32 can hold; scale it (standard)")
+
+
+def refuse_coarse(scaled: NDArray[np.float64], columns: Sequence[str]) -> None:
+    """Refuse a column of scaled rows `[row, column]` whose changes are finer than float32 can hold at its level.
+
+    Raises:
+        BadInput: naming the column.
+    """
+    extremes = _Extremes()
+    extremes.seen(torch.from_numpy(scaled))
+    extremes.refuse_coarse(columns)

@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flatspot.data.roles import DECIMAL_COMMA, Roles
-from flatspot.data.sources import MISSING, UNREADABLE, CsvFile, Source, as_text
-from flatspot.data.stamps import PARTS, as_moments, from_parts, parsed
+from flatspot.data.sources import MISSING, UNREADABLE, CsvFile, Source, as_text, shown
+from flatspot.data.stamps import PARTS, as_moments, from_parts, joined, parsed
 from flatspot.errors import BadInput
 
 LARGEST: Final = 1e30
@@ -23,14 +23,18 @@ SLAB: Final = 2**25
 LEVEL: Final = 1000
 """First rows of a long file that tell the level of its channels."""
 
-SHOWN_CELL: Final = 60
-"""Letters of a cell that a message repeats."""
-
 LONGEST_NAME: Final = 1000
 """Letters of a series' name or a label; a longer one is text that was read by mistake."""
 
 ZONE: Final = r"([+-]\d{2}:?\d{2}|Z)\s*$"
 """How a stamp says how far it is from UTC."""
+
+AT_UTC: Final = r"([+-]00:?00|Z)\s*$"
+
+UTC: Final = (None, "UTC", "Etc/UTC", "GMT", "Z", "+00:00")
+"""Zones whose clock is UTC's; None: there is no zone."""
+
+TURNED: Final = "time stamps turned into UTC, from other offsets; dates and forecasts are in UTC too"
 
 STAMPLESS: Final = "is missing; every row needs its time stamp, or say data.time=none for rows in order"
 
@@ -76,6 +80,7 @@ class Rows:
         blocks: float64, or float32 less `base` in a long file, NaN where a value is missing; `[row, channel]`.
         base: what was taken from every row, `[channel]`.
         times: `datetime64[us]` `[row]`. groups, labels: text, `[row]`. None where there is no such column.
+        notes: what was done to them.
     """
 
     blocks: list[NDArray[Any]] = field(default_factory=list)
@@ -83,12 +88,13 @@ class Rows:
     times: Times | None = None
     groups: pl.Series | None = None
     labels: pl.Series | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return sum(map(len, self.blocks))
 
 
-def read_rows(source: Source, roles: Roles, *, missing: bool) -> Rows:
+def read_rows(source: Source, roles: Roles, *, missing: bool, unlabelled: bool = False) -> Rows:
     """All rows that the roles name, in the order of the file.
 
     The quick way lets polars read numbers as numbers. Where it meets a cell that is none, the slow way reads the text
@@ -96,7 +102,7 @@ def read_rows(source: Source, roles: Roles, *, missing: bool) -> Rows:
 
     Args:
         source: the file or frame. roles: what its columns are for.
-        missing: whether a number may be missing.
+        missing: whether a number may be missing. unlabelled: whether a label may.
 
     Raises:
         BadInput: naming the file and the row, column and value that cannot be used.
@@ -105,17 +111,20 @@ def read_rows(source: Source, roles: Roles, *, missing: bool) -> Rows:
         for marks in (False, True) if missing else (False,):
             quick = source.typed(roles.channels, roles.others, marks=marks)
             try:
-                return _collected(quick, source, roles, missing=missing, quick=True)
+                return _collected(
+                    quick, source, roles, _Reader(source.name, missing=missing, unlabelled=unlabelled), quick=True
+                )
             except (BadInput, *UNREADABLE):
                 pass  # the next way may read it, and the last one says why it cannot be read
     batches = source.as_written([*roles.channels, *roles.others])
-    return _collected(batches, source, roles, missing=missing, quick=False)
+    return _collected(batches, source, roles, _Reader(source.name, missing=missing, unlabelled=unlabelled), quick=False)
 
 
-def _collected(batches: Iterator[pl.DataFrame], source: Source, roles: Roles, *, missing: bool, quick: bool) -> Rows:
+def _collected(
+    batches: Iterator[pl.DataFrame], source: Source, roles: Roles, reader: "_Reader", *, quick: bool
+) -> Rows:
     blocks, times = _Blocks(narrow=roles.group is None), _Stamps()
     texts: dict[str, list[pl.Series]] = {name: [] for name in (roles.group, roles.label) if name}
-    reader = _Reader(source.name, missing=missing)
     for batch in batches:
         if not len(batch):
             continue
@@ -125,12 +134,13 @@ def _collected(batches: Iterator[pl.DataFrame], source: Source, roles: Roles, *,
         if roles.time:
             times.add(reader.moments(batch, roles))
         for name, kept in texts.items():
-            kept.append(reader.text(batch, name, "its series" if name == roles.group else "a label"))
+            kept.append(reader.text(batch, name) if name == roles.group else reader.label(batch, name))
         reader.row += len(batch)
     if not blocks.blocks:
         raise BadInput(f"{source.name}: has no rows")
     rows = Rows(blocks.blocks, blocks.base)
     rows.times = times.all() if roles.time else None
+    rows.notes = (TURNED,) if reader.turned else ()
     rows.groups, rows.labels = (pl.concat(texts[name]) if name else None for name in (roles.group, roles.label))
     return rows
 
@@ -229,13 +239,15 @@ class _Reader:
     """Turns batches into numbers and moments, and names the first cell that is none.
 
     Args:
-        name: of the file. missing: whether a number may be missing.
+        name: of the file. missing: whether a number may be missing. unlabelled: whether a label may.
     """
 
-    def __init__(self, name: str, *, missing: bool) -> None:
+    def __init__(self, name: str, *, missing: bool, unlabelled: bool) -> None:
         self.name = name
         self.row = 0
+        self.turned = False  # whether a stamp was turned into UTC
         self._missing = missing
+        self._unlabelled = unlabelled
 
     def numbers(self, batch: pl.DataFrame, channels: tuple[str, ...]) -> list[NDArray[np.float64]]:
         """The channels of a batch, float64, NaN where a value is missing."""
@@ -251,10 +263,17 @@ class _Reader:
         if _within_bounds(values):
             return values
         if not self._missing:
+            self._refuse_empty(column, numbers)
             self._refuse(column, numbers.is_null(), f"is missing; {FILLING}")
         self._refuse(column, numbers.is_infinite(), "is not finite; a missing value is an empty cell or NA")
         self._refuse(column, numbers.abs() > LARGEST, f"is beyond {LARGEST:.0e}; give the column in a larger unit")
         return values
+
+    def _refuse_empty(self, column: pl.Series, numbers: pl.Series) -> None:
+        """A column without a value is not mended by filling it."""
+        if numbers.null_count() == len(numbers) > 1:
+            rows = f"rows {self.row + 1:,} to {self.row + len(numbers):,}"
+            raise BadInput(f"{self.name}: column {column.name!r} has no value in {rows}; name another")
 
     def moments(self, batch: pl.DataFrame, roles: Roles) -> NDArray[Any]:
         """The time stamps of a batch."""
@@ -262,24 +281,31 @@ class _Reader:
         for column in columns:
             self._refuse(column, column.is_null(), STAMPLESS)
         if len(columns) > 1:
-            moments = self._from_parts(columns)
+            moments = self._from_parts(columns) if roles.form is None else self._parsed(joined(columns), roles.form)
         elif roles.form is None:
             moments = as_moments(columns[0])
+            self.turned |= getattr(columns[0].dtype, "time_zone", None) not in UTC
         else:
             moments = self._parsed(columns[0], roles.form)
         return moments.to_numpy()
 
-    def text(self, batch: pl.DataFrame, name: str, use: str) -> pl.Series:
-        """The names of series or labels in a batch.
+    def text(self, batch: pl.DataFrame, name: str) -> pl.Series:
+        """The names of series in a batch."""
+        text = self._text(batch[name])
+        self._refuse(batch[name], text.is_null(), "is missing; every row needs its series")
+        return text
 
-        Args:
-            use: what each row has to have here.
-        """
-        column = batch[name]
+    def label(self, batch: pl.DataFrame, name: str) -> pl.Series:
+        """The labels in a batch."""
+        text = self._text(batch[name])
+        if not self._unlabelled:
+            self._refuse(batch[name], text.is_null(), "is missing; every row needs a label")
+        return text
+
+    def _text(self, column: pl.Series) -> pl.Series:
         if column.dtype.is_nested() or column.dtype in {pl.Binary, pl.Object}:
-            raise BadInput(f"{self.name}: column {name!r} holds {column.dtype}, not names")
+            raise BadInput(f"{self.name}: column {column.name!r} holds {column.dtype}, not names")
         text = as_text(column)
-        self._refuse(column, text.is_null(), f"is missing; every row needs {use}")
         self._refuse(column, text.str.len_chars() > LONGEST_NAME, f"is longer than {LONGEST_NAME:,} letters")
         return text
 
@@ -313,6 +339,8 @@ class _Reader:
     def _parsed(self, column: pl.Series, form: str) -> pl.Series:
         text = column.cast(pl.String)
         moments = parsed(text, form)
+        if form.endswith("z") and not self.turned:
+            self.turned = not text.str.contains(AT_UTC).all()
         if moments.has_nulls():  # spaces, perhaps: to take them away from every cell would cost as much as the rest
             text = text.str.strip_chars()
             moments = parsed(text, form)
@@ -335,7 +363,7 @@ class _Reader:
             return
         row = wrong.arg_true()[0]
         cell = column[row]
-        value = "the value" if cell is None or str(cell).strip() in MISSING else _shown(cell)
+        value = "the value" if cell is None or str(cell).strip() in MISSING else shown(cell)
         more = wrong.sum() - 1
         others = f" ({more:,} more such cell{'s' * (more > 1)} below)" if more else ""
         raise BadInput(f"{self.name}: row {self.row + row + 1}, column {column.name!r}: {value} {complaint}{others}")
@@ -350,9 +378,6 @@ def _rather(cell: str) -> str:
     """What would be right in place of a cell that is no number."""
     if re.match(DECIMAL_COMMA, cell):
         return "; write decimals with a point, and thousands without a comma"
-    return "" if any(letter.isdigit() for letter in cell) else "; a missing value is an empty cell or NA"
-
-
-def _shown(cell: object) -> str:
-    text = repr(cell[: SHOWN_CELL + 1] if isinstance(cell, str) else cell)
-    return text if len(text) <= SHOWN_CELL else f"{text[:SHOWN_CELL]}..."
+    if any(letter.isdigit() for letter in cell):
+        return "; write the number alone, as 1234.5"
+    return "; a missing value is an empty cell or NA"

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, final
+from unicodedata import normalize
 
 import polars as pl
 
-from flatspot.data.sources import Source
-from flatspot.data.stamps import PARTS, SHOWN, Form, form_of, is_time, looks_like_dates
+from flatspot.data.sources import Source, shown
+from flatspot.data.stamps import PARTS, SHOWN, Form, form_of, is_ambiguous, is_time, joined, looks_like_dates
 from flatspot.errors import BadInput
 from flatspot.registry import nearest
 
@@ -72,16 +73,14 @@ def choose_roles(
     """
     sample = source.sample()
     table = _Table(source.name, sample, source.columns)
-    for name, key in ((group, "data.group"), (label, "data.label")):
-        if name is not None:
-            table.require(name, key)
+    group = None if group is None else table.found(group, "data.group")
+    label = None if label is None else table.found(label, "data.label")
     stamps, form = table.time(time, without=(group, label))
     roles = Roles((), time=stamps, form=form, group=group, label=label)
     targets = table.targets(names_of(target), roles, anew=anew)
     everything = features == "all" or (label is not None and not names_of(features))
-    further = table.numbers(without=(*targets, *roles.others)) if everything else names_of(features)
-    for name in further:
-        table.require(name, "data.features")
+    named = [] if everything else [table.found(name, "data.features") for name in names_of(features)]
+    further = table.numbers(without=(*targets, *roles.others)) if everything else named
     chosen = Roles(tuple(targets), tuple(further), everything, stamps, form, group, label)
     _refuse_two_roles(chosen, source.name)
     if not chosen.channels:
@@ -109,6 +108,14 @@ class _Table:
         self.sample = sample
         self.columns = list(columns)
 
+    def found(self, name: str, key: str) -> str:
+        """The name of a column as the file has it: an é may be one letter, or an e and an accent."""
+        alike = [each for each in self.columns if normalize("NFC", each) == normalize("NFC", name)]
+        if name in self.columns or len(alike) != 1:
+            self.require(name, key)
+            return name
+        return alike[0]
+
     def require(self, name: str, key: str) -> None:
         if name not in self.columns:
             raise BadInput(f"{self.name}: has no column {name!r} ({key}); {nearest(name, self.columns)}")
@@ -122,8 +129,7 @@ class _Table:
 
     def targets(self, asked: list[str], roles: Roles, *, anew: bool) -> list[str]:
         """Those asked for, or the only column of numbers; none where there is a label."""
-        for name in asked:
-            self.require(name, "data.target")
+        asked = [self.found(name, "data.target") for name in asked]
         if asked and roles.label is not None:
             raise BadInput(f"data.target={', '.join(asked)}: with data.label={roles.label} there is no other target")
         if asked or anew or roles.label is not None:
@@ -138,22 +144,41 @@ class _Table:
     def time(self, asked: Names, without: Sequence[str | None]) -> tuple[tuple[str, ...], Form | None]:
         """The column or columns of time stamps, and how they are written.
 
-        A column that looks like dates and cannot be read is refused rather than ignored.
+        Where no column of dates can be read, one that looks like dates is refused rather than ignored.
         """
-        names = names_of(asked)
+        names = [] if asked is None else self._asked_time(asked)
         if names == [NO_TIME] and NO_TIME not in self.columns:
             return (), None
-        for name in names:
-            self.require(name, "data.time")
+        names = [self.found(name, "data.time") for name in names]
         if len(names) > 1:
-            return _in_order(names), None
+            return self._several(names)
         if names:
             return (names[0],), self._form(names[0], asked=True)
-        found = next((each for each in self.columns if each not in without and self._is_time(each)), None)
+        like = [name for name in self.columns if name not in without and looks_like_dates(self.sample[name])]
+        found = next((name for name in like if self._is_read(name)), like[0] if like else None)
         return ((found,), self._form(found, asked=False)) if found is not None else ((), None)
 
-    def _is_time(self, name: str) -> bool:
-        return looks_like_dates(self.sample[name])
+    def _asked_time(self, asked: Names) -> list[str]:
+        if isinstance(asked, bool) and str(asked) not in self.columns:
+            raise BadInput(
+                f"data.time={str(asked).lower()}: name the column of time stamps, or say none for rows in order; "
+                f"columns: {', '.join(self.columns)}"
+            )
+        return names_of(asked)
+
+    def _is_read(self, name: str) -> bool:
+        return is_time(self.sample[name]) or form_of(self.sample[name]) is not None
+
+    def _several(self, names: list[str]) -> tuple[tuple[str, ...], Form | None]:
+        """A date and its clock, or the parts of a date."""
+        if len(names) > 2 or not looks_like_dates(self.sample[names[0]]):
+            return _in_order(names), None
+        both = joined([self.sample[name] for name in names])
+        form = form_of(both)
+        if form is None:
+            told = f"{_shown_row(both)} cannot be read as a date and its clock"
+            raise BadInput(f"{self.name}: {told} (data.time); write them as 2024-01-31 and 13:00")
+        return tuple(names), form
 
     def _form(self, name: str, *, asked: bool) -> Form | None:
         column = self.sample[name]
@@ -165,15 +190,31 @@ class _Table:
         if form is None:
             rest = "" if asked else ", or say data.time=none for rows in order"
             raise BadInput(f"{self.name}: {_unread(column, asked=asked)}; write them as {SHOWN}{rest}")
+        if is_ambiguous(column, form):
+            raise BadInput(
+                f"{self.name}: {_shown_row(column)} is a date ({form}) or a number of seconds since 1970; write dates "
+                f"as {SHOWN}"
+            )
         return form
 
 
 def _unread(column: pl.Series, *, asked: bool) -> str:
     """The first cell of a column that cannot be read as dates."""
-    filled = column.is_not_null()
-    row = filled.arg_true()[0] if filled.any() else 0
+    row, cell = _first(column)
     told = "is data.time" if asked else "looks like dates"
-    return f"row {row + 1}, column {column.name!r} {told}, but {str(column[row]).strip()!r} cannot be read as a date"
+    return f"row {row + 1}, column {column.name!r} {told}, but {cell} cannot be read as a date"
+
+
+def _shown_row(column: pl.Series) -> str:
+    row, cell = _first(column)
+    return f"row {row + 1}, column {column.name!r}: {cell}"
+
+
+def _first(column: pl.Series) -> tuple[int, str]:
+    """The place of the first cell that is not missing, and the cell."""
+    filled = column.is_not_null()
+    row = int(filled.arg_true()[0]) if filled.any() else 0
+    return row, shown(str(column[row]).strip())
 
 
 def _in_order(names: list[str]) -> tuple[str, ...]:

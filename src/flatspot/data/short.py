@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flatspot.data.panel import Panel
+from flatspot.data.panel import Labels, Original, Panel
 from flatspot.errors import BadInput
 from flatspot.registry import nearest
 
@@ -44,9 +44,6 @@ def _kept(panel: Panel, kept: NDArray[np.bool_], note: str) -> Panel:
     rows = np.repeat(kept, panel.lengths)
     moved = np.append(rows.cumsum(), rows.sum()) - np.append(rows, False)  # where each row goes
     breaks = panel.breaks[rows[panel.breaks]] if len(panel.breaks) else panel.breaks
-    labels = panel.labels
-    if labels is not None:
-        labels = replace(labels, values=labels.values[kept if labels.per == "series" else rows])
     return replace(
         panel,
         blocks=[panel.values[rows]],
@@ -55,6 +52,19 @@ def _kept(panel: Panel, kept: NDArray[np.bool_], note: str) -> Panel:
         series=tuple(name for name, stays in zip(panel.series, kept, strict=True) if stays),
         times=None if panel.times is None else panel.times[:][rows],
         breaks=moved[breaks],
-        labels=labels,
+        labels=None
+        if panel.labels is None
+        else _of_labels(panel.labels, kept if panel.labels.per == "series" else rows),
+        original=None if panel.original is None else _of_original(panel.original, kept),
         notes=(*panel.notes, note),
     )
+
+
+def _of_labels(labels: Labels, kept: NDArray[np.bool_]) -> Labels:
+    return replace(labels, values=labels.values[kept], rows=None if labels.rows is None else labels.rows[kept])
+
+
+def _of_original(original: Original, kept: NDArray[np.bool_]) -> Original:
+    rows = np.repeat(kept, original.lengths)
+    times = None if original.times is None else original.times[rows]
+    return Original(original.lengths[kept], times, original.kept[rows])

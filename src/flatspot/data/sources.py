@@ -15,6 +15,7 @@ from typing import Final, Protocol, final, runtime_checkable
 import numpy as np
 import polars as pl
 
+from flatspot.data.counted import counted
 from flatspot.errors import BadInput
 
 BATCH: Final = 131_072
@@ -35,8 +36,14 @@ LONGEST_LINE: Final = 2**20
 MISSING: Final = ("", "NA", "N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "#N/A", "?", "-")
 """How a missing value may be written."""
 
+SHOWN_CELL: Final = 60
+"""Letters of a cell that a message repeats."""
+
 A_DATE: Final = r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}"
 """What hardly any column is called."""
+
+JSON: Final = re.compile(r"\s*(\{|\[\s*([{\[]|$))")
+"""How a file of JSON begins, by lines or whole."""
 
 GZIP: Final = b"\x1f\x8b"
 ZIP: Final = b"PK\x03\x04"
@@ -95,6 +102,12 @@ def _start_of(path: Path) -> bytes:
     if not start:
         raise BadInput(f"{path}: the file is empty")
     return start
+
+
+def shown(cell: object) -> str:
+    """A cell as a message repeats it."""
+    text = repr(cell[: SHOWN_CELL + 1] if isinstance(cell, str) else cell)
+    return text if len(text) <= SHOWN_CELL else f"{text[:SHOWN_CELL]}..."
 
 
 def as_text(column: pl.Series) -> pl.Series:
@@ -175,6 +188,7 @@ class CsvFile:
         self._path = path
         self._zipped = start.startswith(GZIP)
         header = self._header_line()
+        _refuse_other_text(header, self.name)
         self._separator = _separator(header)
         self.columns: Sequence[str] = _stripped(_cells_of_header(header, self._separator, self.name))
         _refuse_header(self.columns, header, self.name)
@@ -189,6 +203,7 @@ class CsvFile:
         if head.is_empty():
             raise BadInput(f"{self.name}: has a header line and no rows")
         _refuse_spaces(self.columns, head, self.name)
+        _refuse_comment(self.columns, head, self.name)
         return _told(head)
 
     def typed(self, numbers: Collection[str], others: Collection[str], *, marks: bool = True) -> Iterator[pl.DataFrame]:
@@ -313,13 +328,13 @@ class CsvFile:
                 raise BadInput(_not_utf8(self.name, number, error)) from error
 
     def _ragged(self, row: int, cells: list[str]) -> str:
-        told = f"{self.name}: row {row} has {_counted(len(cells))}, and the header {len(self.columns)}"
+        told = f"{self.name}: row {row} has {counted(len(cells), 'cell')}, and the header {len(self.columns)}"
         other = _separator(cells[0]) if len(cells) == 1 else self._separator
         if other in cells[0] and other != self._separator:
             kinds = SHOWN_SEPARATORS
             return f"{told}: it is separated by {kinds[other]}, the header by {kinds[self._separator]}"
         if row == 1:
-            return f"{told}: the first line must name the columns"
+            return f"{told}: {_comment(self.columns[0])}the first line must name the columns"
         if len(cells) < len(self.columns):
             return f"{told}: a missing value is an empty cell"
         decimals = ", and decimals have a point" if self._separator == "," else ""
@@ -345,6 +360,33 @@ def _separator(header: str) -> str:
     """The one that the header has most of, outside quotes."""
     bare = "".join(header.split('"')[::2])
     return max(SEPARATORS, key=bare.count)
+
+
+def _refuse_other_text(header: str, name: str) -> None:
+    """Refuse JSON, and a header that is separated in two ways."""
+    if JSON.match(header):
+        raise BadInput(f"{name}: is JSON, not CSV; save the table as CSV or Parquet")
+    bare = "".join(header.split('"')[::2])
+    most = max(bare.count(each) for each in SEPARATORS)
+    tied = [SHOWN_SEPARATORS[each] for each in SEPARATORS if most and bare.count(each) == most]
+    if len(tied) > 1:
+        raise BadInput(
+            f"{name}: its first line has as many {tied[0]} as {tied[1]}; separate columns in one way, and put a name "
+            f"that holds the other in quotes"
+        )
+
+
+def _refuse_comment(columns: Sequence[str], head: pl.DataFrame, name: str) -> None:
+    """A comment with as many cells as the header below it looks like one; a row has a number, a header none."""
+    comment = _comment(columns[0])
+    cells = [str(cell).strip() for cell in head.row(0)]
+    if comment and not any(_is_number(cell) or re.match(A_DATE, cell) for cell in cells):
+        raise BadInput(f"{name}: {comment}the first line must name the columns")
+
+
+def _comment(header: str) -> str:
+    """A first line that is a comment, named."""
+    return f"{shown(header)} is a comment, and " if header.startswith("#") else ""
 
 
 def _stripped(written: Sequence[str]) -> list[str]:
@@ -402,10 +444,6 @@ def _not_unzipped(name: str, error: Exception) -> str:
     return f"{name}: cannot be unzipped ({_first_line(error)}); copy or zip it again"
 
 
-def _counted(cells: int) -> str:
-    return f"{cells} cell{'s' * (cells != 1)}"
-
-
 def _is_number(text: str) -> bool:
     try:
         float(text)
@@ -430,6 +468,6 @@ def as_source(data: object) -> Source:
     if isinstance(data, pl.DataFrame):
         return Frame(data)
     try:
-        return Frame(pl.DataFrame(data))  # type: ignore[arg-type]
+        return Frame(data.collect() if isinstance(data, pl.LazyFrame) else pl.DataFrame(data))  # type: ignore[arg-type]
     except Exception as error:
         raise BadInput(f"the frame: polars makes no table of a {type(data).__name__}: {_first_line(error)}") from error

@@ -1,14 +1,14 @@
 """Split each series by time into training, validation and test rows; or whole series, where each has one label."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final, Literal, final
+from typing import Any, Final, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flatspot.data.panel import Panel
+from flatspot.data.panel import Original, Panel
 from flatspot.errors import BadInput
 
 Part = Literal["train", "val", "test"]
@@ -65,6 +65,8 @@ def borders_of(panel: Panel, split: Split) -> Borders:
     Raises:
         BadInput: for dates that cannot be read, overlap, or are asked of rows without time stamps.
     """
+    if panel.original is not None:
+        return _of_original(panel, panel.original, split)
     firsts = panel.firsts
     ends = firsts + panel.lengths if split.until is None else _rows_before(panel, split.until, "until")
     if split.by_date:
@@ -76,6 +78,18 @@ def borders_of(panel: Panel, split: Split) -> Borders:
     test = ends - np.rint(rows * split.test_share).astype(np.int64)
     val = test - np.rint(rows * split.val_share).astype(np.int64)
     return np.stack([firsts, val, test, ends], axis=1)
+
+
+def _of_original(panel: Panel, original: Original, split: Split) -> Borders:
+    """As among the rows before some were left out: what is missing in later rows moves no border of earlier ones."""
+    borders = borders_of(replace(panel, lengths=original.lengths, times=original.times, original=None), split)
+    kept_before = np.append(0, original.kept.cumsum())
+    moved: Borders = kept_before[borders]
+    if (moved[:, 0] == moved[:, 1]).all() and (borders[:, 0] < borders[:, 1]).any():
+        raise BadInput(
+            f"{panel.name}: every training row misses a value; data.missing=drop leaves none, interpolate fills them"
+        )
+    return moved
 
 
 def _refuse_overlap(split: Split) -> None:
@@ -109,9 +123,23 @@ def _rows_before(panel: Panel, date: str, key: str) -> NDArray[np.int64]:
     if panel.times is None:
         raise BadInput(f"data.{key}={date}: {panel.name} has no time stamps (data.time)")
     times = panel.times[:]
+    _refuse_outside(panel.name, times, moment, f"data.{key}={date}")
     earlier = np.concatenate([[0], (times < moment).cumsum()])
     firsts = panel.firsts
     return firsts + earlier[firsts + panel.lengths] - earlier[firsts]  # type: ignore[no-any-return]
+
+
+def _refuse_outside(name: str, times: NDArray[Any], moment: np.datetime64, asked: str) -> None:
+    """A date outside the rows leaves a part without any."""
+    first, last = times.min(), times.max()
+    if moment > last and "until" not in asked:
+        raise BadInput(f"{asked}: the last row of {name} is of {_written(last)}")
+    if moment <= first:
+        raise BadInput(f"{asked}: the first row of {name} is of {_written(first)}, and training rows come before")
+
+
+def _written(moment: np.datetime64) -> str:
+    return str(moment).removesuffix(".000000").removesuffix("T00:00:00").replace("T", " ")
 
 
 def parts_of_series(panel: Panel, split: Split, classes: NDArray[np.int64] | None) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """Time stamps as people write them: dates in one column or in several, or seconds since 1970."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import polars as pl
@@ -26,13 +26,55 @@ DATE_FORMATS: Final = (
     "%Y/%m/%d %H:%M",
     "%Y/%m/%d %H:%M:%S",
     "%Y%m%d",
+    "%Y%m%dT%H%M",
+    "%Y%m%dT%H%M%S",
+    "%Y-%m-%d %H",
+    "%Y/%m/%d %H",
+    "%Y%m%d %H:%M",
+    "%d %B %Y",
+    "%d-%B-%Y",
+    "%d %B %Y %H:%M",
+    "%d-%B-%Y %H:%M",
+    "%d %B %Y %H:%M:%S",
+    "%d-%B-%Y %H:%M:%S",
+    "%B %d, %Y",
+    "%B %Y",
+    "%B-%Y",
 )
-"""How a time stamp may be written: year first. Other orders are ambiguous and refused."""
+"""How a time stamp may be written: year first, or a month by its name. Other orders are ambiguous and refused."""
 
 SHOWN: Final = "2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00"
 
-LIKE_A_DATE: Final = r"^\s*\d{1,4}[-./]\d{1,2}([-./]\d{1,4})?([ T].*)?$"
+MONTH: Final = (
+    "(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|"
+    "dec(ember)?)"
+)
+
+LIKE_A_DATE: Final = "|".join(
+    (
+        r"^\s*\d{4}[-./]\d{1,2}([-./]\d{1,2})?([ T].*)?$",
+        r"^\s*\d{1,2}[-./]\d{1,2}([-./](\d{4}|\d{2}))?([ T].*)?$",
+        r"^\s*\d{8}T\d{4}",
+        r"(?i)^\s*(\d{4}[- ]?(q[1-4]|w\d{1,2}(-?[1-7])?)|(q[1-4]|w\d{1,2})[- /]?\d{4})\s*$",
+        rf"(?i)^\s*([a-z]{{3,9}},? )?(\d{{1,4}}(st|nd|rd|th)?[-./, ]*)?{MONTH}\b[-./, ]*\d[\d:., +-]*([ap]\.?m\.?)?$",
+    )
+)
 """What a person would take for a date, whether or not it can be read as one."""
+
+QUARTERS: Final = "quarters (2000Q1)"
+
+WEEKS: Final = "weeks (2020-W01)"
+
+DIGITS: Final[Mapping[str, tuple[str, str]]] = {
+    "YYYYMM": (r"^(\d{4})(\d{2})$", "$1-$2-01 00:00:00"),
+    "YYYYMMDDHH": (r"^(\d{4})(\d{2})(\d{2})(\d{2})$", "$1-$2-$3 $4:00:00"),
+    "YYYYMMDDHHMM": (r"^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})$", "$1-$2-$3 $4:$5:00"),
+    "YYYYMMDDHHMMSS": (r"^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})$", "$1-$2-$3 $4:$5:$6"),
+}
+"""Dates that are whole numbers: how they are told, and how they are written with signs between."""
+
+MEANT_YEARS: Final = (1800, 2100)
+"""Years of a date that is one number: with others, it is hardly meant as one."""
 
 PARTS: Final = ("year", "month", "day", "hour", "minute", "second")
 """What the columns of a date that stands in several of them hold, in this order."""
@@ -79,11 +121,47 @@ def looks_like_dates(column: pl.Series) -> bool:
 def form_of(column: pl.Series) -> Form | None:
     """The form that at least half of the cells have, if there is one."""
     filled = _filled(column)
-    readable = {form: int(parsed(filled, form).is_not_null().sum()) for form in DATE_FORMATS}
+    if not len(filled):
+        return None
+    by_digits = _most_read(filled, DIGITS)
+    if by_digits is not None:
+        return by_digits
+    return _most_read(filled, (*DATE_FORMATS, QUARTERS, WEEKS)) or _form_of_numbers(filled)
+
+
+def _most_read(filled: pl.Series, forms: Iterable[Form]) -> Form | None:
+    """The form that most cells have, if at least half do."""
+    readable = {form: int(parsed(filled, form).is_not_null().sum()) for form in forms}
     best = max(readable, key=lambda form: readable[form])
-    if readable[best] * 2 >= max(len(filled), 1):
-        return best
-    return _form_of_numbers(filled)
+    return best if readable[best] * 2 >= len(filled) else None
+
+
+def is_ambiguous(column: pl.Series, form: Form) -> bool:
+    """Whether whole numbers that are valid dates are more likely seconds since 1970, or thousandths of them.
+
+    Ten digits may be 2024-01-31 13:00, or a second of the year 2034. They are dates where at least half of them are
+    valid ones of the years 1800 to 2100: of seconds, one in a hundred is. A few may all be valid by chance, as when
+    they count up by one; then they are dates if they are equally spaced as dates, or not equally spaced as seconds
+    either. What is left is equally spaced as seconds alone.
+    """
+    if form not in DIGITS:
+        return False
+    filled = _filled(column)
+    other = _form_of_numbers(filled)
+    if other is None or len(filled) < 3 or parsed(filled, form).has_nulls():
+        return False
+    return _equally_spaced(parsed(filled, other)) and not _in_whole_steps(parsed(filled, form))
+
+
+def _in_whole_steps(moments: pl.Series) -> bool:
+    """Whether dates are equally spaced, or whole months apart, which differ in length."""
+    months = moments.dt.year().cast(pl.Int64) * 12 + moments.dt.month()
+    within = moments - moments.dt.truncate("1mo")
+    return _equally_spaced(moments) or (_equally_spaced(months) and within.n_unique() == 1)
+
+
+def _equally_spaced(moments: pl.Series) -> bool:
+    return moments.cast(pl.Int64).diff().drop_nulls().n_unique() == 1
 
 
 def _form_of_numbers(filled: pl.Series) -> Form | None:
@@ -100,20 +178,53 @@ def _form_of_numbers(filled: pl.Series) -> Form | None:
 
 
 def parsed(column: pl.Series, form: Form) -> pl.Series:
-    """Moments without a zone, null where a cell has another form; a month or a year is its first day.
+    """Moments without a zone, null where a cell has another form; a week, month, quarter or year is its first day.
 
     Stamps with an offset become UTC.
     """
     if form in EPOCHS:
         return _since_1970(column, EPOCHS[form])
-    if form == YEARS:
-        column, form = column.str.replace(r"\.0*$", "") + "-01-01", "%Y-%m-%d"
-    if form == "%Y-%m":
-        column, form = column + "-01", "%Y-%m-%d"
+    if form in DIGITS:
+        return _of_digits(column, *DIGITS[form])
+    if form in _SPELLED_OUT:
+        column, form = _SPELLED_OUT[form](column)
     moments = column.str.to_datetime(form, strict=False, time_unit="us")
     if form.endswith("z"):
         moments = moments.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     return _of_four_digits(moments)
+
+
+def _of_digits(column: pl.Series, told: str, written: str) -> pl.Series:
+    whole = column.str.replace(r"\.0*$", "")
+    text = whole.set(~whole.str.contains(told), None).str.replace(told, written)
+    moments = text.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us")
+    meant = moments.dt.year().is_between(*MEANT_YEARS)
+    return moments.set(~meant, None)
+
+
+def _quarters(column: pl.Series) -> tuple[pl.Series, Form]:
+    year_first = column.str.to_uppercase().str.replace(r"^Q([1-4])[- /]?(\d{4})$", "${2}Q$1")
+    quarter = year_first.str.extract(r"^\d{4}[- ]?Q([1-4])$").cast(pl.Int64)
+    return year_first.str.slice(0, 4) + "-" + (quarter * 3 - 2).cast(pl.String).str.zfill(2) + "-01", "%Y-%m-%d"
+
+
+def _weeks(column: pl.Series) -> tuple[pl.Series, Form]:
+    told = r"^(\d{4})[- ]?W(\d{2})(?:-?([1-7]))?$"
+    year, week, day = (column.str.to_uppercase().str.extract(told, group) for group in (1, 2, 3))
+    return year + "-W" + week + "-" + day.fill_null("1"), "%G-W%V-%u"
+
+
+_SPELLED_OUT: Final[Mapping[Form, Callable[[pl.Series], tuple[pl.Series, Form]]]] = {
+    YEARS: lambda column: (column.str.replace(r"\.0*$", "") + "-01-01", "%Y-%m-%d"),
+    QUARTERS: _quarters,
+    WEEKS: _weeks,
+    "%Y-%m": lambda column: (column + "-01", "%Y-%m-%d"),
+    "%Y-%m-%d %H": lambda column: (column + ":00", "%Y-%m-%d %H:%M"),
+    "%Y/%m/%d %H": lambda column: (column + ":00", "%Y/%m/%d %H:%M"),
+    "%B %Y": lambda column: ("1 " + column, "%d %B %Y"),
+    "%B-%Y": lambda column: ("1-" + column, "%d-%B-%Y"),
+}
+"""Of forms that leave out what is needed to read them: the cells with it, and their form then."""
 
 
 def _of_four_digits(moments: pl.Series) -> pl.Series:
@@ -140,6 +251,12 @@ def as_moments(column: pl.Series) -> pl.Series:
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
         column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     return column.cast(pl.Datetime("us"))
+
+
+def joined(columns: Sequence[pl.Series]) -> pl.Series:
+    """A date and a clock that stand in two columns, as the text of both; a clock may be an hour alone."""
+    texts = [as_text(column) for column in columns]
+    return pl.select(pl.concat_str(texts, separator=" ")).to_series().alias(", ".join(each.name for each in columns))
 
 
 def from_parts(parts: Sequence[pl.Series]) -> pl.Series:

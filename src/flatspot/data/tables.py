@@ -17,7 +17,7 @@ def csv(
     path: str | None = None,
     target: str | Sequence[object] | None = None,
     features: str | Sequence[object] | None = (),
-    time: str | Sequence[object] | None = None,
+    time: str | bool | Sequence[object] | None = None,
     group: str | None = None,
     label: str | None = None,
     label_per: str | None = None,
@@ -38,7 +38,7 @@ def read_table(
     data: object,
     target: str | Sequence[object] | None = None,
     features: str | Sequence[object] | None = (),
-    time: str | Sequence[object] | None = None,
+    time: str | bool | Sequence[object] | None = None,
     group: str | None = None,
     label: str | None = None,
     *,
@@ -70,7 +70,7 @@ def read_table(
     if anew and label not in source.columns:
         label = None
     roles = choose_roles(source, target=target, features=features, time=time, group=group, label=label, anew=anew)
-    rows = read_rows(source, roles, missing=mending.missing != "error")
+    rows = read_rows(source, roles, missing=mending.missing != "error", unlabelled=anew)
     per: LabelPer | None = label_per  # type: ignore[assignment] # held above
     panel = assemble(rows, roles, source.name, mending, per)
     if not anew:
