@@ -341,3 +341,48 @@ def test_so_are_those_of_a_frame_with_a_zone(zone, notes):
     frame = pl.DataFrame({"t": np.datetime64("2024-01-01", "us") + np.arange(24) * np.timedelta64(1, "h")})
     frame = frame.with_columns(pl.col("t").dt.replace_time_zone(zone), y=pl.int_range(24))
     assert read_table(frame, target="y").notes == notes
+
+
+def long_rows(rows=140_000):
+    rng = np.random.default_rng(0)
+    return pl.DataFrame({"y": rng.normal(size=rows).round(4), "z": rng.normal(size=rows).round(4)})
+
+
+def test_first_rows_far_from_all_others_take_no_digits_from_them(tmp_path):
+    frame = long_rows().with_columns(y=pl.when(pl.int_range(pl.len()) < 1000).then(-99_999_999.0).otherwise("y"))
+    frame.write_csv(tmp_path / "my.csv")
+    panel = read_table(str(tmp_path / "my.csv"), target="y", features="all")
+    np.testing.assert_allclose(panel.values, frame.to_numpy(), atol=1e-7)
+
+
+def test_a_long_file_keeps_the_digits_of_small_changes_at_a_high_level(tmp_path):
+    frame = long_rows().with_columns(pl.col("y") + 1e9)
+    frame.write_csv(tmp_path / "my.csv")
+    panel = read_table(str(tmp_path / "my.csv"), target="y", features="all")
+    assert {block.dtype for block in panel.blocks} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(panel.values, frame.to_numpy(), atol=1e-6)
+
+
+def test_holes_in_the_last_column_are_no_short_rows(tmp_path, monkeypatch):
+    frame = long_rows(500).with_columns(z=pl.when(pl.int_range(pl.len()) % 7 != 3).then("z"))
+    frame.write_csv(tmp_path / "my.csv")
+    keys = {"target": "y", "features": "all", "mending": Mending("interpolate")}
+    slowly = read_table(str(tmp_path / "my.csv"), **keys).values
+    monkeypatch.setattr("flatspot.data.sources.CsvFile.as_written", lambda *_: pytest.fail("the slow way"))
+    np.testing.assert_array_equal(read_table(str(tmp_path / "my.csv"), **keys).values, slowly)
+    np.testing.assert_array_equal(np.isnan(slowly), np.isnan(frame.to_numpy()))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("1.5", "row 3 has 1 cell, and the header 2: a missing value is an empty cell"), ("1,2,3", "row 3 has 3 cells")],
+)
+def test_a_short_or_long_row_among_holes_is_named(tmp_path, line, message):
+    (tmp_path / "my.csv").write_text(f"y,z\n1,2\n2,\n{line}\n4,5\n")
+    with pytest.raises(BadInput, match=message):
+        read_table(str(tmp_path / "my.csv"), target="y", features="all", mending=Mending("interpolate"))
+
+
+def test_a_blank_line_among_holes_is_no_row(tmp_path):
+    (tmp_path / "my.csv").write_text("y,z\n1,2\n2,\n\n,\n4,5\n")
+    assert read_table(str(tmp_path / "my.csv"), target="y", features="all", mending=Mending("interpolate")).rows == 3

@@ -20,6 +20,12 @@ LARGEST: Final = 1e30
 SLAB: Final = 2**25
 """Bytes of memory that are asked for at once: so much is given back to the system as soon as it is free."""
 
+LOOK: Final = 1024
+"""Rows of a batch, evenly spread, that tell whether float32 has digits enough for it."""
+
+FINEST: Final = 1e-4
+"""What is lost at most of a batch's spread."""
+
 LEVEL: Final = 1000
 """First rows of a long file that tell the level of its channels."""
 
@@ -129,7 +135,7 @@ def _collected(
         if not len(batch):
             continue
         if quick and batch[source.columns[-1]].has_nulls():
-            raise BadInput("a short row, or a missing value")
+            _refuse_short(source, batch)
         blocks.add(reader.numbers(batch, roles.channels))
         if roles.time:
             times.add(reader.moments(batch, roles))
@@ -143,6 +149,17 @@ def _collected(
     rows.notes = (TURNED,) if reader.turned else ()
     rows.groups, rows.labels = (pl.concat(texts[name]) if name else None for name in (roles.group, roles.label))
     return rows
+
+
+def _refuse_short(source: Source, batch: pl.DataFrame) -> None:
+    """To polars a row that is too short, or blank, is one with missing values at its end.
+
+    Raises:
+        BadInput: if there may be such a row: the slow way tells.
+    """
+    nothing = batch.select(pl.all_horizontal(pl.all().is_null()).any()).item()
+    if nothing or not isinstance(source, CsvFile) or not source.even:
+        raise BadInput("perhaps a short row")
 
 
 @final
@@ -168,8 +185,19 @@ class _Blocks:
         if self.base is None:
             first = self.blocks.pop()
             self.base = _level(first[:LEVEL])
-            self._fill(first.T)
-        self._fill(columns)
+            self._keep(first.T)
+        self._keep(columns)
+
+    def _keep(self, columns: Sequence[NDArray[np.float64]] | NDArray[np.float64]) -> None:
+        """Half the digits, but where the rows lie so far from the level that these would not do."""
+        assert self.base is not None  # noqa: S101 - set before
+        if any(
+            _far(column[:: max(len(column) // LOOK, 1)] - base) for column, base in zip(columns, self.base, strict=True)
+        ):
+            self.blocks.append(np.column_stack(list(columns)) - self.base)
+            self._slab, self._used = self._slab[:0], 0
+        else:
+            self._fill(columns)
 
     def _fill(self, columns: Sequence[NDArray[np.float64]] | NDArray[np.float64]) -> None:
         assert self.base is not None  # noqa: S101 - set before
@@ -184,6 +212,16 @@ class _Blocks:
                 self._slab[self._used : self._used + fits, channel] = column[done : done + fits] - self.base[channel]
             done, self._used = done + fits, self._used + fits
             self.blocks[-1] = self._slab[: self._used]
+
+
+def _far(residual: NDArray[np.float64]) -> bool:
+    """Whether float32 is too coarse for most of these, so far from the level as they are."""
+    found = residual[np.isfinite(residual)]
+    if len(found) < 2:
+        return False
+    low, high = np.quantile(found, (0.25, 0.75))
+    spread = (high - low) or found.std()
+    return bool(spread > 0 and np.spacing(np.float32(np.median(np.abs(found)))) > FINEST * spread)
 
 
 def _level(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,11 +9,13 @@ import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol, final, runtime_checkable
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from flatspot.data.counted import counted
 from flatspot.errors import BadInput
@@ -294,8 +296,33 @@ class CsvFile:
         except UnicodeDecodeError as error:
             raise BadInput(_not_utf8(self.name, 1, error)) from error
 
+    @cached_property
+    def even(self) -> bool:
+        """Whether all lines have as many cells as the header, as far as a count of separators tells.
+
+        Not so where there is a quotation mark: a separator within a cell is none.
+        """
+        separator, wanted = ord(self._separator), len(self.columns) - 1
+        try:
+            return wanted > 0 and all(
+                b'"' not in lines and bool((_counts(lines, separator) == wanted).all()) for lines in self._lines()
+            )
+        except (OSError, EOFError, zlib.error):
+            return False  # to be told when the rows are read
+
+    def _lines(self) -> Iterator[bytes]:
+        """The file, a stretch of whole lines at a time."""
+        rest = b""
+        with self._open() as file:
+            while read := file.read(START):
+                whole, end, rest = (rest + read).rpartition(b"\n")
+                yield whole + end
+        yield rest + b"\n" if rest else b""
+
     def _refuse_ragged(self) -> None:
         """Read the rows one by one and name the first that is no row of this table."""
+        if self.even:
+            return
         for row, cells in self._rows(strict=False):
             if len(cells) != len(self.columns):
                 raise BadInput(self._ragged(row, cells))
@@ -393,6 +420,17 @@ def _stripped(written: Sequence[str]) -> list[str]:
     """Names without the spaces around them, where that makes no two the same."""
     names = [name.strip() for name in written]
     return names if len(set(names)) == len(set(written)) else list(written)
+
+
+def _counts(lines: bytes, sign: int) -> NDArray[np.int64]:
+    r"""How often a sign is in each line.
+
+    >>> _counts(b"a,b,c\n1,2\n\n", ord(",")).tolist()
+    [2, 1, 0]
+    """
+    signs = np.frombuffer(lines, np.uint8)
+    ends, places = np.flatnonzero(signs == ord("\n")), np.flatnonzero(signs == sign)
+    return np.diff(np.searchsorted(places, ends), prepend=0)
 
 
 def _cells_of_header(header: str, separator: str, name: str) -> list[str]:
