@@ -55,7 +55,7 @@ def files(tmp_path):
         (["trainer.strategy=foo"], "trainer.strategy=foo: "),
         (["trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val=-1.0: must be above 0"),
         (["monitors.output_diversity.sample_size=0"], "sample_size=0"),
-        (["data.scale=robustt"], "no scaling is called 'robustt'"),
+        (["data.scale=robustt"], "data.scale=robustt: did you mean 'robust'?"),
         (["model.cell=gur"], "no cell is called 'gur'; did you mean 'gru'?"),
         (["model.activation=rellu"], "no activation is called 'rellu'; did you mean 'relu'?"),
         (["model.head_activation=linear"], "model.head_activation=linear: "),

@@ -301,6 +301,10 @@ def test_a_date_and_its_clock_in_two_columns():
     for clock in ([f"{each % 24:02}:00" for each in hours], [each % 24 for each in hours]):
         panel = read_table({"y": [float(each) for each in hours], "d": dates, "c": clock}, target="y", time=["d", "c"])
         assert (panel.frequency, str(panel.times[25])[:16]) == ("1h", "2024-01-02T01:00")
+    whole = {"y": [float(each) for each in hours], "d": [int(each.replace("-", "")) for each in dates]}
+    assert read_table(whole | {"c": [f"{each % 24}:00" for each in hours]}, "y", (), ["d", "c"]).frequency == "1h"
+    parts = {"y": [1.0, 2.0, 3.0], "year": [2023, 2023, 2024], "month": [11, 12, 1]}
+    assert read_table(parts, "y", (), ["year", "month"]).frequency == "1mo"
     typed = pl.DataFrame({"y": [float(each) for each in hours], "t": pl.Series(dates).str.to_date()})
     typed = typed.with_columns(c=pl.Series([datetime(2024, 1, 1, each % 24).time() for each in hours]))
     assert read_table(typed, target="y", time=["t", "c"]).frequency == "1h"

@@ -171,14 +171,14 @@ class _Table:
 
     def _several(self, names: list[str]) -> tuple[tuple[str, ...], Form | None]:
         """A date and its clock, or the parts of a date."""
-        if len(names) > 2 or not looks_like_dates(self.sample[names[0]]):
+        if len(names) > 2:
             return _in_order(names), None
         both = joined([self.sample[name] for name in names])
         form = form_of(both)
-        if form is None:
+        if form is None and looks_like_dates(self.sample[names[0]]):
             told = f"{_shown_row(both)} cannot be read as a date and its clock"
             raise BadInput(f"{self.name}: {told} (data.time); write them as 2024-01-31 and 13:00")
-        return tuple(names), form
+        return (_in_order(names), None) if form is None else (tuple(names), form)
 
     def _form(self, name: str, *, asked: bool) -> Form | None:
         column = self.sample[name]

@@ -1,6 +1,6 @@
 """Time stamps as people write them: dates in one column or in several, or seconds since 1970."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import polars as pl
@@ -99,7 +99,7 @@ EPOCH_BOUNDS: Final = (1e11, 1e14, 1e17, float("inf"))
 """What a number of seconds, milliseconds, microseconds or nanoseconds stays below: three thousand years."""
 
 Form = str
-"""One of the formats, YEARS, or one of EPOCHS."""
+"""One of the formats, of DIGITS or of EPOCHS, or QUARTERS, WEEKS or YEARS."""
 
 
 def is_time(column: pl.Series) -> bool:
@@ -119,21 +119,16 @@ def looks_like_dates(column: pl.Series) -> bool:
 
 
 def form_of(column: pl.Series) -> Form | None:
-    """The form that at least half of the cells have, if there is one."""
+    """The form that all cells have, or that most do and at least half, if there is one."""
     filled = _filled(column)
-    if not len(filled):
-        return None
-    by_digits = _most_read(filled, DIGITS)
-    if by_digits is not None:
-        return by_digits
-    return _most_read(filled, (*DATE_FORMATS, QUARTERS, WEEKS)) or _form_of_numbers(filled)
-
-
-def _most_read(filled: pl.Series, forms: Iterable[Form]) -> Form | None:
-    """The form that most cells have, if at least half do."""
-    readable = {form: int(parsed(filled, form).is_not_null().sum()) for form in forms}
-    best = max(readable, key=lambda form: readable[form])
-    return best if readable[best] * 2 >= len(filled) else None
+    most, best = 0, None
+    for form in (*DATE_FORMATS, *DIGITS, QUARTERS, WEEKS):
+        read = int(parsed(filled, form).is_not_null().sum())
+        if read > most:
+            most, best = read, form
+        if most == len(filled):
+            break
+    return best if best is not None and most * 2 >= len(filled) else _form_of_numbers(filled)
 
 
 def is_ambiguous(column: pl.Series, form: Form) -> bool:
@@ -199,7 +194,7 @@ def _of_digits(column: pl.Series, told: str, written: str) -> pl.Series:
     text = whole.set(~whole.str.contains(told), None).str.replace(told, written)
     moments = text.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us")
     meant = moments.dt.year().is_between(*MEANT_YEARS)
-    return moments.set(~meant, None)
+    return _where(moments, meant)
 
 
 def _quarters(column: pl.Series) -> tuple[pl.Series, Form]:
@@ -230,7 +225,12 @@ _SPELLED_OUT: Final[Mapping[Form, Callable[[pl.Series], tuple[pl.Series, Form]]]
 def _of_four_digits(moments: pl.Series) -> pl.Series:
     """Without years that were hardly meant: 24-01-31 is no day of the year 24."""
     meant = moments.dt.year().is_between(*YEARS_OF_FOUR_DIGITS)
-    return moments if meant.all() else moments.set(~meant, None)
+    return moments if meant.all() else _where(moments, meant)
+
+
+def _where(moments: pl.Series, meant: pl.Series) -> pl.Series:
+    """Without the others; an older polars cannot set a time."""
+    return pl.select(pl.when(meant).then(moments).alias(moments.name)).to_series()
 
 
 def _since_1970(column: pl.Series, unit: float) -> pl.Series:
