@@ -168,7 +168,7 @@ def test_random_bytes_are_read_or_refused_by_name(tmp_path_factory, content):
 
 
 def test_a_long_file_keeps_its_digits_in_half_the_memory(written, monkeypatch):
-    monkeypatch.setattr("flatspot.data.sources.BATCH", 50)
+    monkeypatch.setattr("flatspot.data.sources.STRETCH", 1000)
     stamps = np.datetime64("2024-01-01", "s") + 60 * np.arange(400)
     values = 1e9 + np.random.default_rng(0).normal(size=400)
     rows = "".join(f"{stamp},{value!r}\n" for stamp, value in zip(stamps, values.tolist(), strict=True))
@@ -352,19 +352,36 @@ def long_rows(rows=140_000):
     return pl.DataFrame({"y": rng.normal(size=rows).round(4), "z": rng.normal(size=rows).round(4)})
 
 
-def test_first_rows_far_from_all_others_take_no_digits_from_them(tmp_path):
-    frame = long_rows().with_columns(y=pl.when(pl.int_range(pl.len()) < 1000).then(-99_999_999.0).otherwise("y"))
+def test_first_rows_far_from_all_others_take_no_digits_from_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("flatspot.data.sources.STRETCH", 50_000)
+    frame = long_rows(10_000).with_columns(y=pl.when(pl.int_range(pl.len()) < 1000).then(-99_999_999.0).otherwise("y"))
     frame.write_csv(tmp_path / "my.csv")
     panel = read_table(str(tmp_path / "my.csv"), target="y", features="all")
     np.testing.assert_allclose(panel.values, frame.to_numpy(), atol=1e-7)
 
 
-def test_a_long_file_keeps_the_digits_of_small_changes_at_a_high_level(tmp_path):
-    frame = long_rows().with_columns(pl.col("y") + 1e9)
+def test_a_long_file_keeps_the_digits_of_small_changes_at_a_high_level(tmp_path, monkeypatch):
+    monkeypatch.setattr("flatspot.data.sources.STRETCH", 50_000)
+    frame = long_rows(10_000).with_columns(pl.col("y") + 1e9)
     frame.write_csv(tmp_path / "my.csv")
     panel = read_table(str(tmp_path / "my.csv"), target="y", features="all")
     assert {block.dtype for block in panel.blocks} == {np.dtype(np.float32)}
     np.testing.assert_allclose(panel.values, frame.to_numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 2**23])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_wherever_a_file_is_cut_its_rows_are_the_same(tmp_path, monkeypatch, size, ending, zipped):
+    monkeypatch.setattr("flatspot.data.sources.STRETCH", size)
+    names = ['"a"', '"one\nor ""two"""', "ß", '"x, y"', "z"] * 4
+    lines = ["shop,y", *(f"{name},{number}.5" for number, name in enumerate(names))]
+    path = tmp_path / ("my.csv.gz" if zipped else "my.csv")
+    content = ending.join(lines).encode()
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    panel = read_table(path, target="y", group="shop")
+    assert panel.series == ("a", 'one\nor "two"', "ß", "x, y", "z")
+    assert sorted(panel.values[:, 0]) == [number + 0.5 for number in range(20)]
 
 
 def test_holes_in_the_last_column_are_no_short_rows(tmp_path, monkeypatch):

@@ -23,11 +23,11 @@ COARSEST: Final = 0.1
 ROUNDING: Final = 1e-4
 """float64's rounding, as a share of float32's step: less is no change."""
 
-CHUNK: Final = 2**18
+CHUNK: Final = 2**16
 """Rows that are scaled at a time."""
 
 
-LOOKED_AT: Final = 2**13
+LOOKED_AT: Final = 2**9
 """Rows of a chunk, evenly spread, that tell whether float32 is too coarse."""
 
 

@@ -184,7 +184,7 @@ class _Blocks:
             return
         if self.base is None:
             first = self.blocks.pop()
-            self.base = _level(first[:LEVEL])
+            self.base = _level(first[: min(LEVEL, len(first) // 4 + 1)])
             self._keep(first.T)
         self._keep(columns)
 
@@ -219,8 +219,8 @@ def _far(residual: NDArray[np.float64]) -> bool:
     found = residual[np.isfinite(residual)]
     if len(found) < 2:
         return False
-    low, high = np.quantile(found, (0.25, 0.75))
-    spread = (high - low) or found.std()
+    halves = np.diff(np.quantile(found, (0.25, 0.5, 0.75)))  # the narrower one: the other may hold odd ones
+    spread = halves[halves > 0].min(initial=np.inf) if halves.any() else found.std()
     return bool(spread > 0 and np.spacing(np.float32(np.median(np.abs(found)))) > FINEST * spread)
 
 

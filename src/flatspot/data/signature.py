@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-CHUNK: Final = 2**18
+CHUNK: Final = 2**16
 """Rows that are looked at together."""
 
 SAME: Final = 1e-6
@@ -45,12 +45,12 @@ def same_signature(one: list[list[float]], other: list[list[float]]) -> bool:
 def _signature(table: Shaped[Tensor, "row column"]) -> Float[Tensor, "2 column"]:
     total = torch.zeros(2, table.shape[1], dtype=torch.float64)
     for rows in _overlapping(table):
-        total[0] += rows[1:].sum(dim=0)
-        total[1] += rows.diff(dim=0).abs_().sum(dim=0)
+        total[0] += rows[1:].sum(dim=0, dtype=torch.float64)
+        total[1] += rows.diff(dim=0).abs_().sum(dim=0, dtype=torch.float64)
     total[0] += table[:1].double().sum(dim=0)
     return total / torch.tensor([[max(len(table), 1)], [max(len(table) - 1, 1)]])
 
 
 def _overlapping(table: Tensor) -> Iterator[Tensor]:
-    """Stretches of rows, float64, each beginning with the last row of the one before."""
-    return (table[first : first + CHUNK + 1].double() for first in range(0, max(len(table) - 1, 0), CHUNK))
+    """Stretches of rows, each beginning with the last row of the one before."""
+    return (table[first : first + CHUNK + 1] for first in range(0, max(len(table) - 1, 0), CHUNK))

@@ -7,7 +7,9 @@ import io
 import os
 import re
 import zlib
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +30,15 @@ SAMPLE: Final = 10_000
 
 START: Final = 2**21
 """Bytes of a long file that hold them, or as many as fit."""
+
+STRETCH: Final = 2**23
+"""Bytes of a file that are read together."""
+
+AHEAD: Final = 2
+"""Stretches that are parsed while the last one is in use."""
+
+MOST_OPEN: Final = 2**26
+"""Bytes without the end of a row, after which none is looked for."""
 
 FEWEST: Final = 100
 """Fewer lines are too few to tell it."""
@@ -211,7 +222,8 @@ class CsvFile:
     def typed(self, numbers: Collection[str], others: Collection[str], *, marks: bool = True) -> Iterator[pl.DataFrame]:
         """All rows in batches, the quick way: numbers as float64, null where they are missing.
 
-        With the last column of the file beside them: it tells of rows that are too short.
+        With the last column of the file beside them: it tells of rows that are too short. The file is read a stretch at
+        a time, the next while the last one is in use: polars' own batches keep 300 MB of a long file in memory.
 
         Args:
             marks: whether a missing number may be marked (`NA`); if not, it is nothing, and reading a third faster.
@@ -220,8 +232,17 @@ class CsvFile:
             polars.exceptions.PolarsError: where a cell is no number.
         """
         wanted = list(dict.fromkeys([*numbers, *others, self.columns[-1]]))
-        read = self._scan(numbers, MISSING if marks else ()).select(wanted)
-        yield from read.collect_batches(chunk_size=BATCH, maintain_order=True)
+
+        def batch(lines: bytes) -> pl.DataFrame:
+            return self._scan(numbers, MISSING if marks else (), rows=lines).select(wanted).collect()
+
+        with ThreadPoolExecutor(AHEAD) as ahead:
+            coming: deque[Future[pl.DataFrame]] = deque()
+            for lines in self._stretches():
+                coming.append(ahead.submit(batch, lines))
+                if len(coming) > AHEAD:
+                    yield coming.popleft().result()
+            yield from (each.result() for each in coming)
 
     def as_written(self, columns: Collection[str]) -> Iterator[pl.DataFrame]:
         """All rows in batches, as text; a line of nothing but separators is no row.
@@ -256,11 +277,18 @@ class CsvFile:
         return self._scan(start=start).filter(~pl.all_horizontal(nothing))
 
     def _scan(
-        self, numbers: Collection[str] = (), missing: Sequence[str] = (), start: bytes | None = None
+        self,
+        numbers: Collection[str] = (),
+        missing: Sequence[str] = (),
+        *,
+        start: bytes | None = None,
+        rows: bytes | None = None,
     ) -> pl.LazyFrame:
+        """The whole file; or some bytes of it: its start, or rows alone."""
         kinds = [pl.Float64 if name in numbers else pl.String for name in self.columns]
         scanned = pl.scan_csv(
-            self._path if start is None else start,
+            start or rows or self._path,
+            has_header=rows is None,
             schema=dict(zip(self._known_as, kinds, strict=True)),
             separator=self._separator,
             null_values=list(missing) or None,
@@ -305,19 +333,24 @@ class CsvFile:
         separator, wanted = ord(self._separator), len(self.columns) - 1
         try:
             return wanted > 0 and all(
-                b'"' not in lines and bool((_counts(lines, separator) == wanted).all()) for lines in self._lines()
+                b'"' not in lines and bool((_counts(lines, separator) == wanted).all()) for lines in self._stretches()
             )
-        except (OSError, EOFError, zlib.error):
+        except (BadInput, OSError, EOFError, zlib.error):
             return False  # to be told when the rows are read
 
-    def _lines(self) -> Iterator[bytes]:
-        """The file, a stretch of whole lines at a time."""
-        rest = b""
+    def _stretches(self) -> Iterator[bytes]:
+        """The rows below the header, some whole ones at a time; a line break within quotes ends no row.
+
+        Raises:
+            BadInput: where no quotation mark is closed any more.
+        """
         with self._open() as file:
-            while read := file.read(START):
-                whole, end, rest = (rest + read).rpartition(b"\n")
-                yield whole + end
-        yield rest + b"\n" if rest else b""
+            file.readline()
+            while lines := file.read(STRETCH):
+                rest = file.readline(MOST_OPEN)
+                if b'"' in lines and (lines.count(b'"') + rest.count(b'"')) % 2:
+                    rest += _up_to_a_closed_line(file)
+                yield lines + rest
 
     def _refuse_ragged(self) -> None:
         """Read the rows one by one and name the first that is no row of this table."""
@@ -422,13 +455,30 @@ def _stripped(written: Sequence[str]) -> list[str]:
     return names if len(set(names)) == len(set(written)) else list(written)
 
 
+def _up_to_a_closed_line(file: io.BufferedIOBase) -> bytes:
+    """The lines up to one that closes the quotation mark that is open.
+
+    Raises:
+        BadInput: if none does for long: the mark is part of a cell, perhaps.
+    """
+    lines, size = [], 0
+    for line in file:
+        lines.append(line)
+        size += len(line)
+        if line.count(b'"') % 2:
+            return b"".join(lines)
+        if size > MOST_OPEN:
+            raise BadInput("a quotation mark that is not closed")
+    return b"".join(lines)
+
+
 def _counts(lines: bytes, sign: int) -> NDArray[np.int64]:
-    r"""How often a sign is in each line.
+    r"""How often a sign is in each line; the last one may end without a line break.
 
     >>> _counts(b"a,b,c\n1,2\n\n", ord(",")).tolist()
     [2, 1, 0]
     """
-    signs = np.frombuffer(lines, np.uint8)
+    signs = np.frombuffer(lines if lines.endswith(b"\n") else lines + b"\n", np.uint8)
     ends, places = np.flatnonzero(signs == ord("\n")), np.flatnonzero(signs == sign)
     return np.diff(np.searchsorted(places, ends), prepend=0)
 

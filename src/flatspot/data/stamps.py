@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from flatspot.data.sources import as_text
@@ -91,6 +92,11 @@ EPOCHS: Final[Mapping[str, float]] = {
 
 YEARS_OF_FOUR_DIGITS: Final = (1000, 9999)
 """Fewer digits are a day or half a year, and no machine counts so far."""
+
+FIRST: Final = int(np.datetime64("1000-01-01", "us").astype(np.int64))
+
+AFTER_LAST: Final = int(np.datetime64("10000-01-01", "us").astype(np.int64))
+"""Microseconds from 1970 to where they begin and end."""
 
 FARTHEST: Final = 3e17
 """Microseconds from 1970 to the year 11,000: what is farther is not even made a date."""
@@ -183,7 +189,7 @@ def parsed(column: pl.Series, form: Form) -> pl.Series:
         return _of_digits(column, *DIGITS[form])
     if form in _SPELLED_OUT:
         column, form = _SPELLED_OUT[form](column)
-    moments = column.str.to_datetime(form, strict=False, time_unit="us")
+    moments = column.str.to_datetime(form, strict=False, time_unit="us", cache=False)  # few stamps come twice
     if form.endswith("z"):
         moments = moments.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     return _of_four_digits(moments)
@@ -224,8 +230,11 @@ _SPELLED_OUT: Final[Mapping[Form, Callable[[pl.Series], tuple[pl.Series, Form]]]
 
 def _of_four_digits(moments: pl.Series) -> pl.Series:
     """Without years that were hardly meant: 24-01-31 is no day of the year 24."""
-    meant = moments.dt.year().is_between(*YEARS_OF_FOUR_DIGITS)
-    return moments if meant.all() else _where(moments, meant)
+    numbers = moments.to_physical()
+    low, high = numbers.min(), numbers.max()  # their years would take as long as to read them
+    if low is None or (low >= FIRST and high < AFTER_LAST):  # type: ignore[operator] # whole numbers
+        return moments
+    return _where(moments, moments.dt.year().is_between(*YEARS_OF_FOUR_DIGITS))
 
 
 def _where(moments: pl.Series, meant: pl.Series) -> pl.Series:
