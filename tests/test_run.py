@@ -375,7 +375,7 @@ def test_rows_that_are_not_like_those_of_the_run_are_refused_by_name(trained, na
 @pytest.mark.parametrize("rows", [9, 50])
 def test_rows_without_one_whole_window_have_no_origin(trained, rows):
     gaps = hourly(rows).with_columns(größe=pl.when(pl.int_range(rows) % 8 < 5).then("größe"))
-    with pytest.raises(BadInput, match=f"the frame: its {rows} rows hold no whole window of 10"):
+    with pytest.raises(BadInput, match=f"the frame: {rows} rows hold no whole window of 10"):
         load(trained("gaps")).predict(gaps, every_origin=True)
 
 

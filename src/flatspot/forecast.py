@@ -1,6 +1,6 @@
 """Forecasts after the end of each series, or after every window, as a table in original units."""
 
-from typing import Any
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import polars as pl
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_sequence
 
+from flatspot.data.counted import counted
 from flatspot.data.frequency import parse_frequency
 from flatspot.data.later import later_stamps
 from flatspot.data.panel import Panel
@@ -21,9 +22,21 @@ from flatspot.evaluate import windows_at_once
 from flatspot.models.sequence_module import SequenceModule
 
 
+@final
+class Forecast(NamedTuple):
+    """What a network says of rows.
+
+    Args:
+        frame: a row a forecast, as `Run.predict` describes it. notes: what was done to the rows, a sentence each.
+    """
+
+    frame: pl.DataFrame
+    notes: tuple[str, ...]
+
+
 def forecast(
     model: SequenceModule, panel: Panel, known: Known, *, every_origin: bool, short: str = "error"
-) -> pl.DataFrame:
+) -> Forecast:
     """What a network says after the windows of a panel.
 
     Args:
@@ -50,26 +63,28 @@ def forecast(
     )
     if known.whole:
         refuse_broken_series(prepared)
-        return _of_series(model, prepared, known)
+        return Forecast(_of_series(model, prepared, known), prepared.notes)
     starts = _every_start(prepared, known.window) if every_origin else _last_starts(prepared, known.window)
     outputs = _outputs(model, prepared, starts, known.window)
     origins = starts + known.window - 1
     series = np.searchsorted(panel.firsts, origins, side="right") - 1
     where = {"series": np.asarray(panel.series)[series], "origin": _stamps(prepared, origins, series)}
     if known.task != "forecast":
-        return pl.DataFrame({**where, **_answers(outputs, known)})
-    return _steps(prepared, known, outputs, origins, series)
+        return Forecast(pl.DataFrame({**where, **_answers(outputs, known)}), prepared.notes)
+    return Forecast(_steps(prepared, known, outputs, origins, series), prepared.notes)
 
 
 def _every_start(prepared: Prepared, window: int) -> NDArray[np.int64]:
     counts = np.maximum(prepared.ends - prepared.starts - window + 1, 0)
     before = counts.cumsum() - counts
     starts = np.repeat(prepared.starts - before, counts) + np.arange(counts.sum())
-    ahead = prepared.looked_ahead
+    ahead = prepared.barred
     starts = starts if ahead is None else starts[~ahead[starts + window - 1]]
     if not len(starts):
         name, rows = prepared.panel.name, prepared.panel.rows
-        raise BadInput(f"{name}: its {rows:,} rows hold no whole window of {window} (data.window)")
+        raise BadInput(
+            f"{name}: {counted(rows, 'row')} hold{'s' * (rows == 1)} no whole window of {window} (data.window)"
+        )
     return starts
 
 
@@ -81,7 +96,7 @@ def _last_starts(prepared: Prepared, window: int) -> NDArray[np.int64]:
     if not whole.all():
         name = panel.series[int((~whole).argmax())]
         rows = int(panel.lengths[~whole][0])
-        told = f"has {rows:,} rows" if rows < window else f"has a gap in its last {window} rows"
+        told = f"has {counted(rows, 'row')}" if rows < window else f"has a gap in its last {window} rows"
         raise BadInput(f"{panel.name}: series {name!r} {told}, and a forecast needs {window} (data.window)")
     return ends - window
 

@@ -23,7 +23,7 @@ from flatspot.data.roles import NO_TIME
 from flatspot.data.tables import read_table
 from flatspot.errors import BadInput, reason
 from flatspot.evaluate import Evaluation, evaluate
-from flatspot.forecast import forecast
+from flatspot.forecast import Forecast, forecast
 from flatspot.models.models import MODELS
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.probes.references import Ridge
@@ -99,6 +99,10 @@ class Run:
         Raises:
             BadInput: for other columns, another frequency, or a series that is too short.
         """
+        return self.forecast(data, every_origin=every_origin, missing=missing).frame
+
+    def forecast(self, data: object, *, every_origin: bool = False, missing: str | None = None) -> Forecast:
+        """The same as `predict`, with what was done to the rows."""
         panel = self._read(data, missing, labelled=False)
         return forecast(self.model, panel, self.known, every_origin=every_origin, short=self._shaping["short"])
 

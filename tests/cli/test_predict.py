@@ -140,3 +140,14 @@ def test_what_is_our_own_fault_is_told_as_such(predict, monkeypatch):
 
 def interrupted(*_, **__):
     raise KeyboardInterrupt
+
+
+def test_what_was_done_to_the_rows_is_told(predict, folder):
+    frame = pl.read_csv(folder / "new rows.csv")
+    holes = frame.with_columns(pl.when(pl.int_range(pl.len()) != 9).then(pl.last()).alias(frame.columns[-1]))
+    holes.write_csv(folder / "holes.csv")
+    done = predict("--missing", "interpolate", data="holes.csv")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[0] == (
+        f"note    1 missing value in 1 of {len(frame)} rows filled along the line between neighbours"
+    )

@@ -154,7 +154,7 @@ def test_every_window_that_may_be_served_is_and_once(
     inside = np.zeros(panel.rows, bool)
     for start, end in zip(held.starts, held.ends, strict=True):
         inside[start:end] = True
-    ahead = held.looked_ahead if held.looked_ahead is not None else np.zeros(panel.rows, bool)
+    ahead = held.barred if held.barred is not None else np.zeros(panel.rows, bool)
     for number, part in enumerate(("train", "val", "test")):
         rows = [range(*border[number : number + 2]) for border in held.borders.tolist()]
         served = data.dataset(part).starts(torch.arange(len(data.dataset(part)))).tolist()

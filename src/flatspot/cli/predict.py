@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from flatspot.data.counted import counted
 from flatspot.errors import BadInput
 
 SUFFIXES: Final = (".csv", ".parquet")
@@ -27,7 +28,7 @@ def predict_run(folder: Path, data: Path, out: Path, *, every_origin: bool, miss
         raise BadInput(f"--out {out}: is the file to read (--data)")
     from flatspot.run import load
 
-    frame = load(folder).predict(data, every_origin=every_origin, missing=missing)
+    frame, notes = load(folder).forecast(data, every_origin=every_origin, missing=missing)
     half = out.with_name(f".{out.name}.half")
     try:
         if out.suffix == ".csv":
@@ -38,4 +39,5 @@ def predict_run(folder: Path, data: Path, out: Path, *, every_origin: bool, miss
     except OSError as error:
         half.unlink(missing_ok=True)
         raise BadInput(f"--out {out}: cannot be written: {error.strerror or error}") from error
-    return f"{out}: {len(frame):,} rows: {', '.join(frame.columns)}"
+    written = f"{out}: {counted(len(frame), 'row')}: {', '.join(frame.columns)}"
+    return "\n".join([*(f"note    {note}" for note in notes), written])

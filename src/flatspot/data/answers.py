@@ -137,7 +137,7 @@ def ending_in_labels(prepared: Prepared, answers: Answers) -> Prepared:
     none = answers.labels == NO_CLASS if answers.task == "classify" else np.isnan(answers.labels)
     if not none.any():
         return prepared
-    return replace(prepared, looked_ahead=none if prepared.looked_ahead is None else none | prepared.looked_ahead)
+    return replace(prepared, barred=none if prepared.barred is None else none | prepared.barred)
 
 
 def refuse_unseen_classes(answers: Answers, trained_on: NDArray[np.bool_], source: str) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from flatspot.data.answers import Answers, answers_of, ending_in_labels, refuse_other_task, refuse_unseen_classes
+from flatspot.data.counted import counted
 from flatspot.data.labels import Task
 from flatspot.data.memory import refuse_large_batch
 from flatspot.data.panel import Panel, Series, panel_of
@@ -256,13 +257,13 @@ class SeriesDataModule(LightningDataModule):
             return borders
         lead = self.window if self.horizon else self.window - 1
         for number, part in enumerate(PARTS):
-            reach = borders[:, number + 1] - np.maximum(borders[:, number] - lead, borders[:, 0])
+            held = borders[:, number + 1] - np.maximum(borders[:, number] - lead, borders[:, 0])
             used = borders[:, number + 1] > borders[:, number]
-            longest = int(reach.max(initial=0, where=used))
+            longest = int(held.max(initial=0, where=used))
             if longest < self._needed and not (parts < 0).all():
-                several = "at most " if len(reach) > 1 else ""
+                several, reach = "at most " if len(held) > 1 else "", "reaches" if longest == 1 else "reach"
                 raise BadInput(
-                    f"{panel.name}: {several}{longest} rows reach the {part} split, and one window needs "
+                    f"{panel.name}: {several}{counted(longest, 'row')} {reach} the {part} split, and one window needs "
                     f"{self._needed} ({self._why})"
                 )
         numbers_each = self.window * len(panel.columns) + self.horizon * panel.num_targets

@@ -57,7 +57,7 @@ class Prepared:
         scalings: how. spread: std of each target in the training rows, in original units.
         borders: the rows where the parts of each series begin, `[series, 4]`.
         starts, ends, owners: stretches that a window may lie in, and the series of each.
-        looked_ahead: rows that a later value helped to fill: no window ends there.
+        barred: rows that no window ends on: a later value helped to fill them, or they have no label.
         notes: what was done.
     """
 
@@ -70,7 +70,7 @@ class Prepared:
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
     owners: NDArray[np.int64]
-    looked_ahead: NDArray[np.bool_] | None = None
+    barred: NDArray[np.bool_] | None = None
     notes: tuple[str, ...] = field(default=())
 
     def runs(self, part: int, window: int, horizon: int, stride: int = 1) -> Runs:
@@ -83,10 +83,10 @@ class Prepared:
         lead = window if horizon else window - 1
         lows = np.maximum(self.starts, begins - lead)
         highs = np.minimum(self.ends, stops) - window - horizon
-        if self.looked_ahead is None:
+        if self.barred is None:
             return runs_between(lows, highs, stride)
-        allowed = np.ones(len(self.looked_ahead), bool)
-        allowed[: len(allowed) - window + 1] = ~self.looked_ahead[window - 1 :]
+        allowed = np.ones(len(self.barred), bool)
+        allowed[: len(allowed) - window + 1] = ~self.barred[window - 1 :]
         return runs_between(lows, highs, stride, allowed)
 
 
@@ -142,7 +142,7 @@ def prepare(
         starts=starts,
         ends=ends,
         owners=np.searchsorted(panel.firsts, starts, side="right") - 1,
-        looked_ahead=filled.looked_ahead if filled is not None and filled.looked_ahead.any() else None,
+        barred=filled.looked_ahead if filled is not None and filled.looked_ahead.any() else None,
         notes=(*panel.notes, *([] if known else _untrained(panel, borders, {scale, scale_target}, window))),
     )
 
