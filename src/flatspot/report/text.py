@@ -29,8 +29,8 @@ LARGEST: Final = 1e7
 SMALLEST: Final = 1e-4
 """Beyond these a figure is written with an exponent."""
 
-WIDEST: Final = 1e-2
-"""A column's smallest figure as a share of its largest, below which each has its own decimals."""
+WIDEST: Final = 1e3
+"""A column's largest figure by its middle one, beyond which each has its own decimals."""
 
 
 def summary(metrics: Mapping[str, Any], *, model: str, target: str, run: str) -> str:
@@ -106,9 +106,9 @@ def _table(title: str, rows: Sequence[tuple[str, Mapping[str, float | None]]]) -
 
 def decimals_of(column: Sequence[float | None]) -> int | None:
     """So many that a column lines up and its largest figure keeps four digits; None where one size cannot fit all."""
-    sizes = [abs(value) for value in column if value]
-    largest = max(sizes, default=1.0)
-    if not SMALLEST <= largest < LARGEST or min(sizes, default=1.0) < WIDEST * largest:
+    sizes = sorted(abs(value) for value in column if value) or [1.0]
+    largest, middle = sizes[-1], sizes[(len(sizes) - 1) // 2]
+    if not SMALLEST <= largest < LARGEST or sizes[0] < SMALLEST * largest or middle * WIDEST < largest:
         return None
     return max(3 - math.floor(math.log10(largest)), 0)
 
