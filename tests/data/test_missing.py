@@ -144,7 +144,7 @@ def test_holes_at_the_beginning_alone_count_in_no_mean(panel_with):
 def test_where_nothing_is_missing_nothing_is_told(panel_with):
     data = SeriesDataModule(panel_with(100, filling=Filling(interpolate=True, most=2)), window=4, horizon=2)
     assert data.prepared.notes == ()
-    assert data.prepared.looked_ahead is None
+    assert data.prepared.barred is None
 
 
 @pytest.mark.parametrize(
