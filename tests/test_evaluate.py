@@ -8,7 +8,7 @@ from torch import nn
 
 from flatspot.data.generate import frequency_classes
 from flatspot.data.module import SeriesDataModule
-from flatspot.data.panel import Filling, Labels, Panel
+from flatspot.data.panel import Filling, Labels, Original, Panel
 from flatspot.errors import BadInput
 from flatspot.evaluate import evaluate, reference
 from flatspot.models.classifier import Classifier
@@ -103,6 +103,31 @@ def test_where_a_season_begins_before_a_series_or_a_gap_the_last_value_stands_in
     assert found.notes == (
         f"seasonal persistence: {short} of {len(truth)} windows have no row 12 steps before; the last value stands in",
     )
+
+
+def test_where_rows_were_dropped_a_season_is_counted_by_stamps():
+    hours = np.delete(np.arange(300), np.arange(5, 300, 19))
+    kept = np.isin(np.arange(300), hours)
+    times = np.datetime64("2024-01-01", "us") + np.arange(300) * np.timedelta64(1, "h")
+    daily = np.sin(hours * 2 * np.pi / 24)[:, None]
+    lengths = np.array([len(hours)])
+    original = Original(np.array([300]), times, kept)
+    made = Panel("made", ("y",), 1, [daily], lengths, ("s",), times=times[kept], frequency="1h", original=original)
+    data = SeriesDataModule(made, window=48, horizon=HORIZON)
+    found = evaluate(forecaster(data), data, season=24)
+    assert "the last value stands in" in found.notes[0]
+    predictions = found.baselines["seasonal"].overall.mae
+    starts = windows_of(data)
+
+    def seasonal(past, first):
+        places = [np.flatnonzero(hours == hours[first + step] - 24) for step in range(HORIZON)]
+        rows = [daily[place[0]] if len(place) else None for place in places]
+        return np.repeat(past[-1:], HORIZON, axis=0) if any(row is None for row in rows) else np.stack(rows)
+
+    origins = starts + 48
+    ours = np.stack([seasonal(daily[:first], first) for first in origins])
+    truth = np.stack([daily[first : first + HORIZON] for first in origins])
+    assert predictions.item() == pytest.approx(np.abs(ours - truth).mean(), rel=1e-5)
 
 
 def test_a_season_longer_than_the_rows_is_left_out_and_told():

@@ -503,6 +503,7 @@ def changed(row, **columns):
     [
         changed(215, größe=70.0),
         changed(200, other=70.0),
+        changed(215, größe=waves(220)[215] + 1e-4),
         hourly(219),
         hourly(221),
         hourly().with_columns(pl.col("größe") * 2 + 1),

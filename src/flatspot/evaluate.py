@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from flatspot.data.frequency import Step, parse_frequency
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.split import Part
 from flatspot.data.windows import Sequences, Windows
@@ -330,9 +331,25 @@ def _season_before(data: SeriesDataModule, last: Tensor, season: int) -> tuple[T
     """
     if season < 1:
         raise BadInput(f"data.season={season}: must be at least 1")
+    if data.panel.original is not None and data.panel.frequency is not None:
+        return _by_stamps(data, last, season, parse_frequency(data.panel.frequency))
     steps = torch.arange(1, data.horizon + 1)
     rows = last.unsqueeze(1) + steps - season * ((steps + season - 1) // season)
     held = data.prepared
     starts = torch.from_numpy(held.starts)
     stretch = torch.searchsorted(starts, last, right=True) - 1
     return rows, (rows >= starts[stretch].unsqueeze(1)).all(dim=1)
+
+
+def _by_stamps(data: SeriesDataModule, last: Tensor, season: int, step: Step) -> tuple[Tensor, Tensor]:
+    """The same where rows were dropped, and a row is not a step: the rows whose stamps lie whole seasons before."""
+    panel, steps = data.panel, np.arange(1, data.horizon + 1)
+    times, after = panel.times[:], last.numpy()[:, None] + steps
+    wanted = step.after(times[after], -season * ((steps + season - 1) // season))
+    owners = np.searchsorted(panel.firsts, last.numpy(), side="right") - 1
+    rows = np.zeros_like(after)
+    for owner in np.unique(owners):
+        first, mine = panel.firsts[owner], owners == owner
+        held = times[first : first + panel.lengths[owner]]
+        rows[mine] = first + np.searchsorted(held, wanted[mine]).clip(max=len(held) - 1)
+    return torch.from_numpy(rows), torch.from_numpy((times[rows] == wanted).all(axis=1))
