@@ -301,6 +301,32 @@ def test_at_every_origin_an_unseen_series_is_scaled_by_the_past_alone(trained):
     assert one.filter(early).equals(other.filter(early))
 
 
+def test_one_origin_has_one_forecast_of_a_new_series_however_it_is_asked_for(trained):
+    run, frame = load(trained("grouped")), grouped({"b": (40, -3), "nwe": (40, 700)})
+    every = run.predict(frame, every_origin=True)
+    last = every.filter(pl.col("origin") == frame["time"].max())
+    alone = run.predict(frame)
+    assert last.drop("forecast").equals(alone.drop("forecast"))
+    np.testing.assert_allclose(last["forecast"], alone["forecast"], rtol=1e-5)
+    module = run.evaluate(frame).data
+    windows = module.prepared.scalings.targets.mean
+    np.testing.assert_allclose(np.asarray(windows)[1], frame["sold"][40 : 40 + WINDOW].mean())
+
+
+def test_a_series_that_is_new_to_the_run_is_told(trained):
+    run = load(trained("grouped"))
+    told = f"1 of 2 series is new to the run ('nwe'): it is scaled by its own first {WINDOW} rows"
+    frame = grouped({"b": (40, -3), "nwe": (40, 700)})
+    assert told in run.forecast(frame).notes
+    assert told in run.evaluate(frame).data.prepared.notes
+    several = run.forecast(grouped(dict.fromkeys("defgh", (40, 5)))).notes
+    assert several == (
+        f"5 of 5 series are new to the run ('d', 'e', 'f', ...): each is scaled by its own first {WINDOW} rows",
+    )
+    assert not run.forecast(grouped({"b": (40, -3)})).notes
+    assert not load(trained("classes")).forecast(RUNS["classes"][0]).notes
+
+
 def test_files_and_frames_give_the_same_forecasts(trained, tmp_path):
     run, frame = load(trained("hourly")), hourly(50)
     expected = run.predict(frame)
@@ -575,8 +601,53 @@ def test_missing_values_are_mended_on_request(trained):
     assert len(run.evaluate(fresh, missing="forward_fill").series)
     with pytest.raises(BadInput, match=r"data.missing=mend: "):
         run.predict(fresh, missing="mend")
-    with pytest.raises(BadInput, match=r"missing=drop \(--missing\): is for other rows"):
+    with pytest.raises(BadInput, match=r"data.missing=drop: is for other rows \(--data\); the run's own are mended"):
         run.evaluate(missing="drop")
+    with pytest.raises(BadInput, match=r"data.frequency=2h: cannot be said of other rows; known: duplicates, max_gap"):
+        run.predict(fresh, frequency="2h")
+
+
+def test_other_rows_are_mended_in_every_way_that_those_of_a_run_are(trained):
+    run, rows = load(trained("hourly")), hourly(40)
+    twice = pl.concat([rows[:20], rows[19:]])
+    backwards = rows.reverse()
+    with pytest.raises(BadInput, match=r"comes twice \(1 such row\); data.duplicates=first, last or mean keeps one$"):
+        run.predict(twice)
+    with pytest.raises(BadInput, match=r"data.unsorted=sort puts them in order$"):
+        run.predict(backwards)
+    expected = run.predict(rows)
+    assert run.predict(twice, duplicates="last").equals(expected)
+    assert run.predict(backwards, unsorted="sort").equals(expected)
+    assert run.evaluate(twice, duplicates="first").scores() == run.evaluate(rows).scores()
+
+
+def test_rows_may_be_absent_as_often_as_not_and_are_of_the_runs_frequency(trained):
+    """Every third row is absent: as many neighbours are two hours apart as one."""
+    run, rows = load(trained("hourly")), hourly(61)
+    found = run.forecast(rows.filter(pl.int_range(61) % 3 != 1), missing="interpolate")
+    assert "20 absent rows of 1h put in, to be filled" in found.notes
+    assert found.frame["time"][0] == rows["zeit"][-1] + ONE_HOUR
+    absent = rows.filter(~pl.int_range(61).is_in([30, 31]))
+    told = r"row 31: 2 absent rows of 1h before 2024-01-02 08:00:00 \(1 such gap\); data.missing=interpolate or "
+    with pytest.raises(BadInput, match=told + "forward_fill puts them in, drop goes on across them$"):
+        run.predict(absent)
+    with pytest.raises(BadInput, match="its rows are 2h apart, and those of the run 1h"):
+        run.predict(rows[::2], missing="interpolate")
+    shifted = rows.with_columns(
+        pl.when(pl.int_range(61) == 7).then(pl.col("zeit") + timedelta(minutes=7)).otherwise("zeit")
+    )
+    with pytest.raises(
+        BadInput, match=r"row 8: 2024-01-01 07:07:00 is no whole number of steps of 1h after the row before$"
+    ):
+        run.predict(shifted)
+    with pytest.raises(BadInput, match=r"row 3, column 'zeit': the value is missing; every row needs its time stamp$"):
+        run.predict(rows.with_columns(pl.when(pl.int_range(61) != 2).then("zeit")))
+
+
+def test_an_empty_column_of_labels_is_told_from_one_that_is_not_there(trained):
+    run, rows = load(trained("classes")), labelled(4)
+    with pytest.raises(BadInput, match=r"column 'kind' \(data.label\) is empty: there is nothing to evaluate against"):
+        run.evaluate(rows.with_columns(kind=pl.lit(None, pl.String)))
 
 
 def test_made_series_are_told_apart_by_a_column_of_their_own(run_of):

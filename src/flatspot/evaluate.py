@@ -345,7 +345,7 @@ def _by_stamps(data: SeriesDataModule, last: Tensor, season: int, step: Step) ->
     """The same where rows were dropped, and a row is not a step: the rows whose stamps lie whole seasons before."""
     panel, steps = data.panel, np.arange(1, data.horizon + 1)
     times, after = panel.times[:], last.numpy()[:, None] + steps
-    wanted = step.after(times[after], -season * ((steps + season - 1) // season))
+    wanted = step.after(times[after], -season * ((steps + season - 1) // season), like=times)
     owners = np.searchsorted(panel.firsts, last.numpy(), side="right") - 1
     rows = np.zeros_like(after)
     for owner in np.unique(owners):

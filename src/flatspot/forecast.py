@@ -59,7 +59,7 @@ def forecast(
         scale_target="none",
         calendar=known.calendar,
         horizon=known.horizon,
-        known=known_scalings(known, panel, known.window if every_origin else int(panel.lengths.max())),
+        known=known_scalings(known, panel, known.window),
     )
     if known.whole:
         refuse_broken_series(prepared)
@@ -182,6 +182,5 @@ def _stamps(
     if panel.original is not None:  # rows were left out: a forecast is of the rows that follow
         return np.stack([later_stamps(panel, int(count))[origins] for count in steps], axis=1)
     step = parse_frequency(panel.frequency)
-    every = panel.times[:] if step.months else stamps[:0]  # whether they are last days of months, all rows tell
-    asked = np.append(stamps, every)
-    return np.stack([step.after(asked, int(count))[: len(stamps)] for count in steps], axis=1)
+    every = panel.times[:] if step.months else None
+    return np.stack([step.after(stamps, int(count), like=every) for count in steps], axis=1)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, TypedDict, Unpack, final
 from zipfile import BadZipFile
 
 import numpy as np
@@ -20,6 +20,7 @@ from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel, panel_of
 from flatspot.data.restore import Known
 from flatspot.data.roles import NO_TIME
+from flatspot.data.sources import Source, as_source
 from flatspot.data.tables import read_table
 from flatspot.errors import BadInput, reason
 from flatspot.evaluate import Evaluation, evaluate
@@ -27,6 +28,7 @@ from flatspot.forecast import Forecast, forecast
 from flatspot.models.models import MODELS
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.probes.references import Ridge
+from flatspot.registry import nearest
 
 CHECKPOINT: Final = "checkpoints/best.ckpt"
 
@@ -69,6 +71,18 @@ def load(folder: str | Path) -> "Run":
     return Run(folder, model.eval(), known)
 
 
+class Mends(TypedDict, total=False):
+    """What may be said of other rows than those of the run: `data` keys, as of a run."""
+
+    missing: str
+    max_gap: int
+    duplicates: str
+    unsorted: str
+
+
+MENDS: Final = tuple(Mends.__annotations__)
+
+
 @final
 class Run:
     """A trained network and what it knows of its data.
@@ -82,13 +96,14 @@ class Run:
         self.model = model
         self.known = known
 
-    def predict(self, data: object, *, every_origin: bool = False, missing: str | None = None) -> pl.DataFrame:
+    def predict(self, data: object, *, every_origin: bool = False, **mending: Unpack[Mends]) -> pl.DataFrame:
         """What the network says of other rows.
 
         Args:
             data: the path of a CSV or Parquet file, or a frame, with the columns of the run.
             every_origin: a forecast after every window, not only after the end of each series.
-            missing: as `data.missing`, where it is to be another than that of the run.
+            mending: `missing`, `max_gap`, `duplicates` and `unsorted`, as the `data` keys, where they are to be others
+                than those of the run.
 
         Returns:
             Of a forecaster a row a series, target, origin and step: `series`, `target`, `origin` (the last stamp that
@@ -99,27 +114,28 @@ class Run:
         Raises:
             BadInput: for other columns, another frequency, or a series that is too short.
         """
-        return self.forecast(data, every_origin=every_origin, missing=missing).frame
+        return self.forecast(data, every_origin=every_origin, **mending).frame
 
-    def forecast(self, data: object, *, every_origin: bool = False, missing: str | None = None) -> Forecast:
+    def forecast(self, data: object, *, every_origin: bool = False, **mending: Unpack[Mends]) -> Forecast:
         """The same as `predict`, with what was done to the rows."""
-        panel = self._read(data, missing, labelled=False)
+        panel = self._read(as_source(data), mending, labelled=False)
         return forecast(self.model, panel, self.known, every_origin=every_origin, short=self._shaping["short"])
 
-    def evaluate(self, data: object = None, *, missing: str | None = None) -> Evaluation:
+    def evaluate(self, data: object = None, **mending: Unpack[Mends]) -> Evaluation:
         """The errors over rolling origins, in original units, beside the baselines.
 
         Args:
             data: the path of a file or a frame, all of it; None: the test rows of the run.
-            missing: as `data.missing`, where the rows of `data` are to be mended otherwise than those of the run.
+            mending: as for `predict`; the run's own rows are mended as they were.
 
         Raises:
             BadInput: for other columns, another frequency, or a file of the run that has changed.
         """
         season = self._shaping["season"]
-        if data is None and missing is not None:
-            raise BadInput(f"missing={missing} (--missing): is for other rows; the run's own are mended as they were")
-        module = self._own_data() if data is None else self._module(self._read(data, missing, labelled=True))
+        if data is None and mending:
+            key, value = next(iter(mending.items()))
+            raise BadInput(f"data.{key}={value}: is for other rows (--data); the run's own are mended as they were")
+        module = self._own_data() if data is None else self._labelled(as_source(data), mending)
         return evaluate(self.model, module, ridge=self.ridge, season=season)
 
     @cached_property
@@ -172,22 +188,30 @@ class Run:
             source=known.source,
         )
 
-    def _read(self, data: object, missing: str | None, *, labelled: bool) -> Panel:
+    def _labelled(self, source: Source, mending: Mends) -> SeriesDataModule:
+        """Other rows, with their labels if the run has labels."""
+        label = self.known.label
+        if label and label not in source.columns:
+            raise BadInput(f"{source.name}: has no column {label!r} (data.label) to evaluate against")
+        panel = self._read(source, mending, labelled=True)
+        if label and panel.labels is None:
+            raise BadInput(
+                f"{source.name}: column {label!r} (data.label) is empty: there is nothing to evaluate against"
+            )
+        return self._module(panel)
+
+    def _read(self, source: Source, mending: Mends, *, labelled: bool) -> Panel:
         """Other rows, in the columns of the run and at its frequency; with their labels, or without."""
-        known, keys = self.known, self.known.source["data"]
-        by_order = known.time and known.frequency is None
-        mended = {name: keys[name] for name in ("missing", "max_gap", "duplicates", "unsorted") if name in keys}
-        mended |= {"missing": missing} if missing is not None else {}
-        mending = Mending(**mended, frequency=NO_FREQUENCY if by_order else keys.get("frequency"))
+        known = self.known
         panel = read_table(
-            data,
+            source,
             target=known.columns[: known.targets_first],
             features=known.columns[known.targets_first :],
             time=known.time or (None if known.frequency else NO_TIME),
             group=known.group or (MADE_SERIES if len(known.series) > 1 else None),
             label=(known.label or None) if labelled else None,
             label_per="series" if known.whole else "window" if known.label else None,
-            mending=mending,
+            mending=self._mending(mending),
             anew=True,
         )
         if known.frequency is not None and panel.times is None:
@@ -196,6 +220,17 @@ class Run:
             apart = known.frequency or "in row order"
             raise BadInput(f"{panel.name}: its rows are {panel.frequency} apart, and those of the run {apart}")
         return replace(panel, frequency=known.frequency)
+
+    def _mending(self, asked: Mends) -> Mending:
+        """What may be done to other rows: as to those of the run, or as is asked."""
+        known, keys = self.known, self.known.source["data"]
+        for key, value in asked.items():
+            if key not in MENDS:
+                raise BadInput(f"data.{key}={value}: cannot be said of other rows; {nearest(key, list(MENDS))}")
+        mended: dict[str, Any] = {name: keys[name] for name in MENDS if name in keys} | asked
+        by_order = known.time and known.frequency is None
+        frequency = NO_FREQUENCY if by_order else keys.get("frequency")
+        return Mending(**mended, frequency=frequency, inferred=None if frequency else known.frequency)
 
 
 def write_reference(folder: Path, ridge: Ridge) -> None:

@@ -146,8 +146,35 @@ def test_what_was_done_to_the_rows_is_told(predict, folder):
     frame = pl.read_csv(folder / "new rows.csv")
     holes = frame.with_columns(pl.when(pl.int_range(pl.len()) != 9).then(pl.last()).alias(frame.columns[-1]))
     holes.write_csv(folder / "holes.csv")
-    done = predict("--missing", "interpolate", data="holes.csv")
+    done = predict("data.missing=interpolate", data="holes.csv")
     assert done.exit_code == 0
     assert done.stdout.splitlines()[0] == (
         f"note    1 missing value in 1 of {len(frame)} rows filled along the line between neighbours"
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (
+            "data.frequency=none",
+            "data.frequency=none: cannot be said of other rows, which are read as those of the run; known: "
+            "data.missing=, data.max_gap=, data.duplicates=, data.unsorted=",
+        ),
+        (
+            "missing=drop",
+            "missing=drop: cannot be said of other rows, which are read as those of the run; known: "
+            "data.missing=, data.max_gap=, data.duplicates=, data.unsorted=",
+        ),
+        ("data.max_gap=few", "data.max_gap=few: must be a whole number"),
+        ("data.max_gap=-1", "data.max_gap=-1: must be at least 0"),
+        (
+            "data.missing=dorp",
+            "data.missing=dorp: did you mean 'drop'? (known: drop, error, forward_fill, interpolate)",
+        ),
+    ],
+)
+def test_what_cannot_be_said_of_other_rows_is_refused(predict, typed, told):
+    done = predict(typed)
+    assert done.exit_code == 2
+    assert done.stderr == f"error: {told}\n"

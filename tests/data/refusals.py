@@ -117,7 +117,7 @@ SEVERAL = "; if the file holds several series, data.group= names their column"
 ONE_KEPT = "data.duplicates=first, last or mean keeps one"
 FILLED = "fill it with data.missing=interpolate or forward_fill, or leave its row out with data.missing=drop"
 PUT_IN = (
-    "data.missing=interpolate or forward_fill puts them in, drop goes on across them, and data.frequency=none takes "
+    "data.missing=interpolate or forward_fill puts them in, drop goes on across them; data.frequency=none takes "
     "windows by row order"
 )
 
@@ -366,6 +366,22 @@ REFUSALS = (
         "my.csv: row 1, column 'day': '2024010100' is a date (YYYYMMDDHH) or a number of seconds since 1970; write "
         "dates as 2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00",
         table(row=lambda each: f"{2024010100 + each * 10_001},{each}", rows=3),
+        ("data.time=day", "data.target=y"),
+    ),
+    Refusal(
+        TIME,
+        "days of a spreadsheet",
+        "my.csv: row 1, column 'day' is data.time, but '45292' cannot be read as a date or as seconds since 1970; "
+        "write them as 2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00, or say data.time=none for rows in order",
+        table(row=lambda each: f"{45292 + each},{number(each)}"),
+        ("data.time=day", "data.target=y"),
+    ),
+    Refusal(
+        TIME,
+        "row numbers as time stamps",
+        "my.csv: row 1, column 'day' is data.time, but '0' cannot be read as a date or as seconds since 1970; write "
+        "them as 2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00, or say data.time=none for rows in order",
+        table(row=lambda each: f"{each},{number(each)}", rows=3500),
         ("data.time=day", "data.target=y"),
     ),
     Refusal(

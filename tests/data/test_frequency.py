@@ -44,10 +44,10 @@ STARTS = st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1))
 
 @st.composite
 def starts(draw):
-    """A day that every month has, or a month's last one."""
+    """Any day, or a month's last one."""
     start = draw(STARTS)
     last = calendar.monthrange(start.year, start.month)[1]
-    return start.replace(day=last if draw(st.booleans()) else min(start.day, 28))
+    return start.replace(day=last) if draw(st.booleans()) else start
 
 
 @settings(max_examples=200)
@@ -119,7 +119,11 @@ def test_gaps_are_those_that_a_walk_finds(apart, size, monthly):
         (stamps("2024-01-01", "2024-02-10", "2024-02-11", "2024-02-12"), "1d"),
         (stamps("2024-01-01T00:00", "2024-01-01T01:00", "2024-01-01T02:07"), None),
         (stamps("2024-01-01", "2024-01-03", "2024-01-08"), None),
-        (stamps("2024-01-30", "2024-02-29", "2024-03-30", "2024-04-30"), None),
+        (stamps("2024-01-30", "2024-02-29", "2024-03-30", "2024-04-30"), "1mo"),
+        (stamps("2023-01-29T06", "2023-02-28T06", "2023-03-29T06", "2023-05-29T06"), "1mo"),
+        (stamps("2023-02-28", "2023-03-30", "2023-04-30", "2023-05-30"), "1mo"),
+        (stamps("2023-01-30", "2023-02-27", "2023-03-30"), None),
+        (stamps("2023-01-30T06", "2023-02-28T07", "2023-03-30T06"), None),
         (stamps("2024-01-01"), None),
         (stamps(), None),
     ],
@@ -167,3 +171,12 @@ def test_what_is_no_frequency(text):
 def test_a_day_that_a_month_has_not_is_its_last_one():
     later = Step(months=1).after(stamps("2024-01-30T06", "2024-01-10T06"), 1)
     assert later.tolist() == [datetime(2024, 2, 29, 6), datetime(2024, 2, 10, 6)]
+
+
+def test_after_february_the_day_is_again_the_one_that_is_meant():
+    months = stamps("2023-01-30T06", "2023-02-28T06")
+    month = Step(months=1)
+    assert month.after(months[1:], 1, like=months).tolist() == [datetime(2023, 3, 30, 6)]
+    assert month.after(months[1:], 1).tolist() == [datetime(2023, 3, 31, 6)]
+    assert month.after(months[1:], -1, like=months).tolist() == [datetime(2023, 1, 30, 6)]
+    assert month.between(months).tolist() == [1]

@@ -82,7 +82,7 @@ def test_an_offset_is_turned_into_utc():
         (["2024-01", "2024-02"], "%Y-%m"),
         (["2023", "2024"], YEARS),
         (["2023.0", "2024.0"], YEARS),
-        (["20240101", "20240102"], "%Y%m%d"),
+        (["20240101", "20240102"], "YYYYMMDD"),
         (["2024-01-01 10:00", "oops", "2024-01-01 11:00"], "%Y-%m-%d %H:%M"),
         (["2024-01-01T10:00+01:00"], "%Y-%m-%dT%H:%M%#z"),
         (["10:00", "11:00"], None),
@@ -189,12 +189,12 @@ HOURLY = datetime(2024, 1, 31), timedelta(hours=1)
         ("YYYYMMDDHH", "%Y%m%d%H", timedelta(hours=1)),
         ("YYYYMMDDHHMM", "%Y%m%d%H%M", timedelta(minutes=15)),
         ("YYYYMMDDHHMMSS", "%Y%m%d%H%M%S", timedelta(seconds=20)),
-        ("%Y%m%d", "%Y%m%d", timedelta(days=1)),
+        ("YYYYMMDD", "%Y%m%d", timedelta(days=1)),
     ],
 )
 @pytest.mark.parametrize("tail", ["", ".0"])
 def test_whole_numbers_that_are_dates(form, digits, step, tail):
-    column = numbered(datetime(2024, 1, 31), digits, step) + ("" if form[0] == "%" else tail)
+    column = numbered(datetime(2024, 1, 31), digits, step) + tail
     assert form_of(column) == form
     assert parsed(column, form).to_list() == [datetime(2024, 1, 31) + each * step for each in range(60)]
     assert not is_ambiguous(column, form)
@@ -212,6 +212,27 @@ def test_months_as_whole_numbers():
 def test_seconds_since_1970_are_no_dates(start, step):
     column = pl.Series([str(start + each * step) for each in range(100)])
     assert form_of(column) == "seconds since 1970"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [*range(3500)],  # rows by number: more than half of them could be years
+        [*range(0, 36_000, 60)],
+        [45_292 + each for each in range(60)],  # days of a spreadsheet
+        [45_292 + each / 24 for each in range(60)],
+        [240_101 + each for each in range(28)],  # YYMMDD
+        [31_012_024, 1_022_024],  # DDMMYYYY
+        [1960 + each / 12 for each in range(60)],
+        [each * 1_000_000 for each in range(60)],
+    ],
+)
+def test_numbers_that_are_hardly_seconds_since_1970_are_no_dates(cells):
+    assert form_of(pl.Series(cells).cast(pl.String)) is None
+
+
+def test_years_may_hold_a_cell_that_is_none():
+    assert form_of(pl.Series(["850", *(str(each) for each in range(1900, 1930)), "?"])) == YEARS
 
 
 def test_one_bad_date_makes_no_seconds_of_the_others():

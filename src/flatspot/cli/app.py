@@ -15,8 +15,11 @@ BAD_INPUT = 2
 FAILED = 3
 INTERRUPTED = 130
 
-MISSING = typer.Option(
-    help="What is done with missing values: error, drop, interpolate or forward_fill; as in the run, if not said."
+MENDING = typer.Argument(
+    metavar="[data.KEY=VALUE]...",
+    help="What is done to other rows, where not as in the run: data.missing=, data.max_gap=, data.duplicates=, "
+    "data.unsorted=.",
+    show_default=False,
 )
 
 app = typer.Typer(
@@ -54,17 +57,17 @@ def train() -> None:
 @app.command("evaluate")
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
+    mending: Annotated[list[str] | None, MENDING] = None,
     data: Annotated[
         Path | None, typer.Option(help="A CSV or Parquet file; without it, the run's own test rows.")
     ] = None,
-    missing: Annotated[str | None, MISSING] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON.")] = False,
     traces: Annotated[bool, typer.Option("--traceback", help="Show where bad input was found.")] = False,
 ) -> None:
     """Errors over rolling origins, by step and by series, in original units, beside the baselines."""
     from flatspot.cli.evaluate import evaluate_run
 
-    _answer(lambda: evaluate_run(run, data, missing=missing, as_json=as_json), traces=traces)
+    _answer(lambda: evaluate_run(run, data, mending or (), as_json=as_json), traces=traces)
 
 
 @app.command("predict")
@@ -72,16 +75,16 @@ def predict(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     data: Annotated[Path, typer.Option(help="A CSV or Parquet file with the columns of the run.")],
     out: Annotated[Path, typer.Option(help="Where the forecasts go: a .csv or .parquet file.")],
+    mending: Annotated[list[str] | None, MENDING] = None,
     every_origin: Annotated[
         bool, typer.Option("--every-origin", help="After every window, not only at the end.")
     ] = False,
-    missing: Annotated[str | None, MISSING] = None,
     traces: Annotated[bool, typer.Option("--traceback", help="Show where bad input was found.")] = False,
 ) -> None:
     """Forecasts after the end of each series, in original units, with time stamps."""
     from flatspot.cli.predict import predict_run
 
-    _answer(lambda: predict_run(run, data, out, every_origin=every_origin, missing=missing), traces=traces)
+    _answer(lambda: predict_run(run, data, out, mending or (), every_origin=every_origin), traces=traces)
 
 
 def _answer(work: Callable[[], str], *, traces: bool) -> None:

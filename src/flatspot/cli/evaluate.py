@@ -15,21 +15,26 @@ SHOWN_SERIES: Final = 10
 """Series that are shown, the worst first."""
 
 
-def evaluate_run(folder: Path, data: Path | None, *, missing: str | None, as_json: bool) -> str:
+def evaluate_run(folder: Path, data: Path | None, mending: Sequence[str], *, as_json: bool) -> str:
     """The errors of a run, on its own test rows or on another file, as people read them or as JSON.
+
+    Args:
+        folder: the run. data: other rows. mending: `data.missing=interpolate` and the like, as they are typed.
+        as_json: all figures, for machines.
 
     Raises:
         BadInput: naming the folder, file, column or series that cannot be used.
     """
     import torch
 
+    from flatspot.cli.mending import mending_of
     from flatspot.cli.results import finite
     from flatspot.run import load
 
     torch.set_flush_denormal(True)  # as in training: the same figures, to the last digit
     try:
         run = load(folder)
-        found = run.evaluate(data, missing=missing)
+        found = run.evaluate(data, **mending_of(mending))
     finally:
         torch.set_flush_denormal(False)
     figures = {"test": found.scores(), "baseline": found.baseline_scores(), **found.details()}

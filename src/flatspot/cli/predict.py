@@ -1,5 +1,6 @@
 """`flatspot predict RUN --data FILE --out FILE`: forecasts in original units, with time stamps."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,13 +10,13 @@ from flatspot.errors import BadInput
 SUFFIXES: Final = (".csv", ".parquet")
 
 
-def predict_run(folder: Path, data: Path, out: Path, *, every_origin: bool, missing: str | None) -> str:
+def predict_run(folder: Path, data: Path, out: Path, mending: Sequence[str], *, every_origin: bool) -> str:
     """Write the forecasts of a run to a file, and say what was written.
 
     Args:
         folder: the run. data: rows up to now. out: `.csv` or `.parquet`.
+        mending: `data.missing=interpolate` and the like, as they are typed.
         every_origin: after every window, not only after the end of each series.
-        missing: as `data.missing`; None: as in the run.
 
     Raises:
         BadInput: naming the folder, file, column or series that cannot be used.
@@ -26,9 +27,10 @@ def predict_run(folder: Path, data: Path, out: Path, *, every_origin: bool, miss
         raise BadInput(f"--out {out}: there is no folder {out.parent}")
     if out.exists() and data.exists() and out.samefile(data):
         raise BadInput(f"--out {out}: is the file to read (--data)")
+    from flatspot.cli.mending import mending_of
     from flatspot.run import load
 
-    frame, notes = load(folder).forecast(data, every_origin=every_origin, missing=missing)
+    frame, notes = load(folder).forecast(data, every_origin=every_origin, **mending_of(mending))
     half = out.with_name(f".{out.name}.half")
     try:
         if out.suffix == ".csv":

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flatspot.data.counted import counted, refuse_huge
+from flatspot.data.counted import counted, listed, refuse_huge
 from flatspot.data.frequency import NO_FREQUENCY, OFF_GRID, Step, infer_frequency, parse_frequency, within_series
 from flatspot.data.panel import Filling, LabelPer, Labels, Original, Panel
 from flatspot.data.read import Regular, Rows
@@ -31,9 +31,6 @@ HOUR: Final = np.timedelta64(1, "h")
 
 ANY_CLOCK: Final = "write the stamps in UTC, or with their offset"
 
-SHOWN_SERIES: Final = 3
-"""Series that a note names."""
-
 LOOK: Final = 1024
 """Rows that are looked at together."""
 
@@ -49,6 +46,8 @@ class Mending:
         duplicates: of a stamp in one series: `error`, or keep the `first`, the `last` or the `mean`.
         unsorted: `error`, or `sort` the rows of each series by time.
         frequency: between rows, as in `1h`; None: inferred; `none`: windows by row order.
+        trained: for a network that is trained already: columns and frequency are settled, and no advice is given to
+            choose others. inferred: the frequency that its run inferred; other rows may miss some, and no more.
     """
 
     missing: str = "error"
@@ -56,6 +55,8 @@ class Mending:
     duplicates: str = "error"
     unsorted: str = "error"
     frequency: str | None = None
+    trained: bool = False
+    inferred: str | None = None
 
     def __post_init__(self) -> None:
         choices = {"missing": Missing, "duplicates": Duplicates, "unsorted": Unsorted}
@@ -66,6 +67,11 @@ class Mending:
         if self.max_gap < 0:
             raise BadInput(f"data.max_gap={self.max_gap}: must be at least 0")
         refuse_huge(self.max_gap, "data.max_gap")
+
+    @property
+    def or_by_order(self) -> str:
+        """What else may be done with stamps that keep no frequency."""
+        return "" if self.trained else "; data.frequency=none takes windows by row order"
 
 
 @final
@@ -138,7 +144,7 @@ def _mended(
     if table.times is not None:
         table = _sorted(table, names, mending, notes)
         table = _distinct(table, names, mending, notes)
-    step = _step(table, names, asked, notes)  # before rows are left out: they tell it too
+    step = _step(table, names, asked, mending, notes)  # before rows are left out: they tell it too
     original, dropped = None, np.zeros(len(table.values), np.int64)
     if mending.missing == "drop":
         _tell_absent(table, step, len(names), mending, notes)
@@ -196,7 +202,7 @@ def _sorted(table: _Table, names: Sequence[str], mending: Mending, notes: list[s
         raise BadInput(
             f"{_place(table, row, names)}: {_stamp(table, row)} comes before the row before it "
             f"({counted(len(back), 'such row')}){_clock_back(table, row)}; data.unsorted=sort puts them in order"
-            f"{_several(names)}"
+            f"{_several(names, mending)}"
         )
     order = np.lexsort((table.times, table.series))
     moved = int((order != np.arange(len(order))).sum())
@@ -215,7 +221,7 @@ def _distinct(table: _Table, names: Sequence[str], mending: Mending, notes: list
         row = int(again.argmax())
         raise BadInput(
             f"{_place(table, row, names)}: {_stamp(table, row)} comes twice ({counted(int(again.sum()), 'such row')})"
-            f"{_clock_back(table, row)}; data.duplicates=first, last or mean keeps one{_several(names)}"
+            f"{_clock_back(table, row)}; data.duplicates=first, last or mean keeps one{_several(names, mending)}"
         )
     kept = mending.duplicates
     left_out = counted(int(again.sum()), "row")
@@ -297,12 +303,13 @@ def _refuse_all_missing(table: _Table, there: NDArray[np.bool_], channels: Seque
 
 
 def _told_without_rows(names: Sequence[str], held: NDArray[np.bool_]) -> str:
-    lost = np.flatnonzero(~held)
-    shown = ", ".join(repr(names[each]) for each in lost[:SHOWN_SERIES]) + ", ..." * (len(lost) > SHOWN_SERIES)
-    return f"{len(lost):,} of {len(names):,} series without a whole row left out: {shown}"
+    lost = [name for name, stays in zip(names, held, strict=True) if not stays]
+    return f"{len(lost):,} of {len(names):,} series without a whole row left out: {listed(lost)}"
 
 
-def _step(table: _Table, names: Sequence[str], asked: Step | Literal["none"] | None, notes: list[str]) -> Step | None:
+def _step(
+    table: _Table, names: Sequence[str], asked: Step | Literal["none"] | None, mending: Mending, notes: list[str]
+) -> Step | None:
     """The step asked for or inferred; None: rows in order."""
     if table.times is None:
         return None
@@ -312,13 +319,17 @@ def _step(table: _Table, names: Sequence[str], asked: Step | Literal["none"] | N
     if isinstance(asked, Step):
         return asked
     found = infer_frequency(table.times, table.lengths(len(names))).step
+    if mending.inferred is not None:
+        if found is not None and found.name != mending.inferred:
+            raise BadInput(f"{table.source}: its rows are {found.name} apart, and those of the run {mending.inferred}")
+        return parse_frequency(mending.inferred)
     inside = within_series(table.lengths(len(names)))
     if found is None and inside.any():
         apart = np.diff(table.times).astype(np.int64)[inside]
-        shortest, usual, longest = (_span(int(each)) for each in (apart.min(), np.median(apart), apart.max()))
+        shortest, usual, longest = _spans([int(each) for each in (apart.min(), np.median(apart), apart.max())])
         raise BadInput(
             f"{table.source}: the time stamps are not equally spaced: {shortest} to {longest} apart, mostly about "
-            f"{usual}; data.frequency=none takes windows by row order"
+            f"{usual}{mending.or_by_order}"
         )
     return found
 
@@ -343,18 +354,17 @@ def _refuse_gaps(
         _refuse_other_step(table, step, names, mending)
     if len(wrong):
         row = int(wrong[0]) + 1
+        told = "" if mending.trained else f" (data.frequency={mending.frequency or step.name})"
         raise BadInput(
             f"{_place(table, row, names)}: {_stamp(table, row)} is no whole number of steps of {step.name} after the "
-            f"row before (data.frequency={mending.frequency or step.name}); data.frequency=none takes windows by row "
-            f"order"
+            f"row before{told}{mending.or_by_order}"
         )
     if len(absent):
         row = int(absent[0]) + 1
         raise BadInput(
             f"{_place(table, row, names)}: {counted(int(gaps[absent[0]]), 'absent row')} of {step.name} before "
             f"{_stamp(table, row)} ({counted(len(absent), 'such gap')}){_clock_forward(table, row, step)}; "
-            f"data.missing=interpolate or forward_fill puts them in, drop goes on across them, and data.frequency=none "
-            f"takes windows by row order"
+            f"data.missing=interpolate or forward_fill puts them in, drop goes on across them{mending.or_by_order}"
         )
 
 
@@ -391,9 +401,11 @@ def _is_sunday_night(moment: np.datetime64) -> bool:
     return bool((day.astype(np.int64) + 4) % 7 == 0 and moment - day <= 4 * HOUR)
 
 
-def _several(names: Sequence[str]) -> str:
+def _several(names: Sequence[str], mending: Mending) -> str:
     """What may be wrong as well, where nothing tells series apart."""
-    return "; if the file holds several series, data.group= names their column" if len(names) == 1 else ""
+    if len(names) > 1 or mending.trained:
+        return ""
+    return "; if the file holds several series, data.group= names their column"
 
 
 def _with_absent_rows(
@@ -511,14 +523,20 @@ def _stamp(table: _Table, row: int) -> str:
     return str(table.times[row]).removesuffix(".000000").replace("T", " ")
 
 
-def _span(microseconds: int) -> str:
-    """A time as a person says it.
+def _spans(microseconds: Sequence[int]) -> list[str]:
+    """Times as a person says them, with as many digits as tell them apart.
 
-    >>> _span(1_800_000_000), _span(90_061_000_000)
-    ('30 min', '25 h')
+    >>> _spans([1_800_000_000, 90_061_000_000]), _spans([3_599_000_000, 3_600_000_000])
+    (['30 min', '25 h'], ['59.98 min', '60 min'])
     """
+    different = len(set(microseconds))
+    shown = ([_span(each, digits) for each in microseconds] for digits in range(3, 18))
+    return next((texts for texts in shown if len(set(texts)) == different), [f"{each:,} us" for each in microseconds])
+
+
+def _span(microseconds: int, digits: int) -> str:
     for unit, size in {"days": 86_400, "h": 3600, "min": 60, "s": 1}.items():
         count = microseconds / (size * 1e6)
         if count >= 2:
-            return f"{count:.3g} {unit}"
-    return f"{microseconds / 1e6:.3g} s"
+            return f"{count:.{digits}g} {unit}"
+    return f"{microseconds / 1e6:.{digits}g} s"

@@ -1,11 +1,15 @@
 """Numbers of things, as a person writes them."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from flatspot.errors import BadInput
 
 MOST: Final = 10**15
 """Rows and windows at most: no machine counts so far, and their sums still fit 64 bits."""
+
+SHOWN: Final = 3
+"""Names that a sentence lists."""
 
 
 def counted(number: int, what: str, *, of: int | None = None) -> str:
@@ -17,6 +21,15 @@ def counted(number: int, what: str, *, of: int | None = None) -> str:
     if of is not None:
         return f"{number:,} of {counted(of, what)}"
     return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of some names.
+
+    >>> listed(["a", "b"]), listed(["a", "b", "c", "d"])
+    ("'a', 'b'", "'a', 'b', 'c', ...")
+    """
+    return ", ".join(map(repr, names[:SHOWN])) + ", ..." * (len(names) > SHOWN)
 
 
 def refuse_huge(number: int, key: str) -> None:

@@ -29,6 +29,9 @@ SHORTEST_MONTH: Final = 28 * MICROSECONDS["d"]
 
 DAY: Final = np.timedelta64(1, "D")
 
+LAST_DAY: Final = 30
+"""Of the longest months, from 0."""
+
 NO_FREQUENCY: Final = "none"
 """`data.frequency=none`: windows by row order, whatever time lies between the rows."""
 
@@ -55,27 +58,28 @@ class Step:
         unit = max((unit for unit in units if size % units[unit] == 0), key=lambda unit: units[unit])
         return f"{size // units[unit]}{unit}"
 
-    def after(self, times: NDArray[Any], steps: NDArray[np.int64] | int) -> NDArray[Any]:
+    def after(self, times: NDArray[Any], steps: NDArray[np.int64] | int, *, like: Any = None) -> NDArray[Any]:  # noqa: ANN401 - stamps
         """The stamps so many steps after others; a month's last day stays a last day.
 
         Of a day that a month has not, its last day is taken.
+
+        Args:
+            like: the stamps among which these are: they tell which day of the month is meant; None: these alone.
         """
         if not self.months:
             moved: NDArray[Any] = times + np.asarray(steps) * np.timedelta64(self.microseconds, "us")
             return moved
-        shift = DAY if _month_ends(times) else np.timedelta64(0, "D")
-        months, within = _in_months(times + shift)
+        months, within = _in_months(times, day_of_month(times if like is None else like))
         later = months + np.asarray(steps) * self.months
-        ends = (later + 1).astype("datetime64[us]") - DAY + within % DAY
-        stamps: NDArray[Any] = np.minimum(later.astype("datetime64[us]") + within, ends) - shift
-        return stamps
+        stamps: NDArray[Any] = later.astype("datetime64[us]") + np.minimum(within // DAY, _last_day(later)) * DAY
+        return stamps + within % DAY
 
     def between(self, times: NDArray[Any]) -> NDArray[np.int64]:
         """The steps from each stamp to the next, `[row - 1]`; OFF_GRID where they are no whole number."""
         if not self.months:
             apart = np.diff(times).astype(np.int64)
             return np.where(apart % self.microseconds == 0, apart // self.microseconds, OFF_GRID)
-        months, within = _in_months(times + DAY if _month_ends(times) else times)
+        months, within = _in_months(times, day_of_month(times))
         apart = np.diff(_numbers(months))
         fits = (apart % self.months == 0) & (np.diff(within).astype(np.int64) == 0)
         return np.where(fits, apart // self.months, OFF_GRID)
@@ -144,8 +148,8 @@ def within_series(lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _monthly(times: NDArray[Any], inside: NDArray[np.bool_]) -> Step | None:
-    """Whole months apart: the same day of the month, or its last day, at the same hour."""
-    months, within = _in_months(times + DAY if _month_ends(times) else times)
+    """Whole months apart: the same day of the month, or its last one, at the same hour."""
+    months, within = _in_months(times, day_of_month(times))
     if (within != within[0]).any():
         return None
     apart = np.diff(_numbers(months))[inside]
@@ -165,13 +169,31 @@ def _usual(apart: NDArray[np.int64]) -> int | None:
     return int(sizes[most]) if sizes[most] > 0 and counts[most] * 2 >= len(apart) else None
 
 
-def _in_months(times: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def day_of_month(times: NDArray[Any]) -> int:
+    """The day of the month that stamps are meant to be on, from 0: the latest of them; the last, if all are last days.
+
+    >>> day_of_month(np.array(["2024-01-30", "2024-02-29"], "datetime64[us]"))
+    29
+    """
+    months, within = _split(times)
+    days = within // DAY
+    return LAST_DAY if (days == _last_day(months)).all() else int(days.max())
+
+
+def _in_months(times: NDArray[Any], meant: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The month of each stamp, and the time since it began, on the day that is meant where the month has it not."""
+    months, within = _split(times)
+    last = _last_day(months)
+    cut = (within // DAY == last) & (last < meant)
+    return months, np.where(cut, meant * DAY + within % DAY, within)
+
+
+def _split(times: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """The month of each stamp, and the time since that month began."""
     months = times.astype("datetime64[M]")
     return months, times - months.astype("datetime64[us]")
 
 
-def _month_ends(times: NDArray[Any]) -> bool:
-    """Whether every stamp is on the last day of its month."""
-    _, within = _in_months(np.atleast_1d(times) + DAY)
-    return bool((within < DAY).all())
+def _last_day(months: NDArray[Any]) -> NDArray[np.int64]:
+    """The last day of each month, from 0."""
+    return _numbers((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")) - 1

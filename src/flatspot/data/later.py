@@ -25,4 +25,4 @@ def _of_rows(panel: Panel, step: Step, times: NDArray[Any], rows: int) -> NDArra
     here = np.arange(panel.rows)
     lasts = edges[np.searchsorted(edges, here, side="right")] - 1
     there = np.minimum(here + rows, lasts)
-    return step.after(times[there], here + rows - there)
+    return step.after(times[there], here + rows - there, like=times)

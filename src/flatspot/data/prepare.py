@@ -38,12 +38,13 @@ class Scalings:
 
     Args:
         inputs: of the channels, those of the calendar among them (as they are). targets: of the targets as predicted.
-        per_series: whether the targets of each series have their own.
+        per_series: whether the targets of each series have their own. notes: what there is to say of them.
     """
 
     inputs: ChannelScaling
     targets: ChannelScaling
     per_series: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @final
@@ -143,7 +144,7 @@ def prepare(
         ends=ends,
         owners=np.searchsorted(panel.firsts, starts, side="right") - 1,
         barred=filled.looked_ahead if filled is not None and filled.looked_ahead.any() else None,
-        notes=(*panel.notes, *([] if known else _untrained(panel, borders, {scale, scale_target}, window))),
+        notes=(*panel.notes, *(known.notes if known else _untrained(panel, borders, {scale, scale_target}, window))),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flatspot.data.roles import DECIMAL_COMMA, Roles
+from flatspot.data.roles import DECIMAL_COMMA, OR_IN_ORDER, Roles
 from flatspot.data.sources import MISSING, UNREADABLE, CsvFile, Source, as_text, shown
 from flatspot.data.stamps import PARTS, as_moments, from_parts, joined, parsed
 from flatspot.errors import BadInput
@@ -42,7 +42,7 @@ UTC: Final = (None, "UTC", "Etc/UTC", "GMT", "Z", "+00:00")
 
 TURNED: Final = "time stamps turned into UTC, from other offsets; dates and forecasts are in UTC too"
 
-STAMPLESS: Final = "is missing; every row needs its time stamp, or say data.time=none for rows in order"
+STAMPLESS: Final = "is missing; every row needs its time stamp"
 
 FILLING: Final = "fill it with data.missing=interpolate or forward_fill, or leave its row out with data.missing=drop"
 
@@ -100,7 +100,7 @@ class Rows:
         return sum(map(len, self.blocks))
 
 
-def read_rows(source: Source, roles: Roles, *, missing: bool, unlabelled: bool = False) -> Rows:
+def read_rows(source: Source, roles: Roles, *, missing: bool, anew: bool = False) -> Rows:
     """All rows that the roles name, in the order of the file.
 
     The quick way lets polars read numbers as numbers. Where it meets a cell that is none, the slow way reads the text
@@ -108,7 +108,8 @@ def read_rows(source: Source, roles: Roles, *, missing: bool, unlabelled: bool =
 
     Args:
         source: the file or frame. roles: what its columns are for.
-        missing: whether a number may be missing. unlabelled: whether a label may.
+        missing: whether a number may be missing.
+        anew: for a network that is trained already: a label may be missing, and what is a stamp is settled.
 
     Raises:
         BadInput: naming the file and the row, column and value that cannot be used.
@@ -117,13 +118,11 @@ def read_rows(source: Source, roles: Roles, *, missing: bool, unlabelled: bool =
         for marks in (False, True) if missing else (False,):
             quick = source.typed(roles.channels, roles.others, marks=marks)
             try:
-                return _collected(
-                    quick, source, roles, _Reader(source.name, missing=missing, unlabelled=unlabelled), quick=True
-                )
+                return _collected(quick, source, roles, _Reader(source.name, missing=missing, anew=anew), quick=True)
             except (BadInput, *UNREADABLE):
                 pass  # the next way may read it, and the last one says why it cannot be read
     batches = source.as_written([*roles.channels, *roles.others])
-    return _collected(batches, source, roles, _Reader(source.name, missing=missing, unlabelled=unlabelled), quick=False)
+    return _collected(batches, source, roles, _Reader(source.name, missing=missing, anew=anew), quick=False)
 
 
 def _collected(
@@ -277,15 +276,17 @@ class _Reader:
     """Turns batches into numbers and moments, and names the first cell that is none.
 
     Args:
-        name: of the file. missing: whether a number may be missing. unlabelled: whether a label may.
+        name: of the file. missing: whether a number may be missing.
+        anew: whether a label may, and data.time is settled.
     """
 
-    def __init__(self, name: str, *, missing: bool, unlabelled: bool) -> None:
+    def __init__(self, name: str, *, missing: bool, anew: bool) -> None:
         self.name = name
         self.row = 0
         self.turned = False  # whether a stamp was turned into UTC
         self._missing = missing
-        self._unlabelled = unlabelled
+        self._anew = anew
+        self._stampless = STAMPLESS if anew else STAMPLESS + OR_IN_ORDER
 
     def numbers(self, batch: pl.DataFrame, channels: tuple[str, ...]) -> list[NDArray[np.float64]]:
         """The channels of a batch, float64, NaN where a value is missing."""
@@ -317,7 +318,7 @@ class _Reader:
         """The time stamps of a batch."""
         columns = [batch[name] for name in roles.time]
         for column in columns:
-            self._refuse(column, column.is_null(), STAMPLESS)
+            self._refuse(column, column.is_null(), self._stampless)
         if len(columns) > 1:
             moments = self._from_parts(columns) if roles.form is None else self._parsed(joined(columns), roles.form)
         elif roles.form is None:
@@ -336,7 +337,7 @@ class _Reader:
     def label(self, batch: pl.DataFrame, name: str) -> pl.Series:
         """The labels in a batch."""
         text = self._text(batch[name])
-        if not self._unlabelled:
+        if not self._anew:
             self._refuse(batch[name], text.is_null(), "is missing; every row needs a label")
         return text
 
@@ -367,7 +368,7 @@ class _Reader:
     def _from_parts(self, columns: list[pl.Series]) -> pl.Series:
         columns = [as_text(column) for column in columns]
         for column in columns:
-            self._refuse(column, column.is_null(), STAMPLESS)
+            self._refuse(column, column.is_null(), self._stampless)
         moments = from_parts(columns)
         names = ", ".join(column.name for column in columns)
         written = pl.select(pl.concat_str(columns, separator="-")).to_series().alias(names)
@@ -383,7 +384,7 @@ class _Reader:
             text = text.str.strip_chars()
             moments = parsed(text, form)
         if moments.has_nulls():
-            self._refuse(column, text.is_in(MISSING), STAMPLESS)
+            self._refuse(column, text.is_in(MISSING), self._stampless)
             self._refuse_mixed_zones(column, text, moments.is_null(), zoned=form.endswith("z"))
             read = text.filter(moments.is_not_null())
             like = f" written like {read[0]!r}" if len(read) else ""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from flatspot.data.counted import counted, listed
 from flatspot.data.panel import Panel
 from flatspot.data.prepare import Scalings, before_first_forecast
 from flatspot.data.scaling import PER_SERIES, ChannelScaling, fit_per_series
@@ -127,7 +128,7 @@ def known_scalings(known: Known, panel: Panel, first: int) -> Scalings:
     """The scalings of an earlier run for the series of another panel.
 
     Where they are per series, one that training has not seen is scaled by its first rows: those that come before its
-    first forecast.
+    first forecast, whichever forecast is asked for.
 
     Args:
         first: how many these are.
@@ -139,7 +140,17 @@ def known_scalings(known: Known, panel: Panel, first: int) -> Scalings:
     own = fit_per_series(panel.values, before_first_forecast(panel, first))
     inputs = _rows_of(known.inputs, own, rows) if known.scale == PER_SERIES else known.inputs
     targets = _rows_of(known.targets, own, rows) if known.scale_target == PER_SERIES else known.targets
-    return Scalings(inputs, targets, per_series)
+    return Scalings(inputs, targets, per_series, () if known.whole else _told_new(panel, rows < 0, first))
+
+
+def _told_new(panel: Panel, new: NDArray[np.bool_], first: int) -> tuple[str, ...]:
+    """Which series were not trained on: a name may be misspelt."""
+    if not new.any():
+        return ()
+    names = [name for name, strange in zip(panel.series, new, strict=True) if strange]
+    are, each = ("is", "it") if len(names) == 1 else ("are", "each")
+    told = f"{len(names):,} of {len(new):,} series {are} new to the run ({listed(names)})"
+    return (f"{told}: {each} is scaled by its own first {counted(first, 'row')}",)
 
 
 def _rows_of(known: ChannelScaling, own: ChannelScaling, rows: NDArray[np.int64]) -> ChannelScaling:

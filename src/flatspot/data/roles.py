@@ -12,6 +12,8 @@ from flatspot.data.stamps import PARTS, SHOWN, Form, form_of, is_ambiguous, is_t
 from flatspot.errors import BadInput
 from flatspot.registry import nearest
 
+OR_IN_ORDER: Final = ", or say data.time=none for rows in order"
+
 NO_TIME: Final = "none"
 """`data.time=none`: the rows are in order, whatever their dates say."""
 
@@ -75,12 +77,15 @@ def choose_roles(
     table = _Table(source.name, sample, source.columns)
     group = None if group is None else table.found(group, "data.group")
     label = None if label is None else table.found(label, "data.label")
-    stamps, form = table.time(time, without=(group, label))
+    named = [] if features == "all" else names_of(features)
+    said = Roles(tuple(names_of(target)), tuple(named), time=table.asked_time(time), group=group, label=label)
+    _refuse_two_roles(said, source.name)
+    stamps, form = table.time(time, without=(group, label), anew=anew)
     roles = Roles((), time=stamps, form=form, group=group, label=label)
     targets = table.targets(names_of(target), roles, anew=anew)
-    everything = features == "all" or (label is not None and not names_of(features))
-    named = [] if everything else [table.found(name, "data.features") for name in names_of(features)]
-    further = table.numbers(without=(*targets, *roles.others)) if everything else named
+    everything = features == "all" or (label is not None and not named)
+    found = [table.found(name, "data.features") for name in named]
+    further = table.numbers(without=(*targets, *roles.others)) if everything else found
     chosen = Roles(tuple(targets), tuple(further), everything, stamps, form, group, label)
     _refuse_two_roles(chosen, source.name)
     if not chosen.channels:
@@ -141,30 +146,32 @@ class _Table:
             raise BadInput(f"{self.name}: has no column of numbers to predict; columns: {', '.join(self.columns)}")
         raise BadInput(f"{self.name}: say which column to predict with data.target=; columns: {', '.join(numbers)}")
 
-    def time(self, asked: Names, without: Sequence[str | None]) -> tuple[tuple[str, ...], Form | None]:
+    def time(self, asked: Names, without: Sequence[str | None], *, anew: bool) -> tuple[tuple[str, ...], Form | None]:
         """The column or columns of time stamps, and how they are written.
 
         Where no column of dates can be read, one that looks like dates is refused rather than ignored.
         """
-        names = [] if asked is None else self._asked_time(asked)
-        if names == [NO_TIME] and NO_TIME not in self.columns:
+        names = list(self.asked_time(asked))
+        if asked is not None and not names:
             return (), None
-        names = [self.found(name, "data.time") for name in names]
         if len(names) > 1:
             return self._several(names)
         if names:
-            return (names[0],), self._form(names[0], asked=True)
+            return (names[0],), self._form(names[0], asked=True, or_none=not anew)
         like = [name for name in self.columns if name not in without and looks_like_dates(self.sample[name])]
         found = next((name for name in like if self._is_read(name)), like[0] if like else None)
-        return ((found,), self._form(found, asked=False)) if found is not None else ((), None)
+        return ((found,), self._form(found, asked=False, or_none=True)) if found is not None else ((), None)
 
-    def _asked_time(self, asked: Names) -> list[str]:
+    def asked_time(self, asked: Names) -> tuple[str, ...]:
+        """The columns that are named; none where row order is asked for, or none is named."""
         if isinstance(asked, bool) and str(asked) not in self.columns:
             raise BadInput(
                 f"data.time={str(asked).lower()}: name the column of time stamps, or say none for rows in order; "
                 f"columns: {', '.join(self.columns)}"
             )
-        return names_of(asked)
+        names = names_of(asked)
+        by_order = names == [NO_TIME] and NO_TIME not in self.columns
+        return () if by_order else tuple(self.found(name, "data.time") for name in names)
 
     def _is_read(self, name: str) -> bool:
         return is_time(self.sample[name]) or form_of(self.sample[name]) is not None
@@ -180,7 +187,7 @@ class _Table:
             raise BadInput(f"{self.name}: {told} (data.time); write them as 2024-01-31 and 13:00")
         return (_in_order(names), None) if form is None else (tuple(names), form)
 
-    def _form(self, name: str, *, asked: bool) -> Form | None:
+    def _form(self, name: str, *, asked: bool, or_none: bool) -> Form | None:
         column = self.sample[name]
         if is_time(column):
             return None
@@ -188,8 +195,10 @@ class _Table:
             raise BadInput(f"{self.name}: column {name!r} is data.time, and holds {column.dtype}, not dates")
         form = form_of(column)
         if form is None:
-            rest = "" if asked else ", or say data.time=none for rows in order"
-            raise BadInput(f"{self.name}: {_unread(column, asked=asked)}; write them as {SHOWN}{rest}")
+            numbers = _mostly_numbers(column)
+            rest = OR_IN_ORDER if or_none and (numbers or not asked) else ""
+            told = " or as seconds since 1970" if numbers else ""
+            raise BadInput(f"{self.name}: {_unread(column, asked=asked)}{told}; write them as {SHOWN}{rest}")
         if is_ambiguous(column, form):
             raise BadInput(
                 f"{self.name}: {_shown_row(column)} is a date ({form}) or a number of seconds since 1970; write dates "

@@ -26,7 +26,6 @@ DATE_FORMATS: Final = (
     "%Y/%m/%d",
     "%Y/%m/%d %H:%M",
     "%Y/%m/%d %H:%M:%S",
-    "%Y%m%d",
     "%Y%m%dT%H%M",
     "%Y%m%dT%H%M%S",
     "%Y-%m-%d %H",
@@ -68,6 +67,7 @@ WEEKS: Final = "weeks (2020-W01)"
 
 DIGITS: Final[Mapping[str, tuple[str, str]]] = {
     "YYYYMM": (r"^(\d{4})(\d{2})$", "$1-$2-01 00:00:00"),
+    "YYYYMMDD": (r"^(\d{4})(\d{2})(\d{2})$", "$1-$2-$3 00:00:00"),
     "YYYYMMDDHH": (r"^(\d{4})(\d{2})(\d{2})(\d{2})$", "$1-$2-$3 $4:00:00"),
     "YYYYMMDDHHMM": (r"^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})$", "$1-$2-$3 $4:$5:00"),
     "YYYYMMDDHHMMSS": (r"^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})$", "$1-$2-$3 $4:$5:$6"),
@@ -100,6 +100,12 @@ AFTER_LAST: Final = int(np.datetime64("10000-01-01", "us").astype(np.int64))
 
 FARTHEST: Final = 3e17
 """Microseconds from 1970 to the year 11,000: what is farther is not even made a date."""
+
+FEWEST_SECONDS: Final = 1e8
+"""Seconds since 1970, in 1973: smaller numbers count rows, hours or a spreadsheet's days, or are dates cut short."""
+
+MOSTLY: Final = 0.9
+"""Numbers that are years at least: those from 1000 to 2999 of a counter are fewer."""
 
 EPOCH_BOUNDS: Final = (1e11, 1e14, 1e17, float("inf"))
 """What a number of seconds, milliseconds, microseconds or nanoseconds stays below: three thousand years."""
@@ -166,15 +172,17 @@ def _equally_spaced(moments: pl.Series) -> bool:
 
 
 def _form_of_numbers(filled: pl.Series) -> Form | None:
-    """Years, or seconds since 1970 (or thousandths of them, and so on)."""
+    """Years, or seconds since 1970 (or thousandths of them, and so on); None for numbers that are hardly either."""
     numbers = filled.cast(pl.Float64, strict=False).drop_nulls()
     numbers = numbers.filter(numbers.is_finite())
     if len(numbers) * 2 < len(filled) or not len(filled):
         return None
     years = (numbers >= 1000) & (numbers < 3000) & (numbers == numbers.floor())
-    if int(years.sum()) * 2 >= len(filled):
+    if int(years.sum()) >= MOSTLY * len(numbers):
         return YEARS
     largest = float(numbers.abs().median() or 0)  # type: ignore[arg-type] # a number
+    if largest < FEWEST_SECONDS:
+        return None
     return next(name for name, bound in zip(EPOCHS, EPOCH_BOUNDS, strict=True) if largest < bound)
 
 

@@ -65,12 +65,12 @@ def read_table(
     """
     if label_per not in (None, "series", "window"):
         raise BadInput(f"data.label_per={label_per}: {nearest(str(label_per), ['series', 'window'])}")
-    mending = mending or Mending()
+    mending = replace(mending or Mending(), trained=anew)
     source = as_source(data)
     if anew and label not in source.columns:
         label = None
     roles = choose_roles(source, target=target, features=features, time=time, group=group, label=label, anew=anew)
-    rows = read_rows(source, roles, missing=mending.missing != "error", unlabelled=anew)
+    rows = read_rows(source, roles, missing=mending.missing != "error", anew=anew)
     per: LabelPer | None = label_per  # type: ignore[assignment] # held above
     panel = assemble(rows, roles, source.name, mending, per)
     if not anew:
