@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 import torch
 
-from flatspot.data.assemble import Mending
 from flatspot.data.datasets import DATASETS
 from flatspot.data.frequency import NO_FREQUENCY
 from flatspot.data.keys import module_from_keys
+from flatspot.data.mending import Mending
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel, panel_of
 from flatspot.data.restore import Known

@@ -238,6 +238,12 @@ REFUSALS = (
     ),
     Refusal(
         DIALECT,
+        "two stray quotation marks with rows between them",
+        "my.csv: row 30: a cell with a quotation mark stands in quotes, and the mark is written twice",
+        table("day,y,s", row=lambda each: f"{day(each)},{number(each)},a", r30='2024-01-30,4,"', r32='2024-02-01,5,"b'),
+    ),
+    Refusal(
+        DIALECT,
         "columns separated by spaces",
         "my.csv: is separated by spaces; separate columns by commas, semicolons, tabs or bars",
         DAYS.replace(",", " "),

@@ -1,5 +1,6 @@
 """Rows put in order: series together, stamps in time, gaps found, mended as asked and told, beside slow twins."""
 
+import math
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flatspot.data.assemble import Mending
+from flatspot.data.mending import Mending
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.split import Split
 from flatspot.data.tables import read_table
@@ -120,6 +121,32 @@ def test_of_equal_stamps_one_row_is_kept(rows, kept, data):
     left_out = len(rows) - len(expected)
     told = [note for note in panel.notes if f"data.duplicates={kept}" in note]
     assert [note.split()[0] for note in told] == ([f"{left_out}"] if left_out else [])
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), *[st.none() | st.integers(-9, 9).map(float)] * 2), min_size=1, max_size=15),
+    st.sampled_from(["first", "last", "mean"]),
+)
+def test_a_value_that_is_there_stands_in_for_one_that_is_missing(rows, kept):
+    """Also one that stands in another row of the same stamp."""
+    filled = [[math.nan if value is None else value for value in column] for column in zip(*rows, strict=True)]
+    data = {"t": [START + hour * HOUR for hour, _, _ in rows], "y": filled[1], "z": filled[2]}
+    same = {}
+    for hour, *values in rows:
+        same.setdefault(hour, []).append(values)
+    expected = []
+    for hour in sorted(same):
+        columns = [[value for value in column if value is not None] for column in zip(*same[hour], strict=True)]
+        mean = {
+            "first": lambda some: some[0],
+            "last": lambda some: some[-1],
+            "mean": lambda some: sum(some) / len(some),
+        }
+        expected.append([mean[kept](column) if column else np.nan for column in columns])
+    mending = Mending(missing="interpolate", max_gap=9, duplicates=kept, unsorted="sort", frequency="none")
+    panel = read_table(data, ["y", "z"], time="t", mending=mending, anew=True)
+    np.testing.assert_allclose(panel.values, expected, rtol=1e-12)
 
 
 def months(*names):
@@ -380,6 +407,8 @@ def test_equal_stamps_with_two_labels_have_no_mean():
         read_table(data, mending=Mending(duplicates="mean"), **LABELS)
     kept = read_table(data, mending=Mending(duplicates="last"), **LABELS)
     assert kept.labels.values.tolist() == ["b", "a"]
+    one = read_table(data | {"kind": ["", "b", "a"]}, mending=Mending(duplicates="mean"), anew=True, **LABELS)
+    assert one.labels.values.tolist() == ["b", "a"]
     same = read_table(data | {"kind": ["a", "a", "b"]}, mending=Mending(duplicates="mean"), **LABELS)
     assert (same.labels.values.tolist(), same.values[:, 0].tolist()) == (["a", "b"], [2.0, 4.0])
 

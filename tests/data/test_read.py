@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flatspot.data.assemble import Mending
 from flatspot.data.datasets import DATASETS
 from flatspot.data.frequency import Step, infer_frequency, parse_frequency
+from flatspot.data.mending import Mending
 from flatspot.data.panel import Panel
 from flatspot.data.sources import MISSING
 from flatspot.data.tables import read_table

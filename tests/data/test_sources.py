@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flatspot.data.assemble import Mending
+from flatspot.data.mending import Mending
 from flatspot.data.read import read_rows
 from flatspot.data.roles import choose_roles
 from flatspot.data.sources import MISSING, CsvFile, Frame, ParquetFile, as_source, source_of
@@ -297,6 +297,16 @@ def test_a_line_break_in_a_quoted_cell_is_no_row(folder):
     path = write(folder, 'at,y\n"here\nand\n\nthere",1\nthere,2\nthere,oops\n')
     with pytest.raises(BadInput, match="row 3, column 'y': 'oops' is not a number"):
         read(path, target="y")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_two_stray_quotation_marks_swallow_no_rows(folder, zipped):
+    text = 's,y,z\na,1,1\n",2,1\n"a",3,1\na,4,1\na,5,1\n5",6,1\na,7,1\n'
+    path = folder / "my.csv"
+    path.write_bytes(gzip.compress(text.encode()) if zipped else text.encode())
+    for options in ({"target": "y", "group": "s"}, {"target": "y"}):
+        with pytest.raises(BadInput, match="row 2: a cell with a quotation mark stands in quotes, and the mark is"):
+            read(path, **options)
 
 
 @pytest.mark.parametrize(

@@ -236,13 +236,17 @@ class CsvFile:
         def batch(lines: bytes) -> pl.DataFrame:
             return self._scan(numbers, MISSING if marks else (), rows=lines).select(wanted).collect()
 
+        quoted = False
         with ThreadPoolExecutor(AHEAD) as ahead:
             coming: deque[Future[pl.DataFrame]] = deque()
             for lines in self._stretches():
+                quoted = quoted or b'"' in lines
                 coming.append(ahead.submit(batch, lines))
                 if len(coming) > AHEAD:
                     yield coming.popleft().result()
             yield from (each.result() for each in coming)
+        if quoted:
+            self._refuse_swallowed()
 
     def as_written(self, columns: Collection[str]) -> Iterator[pl.DataFrame]:
         """All rows in batches, as text; a line of nothing but separators is no row.
@@ -251,6 +255,8 @@ class CsvFile:
             BadInput: for what is no CSV, naming the line where it can be told.
         """
         self._refuse_ragged()
+        if not self.even:
+            self._refuse_swallowed()
         try:
             yield from self._filled().select(columns).collect_batches(chunk_size=BATCH, maintain_order=True)
         except UNREADABLE as error:
@@ -359,6 +365,21 @@ class CsvFile:
         for row, cells in self._rows(strict=False):
             if len(cells) != len(self.columns):
                 raise BadInput(self._ragged(row, cells))
+
+    def _refuse_swallowed(self) -> None:
+        """Refuse a cell with line breaks that is none: two stray quotation marks swallow the rows between them.
+
+        A mark that closes a cell stands at its end; within one it is written twice.
+        """
+        if self._has_quoted_breaks():
+            for _ in self._rows(strict=True):
+                pass
+
+    def _has_quoted_breaks(self) -> bool:
+        try:
+            return any(bool((_counts(lines, ord('"')) % 2).any()) for lines in self._stretches())
+        except BadInput:
+            return True
 
     def _rows(self, *, strict: bool) -> Iterator[tuple[int, list[str]]]:
         """Each row and its number.

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from flatspot.data.assemble import Mending, assemble, without_constant
+from flatspot.data.assemble import assemble, without_constant
+from flatspot.data.mending import Mending
 from flatspot.data.panel import Keys, LabelPer, Panel
 from flatspot.data.read import read_rows
 from flatspot.data.roles import choose_roles
