@@ -15,7 +15,7 @@ from flatspot.nn.examination import EQUATIONS, CellExamination, examine_cell
 
 MARK: Final = "<!-- results -->"
 HEAD: Final = (
-    "| cell | activation | engine | step by step | its equation | torch.nn | neighbours | the future | gradient "
+    "| cell | activation | engine | step by step | its equation | engines | neighbours | the future | gradient "
     "| nearest other activation |\n|---|---|---|---|---|---|---|---|---|---|"
 )
 ACTIVATIONS_HEAD: Final = "| activation | range | gain | recurrent gain |\n|---|---|---|---|"
@@ -26,7 +26,7 @@ def _shown(difference: float | None) -> str:
 
 
 def _row(cell: str, activation: str, found: CellExamination) -> str:
-    exact = (found.steps, found.equation, found.native, found.neighbours, found.future, found.gradient)
+    exact = (found.steps, found.equation, found.engines, found.neighbours, found.future, found.gradient)
     cells = [cell, activation, found.engine, *map(_shown, exact), f"{found.activation:.2g}"]
     return f"| {' | '.join(cells)} |"
 

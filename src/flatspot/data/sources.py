@@ -572,7 +572,7 @@ def _first_line(error: BaseException) -> str:
 
 def as_source(data: object) -> Source:
     """A source from a path, a polars frame, or what polars makes a frame of (pandas, Arrow, a mapping of columns)."""
-    if isinstance(data, Source):
+    if isinstance(data, (Frame, ParquetFile, CsvFile)):
         return data
     if isinstance(data, (str, Path)):
         return source_of(data)

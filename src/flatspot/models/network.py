@@ -76,12 +76,20 @@ class Network(nn.Module):
         self.head = nn.Linear(hidden_size * directions, outputs)
         self._head_activation = _head_function(head_activation)
         self._hidden_size = hidden_size
+        self._directions = directions
+        self._residual = residual  # what a layer adds to its input is more than its state
 
     def forward(self, x: Sequences) -> Float[Tensor, "batch output"]:
         """The outputs of each sequence, in the order that they were given or packed in."""
-        states, _ = self.encoder(x, self.initial_state(x))
-        outputs: Tensor = self._head_activation(self.head(self._last(states)))
+        states, final = self.encoder(x, self.initial_state(x))
+        last = self._last(states) if self._residual else self._final(final)
+        outputs: Tensor = self._head_activation(self.head(last))
         return outputs
+
+    def _final(self, state: Tensor | tuple[Tensor, ...]) -> Float[Tensor, "batch unit"]:
+        """The last layer's state in each direction: asked for by itself, its gradient comes back by itself."""
+        layers = state if isinstance(state, Tensor) else state[0]
+        return layers[-1] if self._directions == 1 else torch.cat([layers[-2], layers[-1]], dim=-1)
 
     def _last(self, states: Sequences) -> Float[Tensor, "batch unit"]:
         """What each direction says once it has read the whole sequence: the backward one, at the first step."""

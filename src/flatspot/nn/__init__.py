@@ -1,1 +1,5 @@
-"""Recurrent layers and what goes around them."""
+"""Recurrent layers and what goes around them: RNN, GRU and LSTM are torch.nn's, with any activation."""
+
+from flatspot.nn.recurrent import GRU, LSTM, RNN
+
+__all__ = ["GRU", "LSTM", "RNN"]

@@ -23,6 +23,9 @@ BATCH, TIME, FEATURES, UNITS = 2, 5, 2, 3
 EPSILON: Final = 1e-6
 """The step of the central differences, in float64."""
 
+ENGINES: Final = ("native", "fused")
+"""The engines that are held against the scan."""
+
 Weights = Mapping[str, Tensor]
 
 Equation = Callable[[Weights, Float[Tensor, "time feature"], tuple[Tensor, ...], Elementwise], list[Tensor]]
@@ -75,10 +78,11 @@ class CellExamination:
     """How far a cell is from what it should be. All but the last are largest absolute differences, 0 at best.
 
     Args:
-        engine: `torch.nn` or `scan`: what `build_layer` runs it with.
+        engine: what `build_layer` runs it with.
         steps: step by step, the state carried on, against the whole sequence.
         equation: against the transcription of its equation.
-        native: the scan with torch.nn's weights against torch.nn; None where torch.nn has no such layer.
+        engines: of the outputs and gradients of each engine that can run it from those of the scan; None where there is
+            no other.
         neighbours: of a sample's outputs when all others in its batch are replaced.
         future: of the outputs before a step when all inputs from that step on are replaced.
         gradient: of the gradients of inputs, initial state and weights against central finite differences, by the
@@ -89,7 +93,7 @@ class CellExamination:
     engine: str
     steps: float
     equation: float
-    native: float | None
+    engines: float | None
     neighbours: float
     future: float
     gradient: float
@@ -110,10 +114,10 @@ def examine_cell(cell: Cell, activation: Activation, equation: Equation, *, seed
         others = torch.randn_like(x)
     outputs = _outputs(layer, x, parts)
     return CellExamination(
-        engine="scan" if isinstance(layer, Scan) else "torch.nn",
+        engine="scan" if isinstance(layer, Scan) else layer.choice().engine,  # type: ignore[operator] # a drop-in
         steps=_largest(_step_by_step(layer, x, parts) - outputs),
         equation=_largest(_transcribed(layer, x, parts, equation, activation.function) - outputs),
-        native=_against_native(cell, activation, layer, x, parts),
+        engines=_against_scan(cell, activation, layer, x, parts),
         neighbours=_neighbours(layer, x, others, parts, outputs),
         future=_future(layer, x, others, parts, outputs),
         gradient=_gradient(layer, x, parts),
@@ -158,15 +162,31 @@ def _transcribed(
     )
 
 
-@torch.no_grad()
-def _against_native(
+def _against_scan(
     cell: Cell, activation: Activation, layer: nn.Module, x: Tensor, parts: tuple[Tensor, ...]
 ) -> float | None:
     if isinstance(layer, Scan):
         return None
     scan = Scan(cell, activation.function, FEATURES, UNITS).double()
     scan.load_state_dict(layer.state_dict())
-    return _largest(_outputs(scan, x, parts) - _outputs(layer, x, parts))
+    expected = _outputs_and_gradients(scan, x, parts)
+    differences = []
+    for engine in ENGINES:
+        try:
+            twin = build_layer(cell, activation, FEATURES, UNITS, engine=engine).double()
+        except ValueError:
+            continue  # it cannot run this activation
+        twin.load_state_dict(layer.state_dict())
+        differences.append(_largest(_outputs_and_gradients(twin, x, parts) - expected))
+    return max(differences, default=None)
+
+
+def _outputs_and_gradients(layer: nn.Module, x: Tensor, parts: tuple[Tensor, ...]) -> Tensor:
+    """Of all outputs, and of inputs, initial state and weights, one after another."""
+    leaves = [x.clone().requires_grad_(), *(part.clone().requires_grad_() for part in parts)]
+    outputs = _outputs(layer, leaves[0], tuple(leaves[1:]))
+    gradients = torch.autograd.grad(outputs.square().sum(), [*leaves, *layer.parameters()])
+    return torch.cat([each.detach().flatten() for each in (outputs, *gradients)])
 
 
 @torch.no_grad()

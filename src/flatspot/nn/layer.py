@@ -1,10 +1,17 @@
-"""The layer that runs a cell with an activation: torch.nn's own where it does what is asked, else the scan."""
+"""The layer that runs a cell with an activation: a drop-in of torch.nn's where it does what is asked, else the scan."""
+
+from typing import Final
 
 from torch import nn
 
 from flatspot.activations import Activation
+from flatspot.nn import gru, lstm, rnn
 from flatspot.nn.cell import Cell
+from flatspot.nn.recurrent import GRU, LSTM, RNN
 from flatspot.nn.scan import Scan
+
+DROP_INS: Final = ((rnn.RNN, RNN), (gru.GRU, GRU), (lstm.LSTM, LSTM))
+"""Cells, and the layers that run them in more ways than one."""
 
 
 def build_layer(
@@ -18,16 +25,35 @@ def build_layer(
     bidirectional: bool = False,
     layer_norm: bool = False,
     residual: bool = False,
+    engine: str = "auto",
 ) -> nn.RNNBase | Scan:
-    """Stacked recurrent layers, batch first, that really run the activation. See `Scan` for the arguments."""
-    sizes = (input_size, hidden_size, num_layers)
-    native = next((build for function, build in cell.native if function is activation.function), None)
-    if native is not None and not (layer_norm or residual):
-        return native(*sizes, batch_first=True, dropout=dropout, bidirectional=bidirectional)
+    """Stacked recurrent layers, batch first, that really run the activation.
+
+    See `Scan` for the arguments, and `flatspot.nn.RNN` for `engine`.
+
+    Raises:
+        ValueError: for an engine that cannot do what is asked.
+    """
+    make = next((layer for known, layer in DROP_INS if known is cell), None)
+    if make is not None and not (layer_norm or residual):
+        return make(
+            input_size,
+            hidden_size,
+            num_layers,
+            batch_first=True,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            activation=activation.function,
+            engine=engine,
+        )
+    if engine not in {"auto", "scan"}:
+        raise ValueError(f"engine={engine}: layer norm, residual layers and cells of others are run by scan alone")
     return Scan(
         cell,
         activation.function,
-        *sizes,
+        input_size,
+        hidden_size,
+        num_layers,
         dropout=dropout,
         bidirectional=bidirectional,
         layer_norm=layer_norm,

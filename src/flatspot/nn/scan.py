@@ -1,5 +1,6 @@
 """A recurrent layer in plain torch: any cell, any elementwise activation, any device; one time step after another."""
 
+from collections.abc import Callable, Sequence
 from typing import Final, final
 
 import torch
@@ -84,14 +85,14 @@ class Scan(nn.Module):
         batch, time = x.shape[:2]
         start = self._initial(x, batch, hx)
         rows, state = self._stack(x.transpose(0, 1).flatten(0, 1), [batch] * time, start)
-        return rows.view(time, batch, rows.shape[1]).transpose(0, 1), _as_torch_has_it(state)
+        return rows.view(time, batch, rows.shape[1]).transpose(0, 1), as_torch_has_it(state)
 
     def _packed(self, x: PackedSequence, hx: State | None) -> tuple[PackedSequence, State]:
         """A packed batch is sorted by length: what is given and returned in the user's order is permuted."""
-        start = _permuted(self._initial(x.data, int(x.batch_sizes[0]), hx), x.sorted_indices)
+        start = permuted(self._initial(x.data, int(x.batch_sizes[0]), hx), x.sorted_indices)
         rows, state = self._stack(x.data, x.batch_sizes.tolist(), start)
         outputs = PackedSequence(rows, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
-        return outputs, _as_torch_has_it(_permuted(state, x.unsorted_indices))
+        return outputs, as_torch_has_it(permuted(state, x.unsorted_indices))
 
     def _stack(
         self, rows: Float[Tensor, "row feature"], sizes: list[int], start: tuple[Tensor, ...]
@@ -119,18 +120,11 @@ class Scan(nn.Module):
     def _scan(
         self, name: str, rows: Float[Tensor, "row feature"], sizes: list[int], state: tuple[Tensor, ...]
     ) -> tuple[Float[Tensor, "row hidden"], tuple[Tensor, ...]]:
-        """One layer in one direction: the input's part of all steps is one matrix product."""
-        order = -1 if name.endswith(DIRECTIONS[1]) else 1
-        weight, bias = self._named("weight_hh", name), self._named("bias_hh", name)
-        from_input = F.linear(rows, self._named("weight_ih", name), self._named("bias_ih", name))
+        """One layer in one direction."""
+        weights = [self._named(kind, name) for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        backwards = name.endswith(DIRECTIONS[1])
         norm = self._norm(name)
-        outputs = []
-        for step in from_input.split_with_sizes(sizes)[::order]:
-            before = _first(len(step), state)
-            after = self.cell.step(step, F.linear(before[0], weight, bias), before, self.activation, norm)
-            state = _replaced(state, after)
-            outputs.append(after[0])
-        return torch.cat(outputs[::order]), state
+        return scan(self.cell, self.activation, rows, sizes, state, weights, norm=norm, backwards=backwards)
 
     def _initial(self, x: Tensor, batch: int, hx: State | None) -> tuple[Tensor, ...]:
         """The initial state's parts, each `[layer, batch, hidden]`."""
@@ -145,7 +139,7 @@ class Scan(nn.Module):
 
     def _norm(self, name: str) -> Norm:
         if not self.layer_norm:
-            return _as_it_is
+            return as_it_is
         gain, bias = self._named("norm_weight", name), self._named("norm_bias", name)
         return lambda gate, number: F.layer_norm(gate, (self.hidden_size,), gain[number], bias[number])
 
@@ -172,15 +166,57 @@ class Scan(nn.Module):
                 self.register_parameter(f"norm_bias_l{layer}{direction}", nn.Parameter(torch.zeros(size)))
 
 
-def _as_it_is(gate: Tensor, _: int) -> Tensor:
+def as_it_is(gate: Tensor, _: int) -> Tensor:
+    """No norm."""
     return gate
 
 
-def _as_torch_has_it(parts: tuple[Tensor, ...]) -> State:
+def scan(
+    cell: Cell,
+    activation: Elementwise,
+    rows: Float[Tensor, "row feature"],
+    sizes: Sequence[int],
+    state: tuple[Tensor, ...],
+    weights: Sequence[Tensor | None],
+    *,
+    norm: Norm = as_it_is,
+    backwards: bool = False,
+    watch: Callable[[int, Tensor], None] | None = None,
+) -> tuple[Float[Tensor, "row unit"], tuple[Float[Tensor, "sample unit"], ...]]:
+    """All steps of a layer in one direction; the input's part of all of them is one matrix product.
+
+    Args:
+        rows: of all sequences, one time step after another, the longest sequences first.
+        sizes: sequences at each time step. state: the initial one, each part `[sample, unit]`.
+        weights: as torch.nn has them: of the input, of the state, and the biases of both, or None.
+        norm: of each gate's pre-activation. backwards: from the end of each sequence.
+        watch: is shown each time step and its outputs.
+
+    Returns:
+        the outputs, and the final state.
+    """
+    of_input, of_state, input_bias, state_bias = weights
+    assert of_input is not None and of_state is not None  # noqa: S101, PT018 - biases alone may be none
+    order = -1 if backwards else 1
+    from_input = F.linear(rows, of_input, input_bias)
+    outputs = []
+    for time, step in list(enumerate(from_input.split_with_sizes(list(sizes))))[::order]:
+        before = _first(len(step), state)
+        after = cell.step(step, F.linear(before[0], of_state, state_bias), before, activation, norm)
+        state = _replaced(state, after)
+        outputs.append(after[0])
+        if watch is not None:
+            watch(time, after[0])
+    return torch.cat(outputs[::order]), state
+
+
+def as_torch_has_it(parts: tuple[Tensor, ...]) -> State:
+    """A state of one part by itself, of two as a tuple."""
     return parts if len(parts) > 1 else parts[0]
 
 
-def _permuted(parts: tuple[Tensor, ...], order: Tensor | None) -> tuple[Tensor, ...]:
+def permuted(parts: tuple[Tensor, ...], order: Tensor | None) -> tuple[Tensor, ...]:
+    """A state with its samples in another order."""
     return parts if order is None else tuple(part.index_select(1, order) for part in parts)
 
 

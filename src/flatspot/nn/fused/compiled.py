@@ -1,0 +1,136 @@
+"""Kernels compiled for this processor, once for each shape of layer, and run by as many threads as torch has."""
+
+import ctypes
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, lru_cache
+from itertools import pairwise
+from typing import Any, Final, final
+
+import torch
+from llvmlite import binding, ir
+from torch import Tensor
+
+from flatspot.nn.fused.formulas import FORMULAS
+from flatspot.nn.fused.gates import GATES
+from flatspot.nn.fused.kernels import KERNELS, Shape, write_elementwise
+from flatspot.nn.fused.steps import Steps
+from flatspot.nn.fused.vectors import Bits
+
+BITS: Final[dict[torch.dtype, Bits]] = {torch.float32: 32, torch.float64: 64}
+"""The numbers that kernels are made for."""
+
+LEAST_WORK: Final = 200_000
+"""Multiplications for which another thread is worth waking."""
+
+TOGETHER: Final = 12
+"""Samples that a thread's share is a multiple of: kernels work on 3, 4 or 6 at a time."""
+
+
+@final
+class Kernels:
+    """The kernels of a layer in one direction, each compiled when it is first run: a third of a second for two.
+
+    Args:
+        shape: what they are made for.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self._calls: dict[str, Callable[..., None]] = {}
+
+    def _call(self, name: str) -> Callable[..., None]:
+        if name not in self._calls:
+            module = ir.Module("flatspot")
+            write, arguments = KERNELS[name]
+            write(module, name, self.shape)
+            self._calls[name] = _callable(module, name, len(arguments))
+        return self._calls[name]
+
+    def run(self, name: str, arrays: Sequence[Tensor | int], steps: Steps) -> None:
+        """Run a kernel over all samples, shared among threads.
+
+        Args:
+            name: `forward`, `forward_and_keep` or `backward`. arrays: as the kernel's arguments have them.
+            steps: how they follow one another.
+        """
+        call = self._call(name)
+        given = [each.data_ptr() if isinstance(each, Tensor) else each for each in (*arrays, *steps.arrays)]
+        spans = shares(steps.samples, steps.count * self.shape.wide * self.shape.depth)
+        first, *others = [(thread, *span) for thread, span in enumerate(spans)]
+        started = [_helpers(os.getpid(), len(others)).submit(call, *given, steps.count, *each) for each in others]
+        call(*given, steps.count, *first)
+        for each in started:
+            each.result()
+
+
+@lru_cache(maxsize=512)
+def kernels(cell: str, activation: str, features: int, units: int, dtype: torch.dtype) -> Kernels:
+    """The kernels of a layer, compiled when they are first asked for."""
+    bits = BITS[dtype]
+    lanes = _vector_bytes() * 8 // bits
+    x86 = _target().triple.startswith(("x86_64", "i686"))
+    return Kernels(Shape(GATES[cell], features, units, FORMULAS[activation], bits, lanes, x86))
+
+
+def apply_formula(activation: str, z: Tensor) -> tuple[Tensor, Tensor]:
+    """An activation's values and slopes by its formula, of the same shape as z: for those who would check them."""
+    lanes = _vector_bytes() * 8 // BITS[z.dtype]
+    flat = torch.nn.functional.pad(z.flatten(), (0, -z.numel() % lanes)).contiguous()
+    values, slopes = torch.empty_like(flat), torch.empty_like(flat)
+    module = ir.Module("flatspot")
+    write_elementwise(module, "elementwise", FORMULAS[activation], bits=BITS[z.dtype], lanes=lanes)
+    _callable(module, "elementwise", 4)(flat.data_ptr(), values.data_ptr(), slopes.data_ptr(), len(flat))
+    return values[: z.numel()].view_as(z), slopes[: z.numel()].view_as(z)
+
+
+@cache
+def _target() -> Any:  # noqa: ANN401 - llvmlite has no types
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding.Target.from_default_triple()
+
+
+@cache
+def _vector_bytes() -> int:
+    return 64 if binding.get_host_cpu_features().get("avx512f") else 32
+
+
+def _compile(module: ir.Module) -> Any:  # noqa: ANN401
+    features = binding.get_host_cpu_features().flatten()
+    machine = _target().create_target_machine(cpu=binding.get_host_cpu_name(), features=features, opt=3)
+    module.triple = _target().triple
+    parsed = binding.parse_assembly(str(module))
+    parsed.verify()
+    passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=3))
+    passes.getModulePassManager().run(parsed, passes)
+    engine = binding.create_mcjit_compiler(parsed, machine)
+    engine.finalize_object()
+    return engine
+
+
+def _callable(module: ir.Module, name: str, arguments: int) -> Callable[..., None]:
+    """A compiled function: called without the lock that lets one thread at a time run Python."""
+    engine = _compile(module)
+    call: Any = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(engine.get_function_address(name))
+    call.code = engine  # lives as long as what calls it
+    return call  # type: ignore[no-any-return]
+
+
+def shares(samples: int, work: int) -> list[tuple[int, int]]:
+    """Some samples for each thread, `[start, stop)`.
+
+    Args:
+        work: multiplications for each sample.
+    """
+    threads = max(min(torch.get_num_threads(), samples, work * samples // LEAST_WORK), 1)
+    size = -(-samples // threads)
+    size = -(-size // TOGETHER) * TOGETHER if size >= TOGETHER else size
+    edges = [*range(0, samples, size), samples]
+    return [*pairwise(edges)]
+
+
+@lru_cache(maxsize=1)
+def _helpers(process: int, count: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a forked process has none of its parent's
+    return ThreadPoolExecutor(count, thread_name_prefix="flatspot-fused")

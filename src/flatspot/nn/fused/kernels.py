@@ -1,0 +1,338 @@
+"""The two kernels of a layer in one direction: all time steps forward, and all of them back.
+
+Each works through some of the samples, step after step, so that threads share a batch without waiting for each other.
+A step is, for a few units of a few samples at a time, the matrix product in registers and what the gates do with it.
+Arrays are by rows, of all sequences one time step after another; rows are as wide as whole vectors ("wide").
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, final
+
+from llvmlite import ir
+
+from flatspot.nn.fused.formulas import Formula
+from flatspot.nn.fused.gates import Gates
+from flatspot.nn.fused.vectors import Argument, Bits, Code, Variable, Vector
+
+BLOCK: Final = 3
+"""Vectors of units whose sums are held at a time, where there is one sum for each."""
+
+REGISTERS: Final = 12
+"""Vectors of sums that are held at a time: of sixteen registers, some hold factors."""
+
+STEPS: Final[Mapping[str, Argument]] = {
+    "first_row": "address",
+    "size": "address",
+    "before": "address",
+    "has_before": "address",
+    "steps": "number",
+    "thread": "number",
+    "start": "number",
+    "stop": "number",
+}
+"""Whole numbers for each step in the order they are taken: its first row, its samples, the first row of the step before
+it, and how many of its samples have one there; of the others it is the initial state. Then the number of steps, that of
+the thread, and the first sample and the one after the last that it works on."""
+
+FORWARD: Final[Mapping[str, Argument]] = {
+    "input": "address",  # [row, features]
+    "input_weights": "address",  # see `packed`
+    "state_weights": "address",
+    "bias": "address",  # [block, sum, lane]
+    "states": "address",  # [row, wide]: outputs, and among them or after them the initial ones
+    "initial": "address",  # [sample, wide]: the initial ones
+    "cells": "address",  # [sample, wide]: initial cell states, final ones in the end
+    "factors": "address",  # [row, factor, wide]
+    **STEPS,
+}
+
+BACKWARD: Final[Mapping[str, Argument]] = {
+    "weights": "address",
+    "outputs": "address",  # [row, wide]: gradients of the outputs
+    "has_outputs": "number",  # 1, or 0 where only the last ones have gradients
+    "factors": "address",
+    "sums": "address",  # [row, sum, wide]: gradients of the pre-activations
+    "carry": "address",  # [sample, wide]: of the final state's gradient to the initial one's
+    "cell_carry": "address",
+    "norms": "address",  # [thread, step, lane]: sums of squared gradients of the outputs
+    **STEPS,
+}
+
+
+@final
+@dataclass(frozen=True)
+class Shape:
+    """What a kernel is made for.
+
+    Args:
+        gates: of the cell. features, units: of the layer. activation: by formula.
+        bits: of a number. lanes: numbers in a vector. x86: whether the processor is one.
+    """
+
+    gates: Gates
+    features: int
+    units: int
+    activation: Formula
+    bits: Bits
+    lanes: int
+    x86: bool
+
+    @property
+    def vectors(self) -> int:
+        """That hold all units."""
+        return -(-self.units // self.lanes)
+
+    @property
+    def wide(self) -> int:
+        """Numbers in these vectors."""
+        return self.vectors * self.lanes
+
+    @property
+    def depth(self) -> int:
+        """Multiplications for each unit at each step."""
+        return self.gates.count * (self.features + self.units)
+
+    @property
+    def forward_block(self) -> int:
+        """Vectors of units in a block of the forward weights."""
+        return BLOCK if self.gates.count == 1 else 1
+
+
+def blocks(vectors: int, most: int) -> list[tuple[int, int]]:
+    """Blocks of that many vectors, and a smaller one of what is left: the size of each kind and how many there are.
+
+    >>> blocks(8, 3), blocks(2, 3), blocks(6, 3)
+    ([(3, 2), (2, 1)], [(2, 1)], [(3, 2)])
+    """
+    whole, rest = divmod(vectors, most)
+    return [(most, whole)] * bool(whole) + [(rest, 1)] * bool(rest)
+
+
+def write_elementwise(module: ir.Module, name: str, activation: Formula, *, bits: Bits, lanes: int) -> None:
+    """Write a kernel that applies an activation to numbers, so many that they fill vectors."""
+    arguments: dict[str, Argument] = {"given": "address", "values": "address", "slopes": "address", "count": "number"}
+    code = Code(module, name, arguments, bits=bits, lanes=lanes)
+    given = code.arguments
+    with code.loop(0, given["count"], lanes) as place:
+        both = activation(code.load(code.at(given["given"], place)))
+        for vector, target in zip(both, ("values", "slopes"), strict=True):
+            code.store(vector, code.at(given[target], place))
+    code.end()
+
+
+class _Kernel:
+    """What both ways share."""
+
+    def __init__(self, code: Code, shape: Shape) -> None:
+        self.code, self.shape, self.gates = code, shape, shape.gates
+        self.given = code.arguments
+
+    def write(self) -> None:
+        flush = self.code.set_flush(x86=self.shape.x86)
+        with self.code.loop(0, self.given["steps"]) as number:
+            self.step(number)
+        self.code.restore_flush(flush)
+        self.code.end()
+
+    def step(self, number: Any) -> None:  # noqa: ANN401 - llvmlite has no types
+        raise NotImplementedError
+
+    def of_step(self, name: str, step: Any) -> Any:  # noqa: ANN401
+        return self.code.load_number(self.given[name], step)
+
+    def row(self, name: str, row: Any, wide: int = 1) -> Any:  # noqa: ANN401
+        """The address of a row of an array whose rows are so many times as wide as all units."""
+        return self.code.at(self.given[name], self.code.times(row, wide * self.shape.wide))
+
+    def by_samples(self, stop: Any, at_once: int, write: Callable[[Any, int], None]) -> None:  # noqa: ANN401
+        """Write what is done with some samples at a time: so many, and for those that are left two, or one."""
+        code, start = self.code, self.given["start"]
+        for some in (at_once, *(each for each in (2, 1) if each < at_once)):
+            there = code.build.sdiv(code.build.sub(stop, start), code.number(some))  # none below zero
+            whole = code.sum(start, code.times(there, some))
+            with code.loop(start, whole, some) as sample:
+                write(sample, some)
+            start = code.build.select(code.build.icmp_signed(">", whole, start), whole, start)
+
+    def add_product(
+        self,
+        sums: Sequence[Sequence[Variable]],
+        sources: Sequence[Any],
+        weights: Any,  # noqa: ANN401
+        depth: int,
+    ) -> None:
+        """Add a matrix product to sums `[sample][vector]`.
+
+        Args:
+            sources: for each sample the address of its numbers, so many as `depth`.
+            weights: the address of the weights `[depth, vector, lane]`.
+        """
+        code, vectors = self.code, len(sums[0])
+        with code.loop(0, depth) as place:
+            row = code.at(weights, code.times(place, vectors * code.lanes))
+            factors = [code.load(code.at(row, vector * code.lanes)) for vector in range(vectors)]
+            for of_sample, source in zip(sums, sources, strict=True):
+                number = code.load_everywhere(code.at(source, place))
+                for total, factor in zip(of_sample, factors, strict=True):
+                    total.set(number.times_plus(factor, total.get()))
+
+
+@final
+class _Forward(_Kernel):
+    def __init__(self, code: Code, shape: Shape, *, keep: bool) -> None:
+        super().__init__(code, shape)
+        self.keep = keep
+
+    def step(self, number: Any) -> None:  # noqa: ANN401
+        first, before, has_before = (self.of_step(each, number) for each in ("first_row", "before", "has_before"))
+        stop = self.code.smaller(self.of_step("size", number), self.given["stop"])
+        lanes, done = self.code.lanes, 0
+        for size, count in blocks(self.shape.vectors, self.shape.forward_block):
+            with self.code.loop(0, count) as block:
+                unit = self.code.sum(self.code.times(block, size * lanes), done)
+                at_once = min(REGISTERS // (size * self.gates.count), self.gates.rows)
+                self.by_samples(stop, at_once, partial(self.block, size, unit, first, before, has_before))
+            done += size * count * lanes
+
+    def block(
+        self,
+        size: int,
+        unit: Any,  # noqa: ANN401
+        first: Any,  # noqa: ANN401
+        before: Any,  # noqa: ANN401
+        has_before: Any,  # noqa: ANN401
+        sample: Any,  # noqa: ANN401
+        some: int,
+    ) -> None:
+        """A step of so many vectors of units, from `unit` on, of some samples."""
+        code, gates, lanes = self.code, self.gates, self.code.lanes
+        samples = [code.sum(sample, each) for each in range(some)]
+        rows = [code.sum(first, each) for each in samples]
+        states = [self.state_before(each, before, has_before) for each in samples]
+        bias = code.at(self.given["bias"], code.times(unit, gates.sums))
+        sums = [
+            [
+                [code.variable(code.load(code.at(bias, (each * size + vector) * lanes))) for vector in range(size)]
+                for each in range(gates.sums)
+            ]
+            for _ in samples
+        ]
+        inputs = [code.at(self.given["input"], code.times(row, self.shape.features)) for row in rows]
+        for sources, weights, depth, which in (
+            (inputs, "input_weights", self.shape.features, gates.of_input),
+            (states, "state_weights", self.shape.units, gates.of_state),
+        ):
+            panel = code.at(self.given[weights], code.times(unit, gates.count * depth))
+            chosen = [[vector for each in which for vector in of_sample[each]] for of_sample in sums]
+            self.add_product(chosen, sources, panel, depth)
+        for of_sample, one, row, state in zip(sums, samples, rows, states, strict=True):
+            for vector in range(size):
+                held = [each[vector].get() for each in of_sample]
+                self.gate(held, one, row, state, code.sum(unit, vector * lanes))
+
+    def gate(
+        self,
+        sums: Sequence[Vector],
+        sample: Any,  # noqa: ANN401
+        row: Any,  # noqa: ANN401
+        state: Any,  # noqa: ANN401
+        unit: Any,  # noqa: ANN401
+    ) -> None:
+        """What the gates do with a vector of units of one sample."""
+        code, wide = self.code, self.shape.wide
+        at_cell = code.at(self.row("cells", sample), unit)
+        cell = code.load(at_cell) if self.gates.cell else None
+        after = self.gates.forward(sums, code.load(code.at(state, unit)), cell, self.shape.activation)
+        code.store(after.output, code.at(self.row("states", row), unit))
+        if after.cell is not None:
+            code.store(after.cell, at_cell)
+        for place, factor in enumerate(after.factors if self.keep else ()):
+            code.store(factor, code.at(self.row("factors", row, self.gates.factors), unit, place * wide))
+
+    def state_before(self, sample: Any, before: Any, has_before: Any) -> Any:  # noqa: ANN401
+        """The address of a sample's state: of the step before, or the initial one."""
+        return self.code.build.select(
+            self.code.build.icmp_signed("<", sample, has_before),
+            self.row("states", self.code.sum(before, sample)),
+            self.row("initial", sample),
+        )
+
+
+@final
+class _Backward(_Kernel):
+    def step(self, number: Any) -> None:  # noqa: ANN401
+        code = self.code
+        step = code.build.sub(code.sum(self.given["steps"], -1), number)
+        first = self.of_step("first_row", step)
+        stop = code.smaller(self.of_step("size", step), self.given["stop"])
+        norm = code.variable(code.constant(0.0))
+        with code.loop(self.given["start"], stop) as sample, code.loop(0, self.shape.wide, code.lanes) as unit:
+            self.gate(sample, code.sum(first, sample), unit, norm)
+        place = code.sum(code.build.mul(self.given["thread"], self.given["steps"]), step)
+        code.store(norm.get(), code.at(self.given["norms"], code.times(place, code.lanes)))
+        done = 0
+        for size, count in blocks(self.shape.vectors, BLOCK):
+            with code.loop(0, count) as block:
+                unit = code.sum(code.times(block, size * code.lanes), done)
+                self.by_samples(stop, REGISTERS // BLOCK, partial(self.block, size, unit, first))
+            done += size * count * code.lanes
+
+    def gate(self, sample: Any, row: Any, unit: Any, norm: Variable) -> None:  # noqa: ANN401
+        """Through the gates, for a vector of units of one sample."""
+        code, gates, wide = self.code, self.gates, self.shape.wide
+        at_output = code.at(self.row("carry", sample), unit)
+        at_cell = code.at(self.row("cell_carry", sample), unit)
+        arrived = code.variable(code.load(at_output))
+        with code.build.if_then(code.build.icmp_signed("!=", self.given["has_outputs"], code.number(0))):
+            arrived.set(arrived.get() + code.load(code.at(self.row("outputs", row), unit)))
+        output = arrived.get()
+        norm.set(output.times_plus(output, norm.get()))
+        kept = [
+            code.load(code.at(self.row("factors", row, gates.factors), unit, place * wide))
+            for place in range(gates.factors)
+        ]
+        before = gates.backward(output, code.load(at_cell) if gates.cell else None, kept)
+        for place, each in enumerate(gates.order):
+            code.store(before.sums[each], code.at(self.row("sums", row, gates.sums), unit, place * wide))
+        code.store(before.output if before.output is not None else code.constant(0.0), at_output)
+        if before.cell is not None:
+            code.store(before.cell, at_cell)
+
+    def block(self, size: int, unit: Any, first: Any, sample: Any, some: int) -> None:  # noqa: ANN401
+        """Back through the weights, to so many vectors of units of some samples."""
+        code, gates, wide = self.code, self.gates, self.shape.wide
+        samples = [code.sum(sample, each) for each in range(some)]
+        skipped = wide * gates.order.index(gates.of_state[0]) if gates.sums > gates.count else 0
+        sources = [code.at(self.row("sums", code.sum(first, each), gates.sums), skipped) for each in samples]
+        targets = [code.at(self.row("carry", each), unit) for each in samples]
+        sums = [
+            [code.variable(code.load(code.at(target, vector * code.lanes))) for vector in range(size)]
+            for target in targets
+        ]
+        weights = code.at(self.given["weights"], code.times(unit, gates.count * wide))
+        self.add_product(sums, sources, weights, gates.count * wide)
+        for of_sample, target in zip(sums, targets, strict=True):
+            for vector, total in enumerate(of_sample):
+                code.store(total.get(), code.at(target, vector * code.lanes))
+
+
+def _write_forward(module: ir.Module, name: str, shape: Shape) -> None:
+    _Forward(Code(module, name, FORWARD, bits=shape.bits, lanes=shape.lanes), shape, keep=False).write()
+
+
+def _write_forward_and_keep(module: ir.Module, name: str, shape: Shape) -> None:
+    _Forward(Code(module, name, FORWARD, bits=shape.bits, lanes=shape.lanes), shape, keep=True).write()
+
+
+def _write_backward(module: ir.Module, name: str, shape: Shape) -> None:
+    _Backward(Code(module, name, BACKWARD, bits=shape.bits, lanes=shape.lanes), shape).write()
+
+
+KERNELS: Final[Mapping[str, tuple[Callable[[ir.Module, str, Shape], None], Mapping[str, Argument]]]] = {
+    "forward": (_write_forward, FORWARD),
+    "forward_and_keep": (_write_forward_and_keep, FORWARD),
+    "backward": (_write_backward, BACKWARD),
+}
+"""What writes each kernel, and its arguments: forward, forward with the factors for the way back kept, and back."""

@@ -1,0 +1,139 @@
+"""The fused engine's parts: formulas against torch, gradients against finite differences, denormals, forks."""
+
+import os
+import time
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flatspot.activations import ACTIVATIONS
+from flatspot.nn import GRU, LSTM, RNN
+from flatspot.nn.fused.compiled import apply_formula, shares
+from flatspot.nn.fused.formulas import FORMULAS
+from flatspot.nn.fused.steps import steps_of
+
+LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+
+
+def test_every_activation_of_the_table_has_a_formula():
+    assert list(FORMULAS) == list(ACTIVATIONS)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 2e-6), (torch.float64, 2e-14)])
+def test_formulas_are_the_functions_and_their_slopes(name, dtype, error):
+    near = torch.linspace(-1e-3, 1e-3, 1001, dtype=torch.float64)
+    z = torch.cat([torch.linspace(-30, 30, 60_001, dtype=torch.float64), near, torch.tensor([-300.0, 0, 300])]).to(
+        dtype
+    )
+    exact = z.double().requires_grad_()
+    expected = ACTIVATIONS[name].function(exact)
+    (slope,) = torch.autograd.grad(expected.sum(), exact)
+    for found, wanted in zip(apply_formula(name, z), (expected.detach(), slope), strict=True):
+        assert ((found.double() - wanted).abs() / wanted.abs().clamp(min=1)).max() < error
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_not_a_number_stays_so_and_huge_numbers_do_not_become_so(name, dtype):
+    nan, huge = torch.tensor([torch.nan], dtype=dtype), torch.tensor([-1e30, 1e30], dtype=dtype)
+    assert apply_formula(name, nan)[0].isnan().all()
+    if name != "sin":  # of so large an angle nothing is left
+        assert all(each.isfinite().all() for each in apply_formula(name, huge))
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients_are_those_of_finite_differences(cell, activation):
+    torch.manual_seed(1)
+    layer = LAYERS[cell](2, 3, activation=activation, engine="fused", dtype=torch.float64)
+    weights = [weight.detach().clone().requires_grad_() for weight in layer.parameters()]
+    names = [name for name, _ in layer.named_parameters()]
+    x = torch.randn(4, 3, 2, dtype=torch.float64, requires_grad=True)
+
+    def outputs(x, *weights):
+        out, state = torch.func.functional_call(layer, dict(zip(names, weights, strict=True)), (x,))
+        return (out, *(state if isinstance(state, tuple) else (state,)))
+
+    assert torch.autograd.gradcheck(outputs, (x, *weights), eps=1e-6, atol=1e-7)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=7), st.booleans())
+def test_steps_are_those_of_a_walk_through_each_sequence(lengths, backwards):
+    lengths = sorted(lengths, reverse=True)
+    sizes = tuple(sum(length > time for length in lengths) for time in range(lengths[0]))
+    rows = [(time, each) for time, size in enumerate(sizes) for each in range(size)]
+    steps = steps_of(sizes, backwards=backwards)
+    assert (steps.rows, steps.samples, steps.count) == (len(rows), len(lengths), lengths[0])
+    before = {}
+    for each, length in enumerate(lengths):
+        walk = [(time, each) for time in (reversed(range(length)) if backwards else range(length))]
+        before |= dict(zip(walk, [None, *walk[:-1]], strict=True))
+    expected = [
+        len(rows) + each if before[time, each] is None else rows.index(before[time, each]) for time, each in rows
+    ]
+    if steps.before is not None:
+        assert steps.before.tolist() == expected
+    for number in range(steps.count):
+        first, size, first_before, has_before = (int(each[number]) for each in steps.arrays)
+        for each in range(size):
+            row = first_before + each if each < has_before else len(rows) + each
+            assert row == expected[first + each]
+
+
+@given(st.integers(1, 1000), st.integers(0, 10**6))
+def test_shares_are_all_samples_once(samples, work):
+    spans = shares(samples, work)
+    assert [each for start, stop in spans for each in range(start, stop)] == list(range(samples))
+    assert len(spans) <= torch.get_num_threads()
+
+
+def test_denormals_are_flushed_in_every_thread_whatever_the_flag_says():
+    """States that die away would otherwise be denormal numbers, each of which takes a hundred times as long."""
+    torch.set_flush_denormal(False)
+    layer = RNN(1, 64, activation="identity", engine="fused")
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight.mul_(0.3)
+        layer.bias_ih_l0.zero_()
+        layer.bias_hh_l0.zero_()
+    x = torch.zeros(400, 64, 1)
+    x[0] = 1.0
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        outputs = layer(x)[0]
+    finally:
+        torch.set_num_threads(threads)
+    smallest = torch.finfo(torch.float32).tiny
+    assert ((outputs == 0) | (outputs.abs() >= smallest)).all()
+    assert (outputs[-1] == 0).all()
+    assert outputs[5].abs().max() > 0
+    assert torch.tensor([1e-39]) * 1 != 0  # outside, they are as they were
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_it_runs_in_a_process_that_was_forked_after_it_ran():
+    layer = GRU(3, 64, engine="fused")
+    x = torch.randn(50, 64, 3)
+    expected = layer(x)[0].detach()
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            code = 0 if torch.equal(layer(x)[0].detach(), expected) else 2
+        finally:
+            os._exit(code)
+    for _ in range(600):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        pytest.fail("it hangs")
+    assert os.waitstatus_to_exitcode(status) == 0
