@@ -50,7 +50,7 @@ def main() -> None:
         steps, reference = taken[name][1:], taken[REFERENCE][1:]  # the first round warms up
         ratios = [one / other for one, other in zip(steps, reference, strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
-        engine = "scan" if isinstance(layer, Scan) else layer.choice().engine
+        engine = "scan" if isinstance(layer, Scan) else str(layer.choice().engine)  # type: ignore[operator] # a drop-in
         print(f"{name:12} {engine:9} {1000 * statistics.median(steps):11.2f}   {middle:5.2f} ({low:.2f} to {high:.2f})")
 
 
