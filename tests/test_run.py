@@ -327,6 +327,17 @@ def test_a_series_that_is_new_to_the_run_is_told(trained):
     assert not load(trained("classes")).forecast(RUNS["classes"][0]).notes
 
 
+def test_a_new_series_with_one_label_is_scaled_by_all_of_its_rows(run_of, folder):
+    path = folder / "whole.csv"
+    labelled().write_csv(path)
+    scales = ("data.scale=per_series", "data.scale_target=per_series")
+    run = load(run_of("data=csv", f"data.path='{path}'", *RUNS["classes"][1], *scales))
+    long = pl.DataFrame({"id": ["long"] * 40, "x": waves(40), "kind": ["high"] * 40})
+    other = long.with_columns(id=pl.lit("other"), kind=pl.lit("low"))
+    means = run.evaluate(pl.concat([long, other])).data.prepared.scalings.inputs.mean
+    np.testing.assert_allclose(means, [[long["x"].mean()]] * 2)
+
+
 def test_files_and_frames_give_the_same_forecasts(trained, tmp_path):
     run, frame = load(trained("hourly")), hourly(50)
     expected = run.predict(frame)

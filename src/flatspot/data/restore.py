@@ -137,7 +137,8 @@ def known_scalings(known: Known, panel: Panel, first: int) -> Scalings:
     rows = known.places(panel.series)
     if PER_SERIES not in {known.scale, known.scale_target} or np.array_equal(rows, np.arange(len(known.series))):
         return Scalings(known.inputs, known.targets, per_series)
-    own = fit_per_series(panel.values, before_first_forecast(panel, first))
+    known_rows = int(panel.lengths.max()) if known.whole else first  # a series with one label is known as a whole
+    own = fit_per_series(panel.values, before_first_forecast(panel, known_rows))
     inputs = _rows_of(known.inputs, own, rows) if known.scale == PER_SERIES else known.inputs
     targets = _rows_of(known.targets, own, rows) if known.scale_target == PER_SERIES else known.targets
     return Scalings(inputs, targets, per_series, () if known.whole else _told_new(panel, rows < 0, first))
