@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flatspot.activations import ACTIVATIONS
 from flatspot.nn import GRU, LSTM, RNN
-from flatspot.nn.fused.compiled import apply_formula, shares
+from flatspot.nn.fused.compiled import Kernels, apply_formula, shares
 from flatspot.nn.fused.formulas import FORMULAS
 from flatspot.nn.fused.steps import steps_of
 
@@ -58,6 +58,19 @@ def test_gradients_are_those_of_finite_differences(cell, activation):
         return (out, *(state if isinstance(state, tuple) else (state,)))
 
     assert torch.autograd.gradcheck(outputs, (x, *weights), eps=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_nothing_is_kept_for_a_way_back_that_is_not_taken(cell, mode, monkeypatch):
+    layer = LAYERS[cell](2, 3, engine="fused")
+    x = torch.randn(4, 3, 2)
+    run, names = Kernels.run, []
+    monkeypatch.setattr(Kernels, "run", lambda self, name, *rest: (names.append(name), run(self, name, *rest)))
+    expected = layer(x)[0]
+    with mode():
+        assert torch.equal(layer(x)[0], expected)
+    assert names == ["forward_and_keep", "forward"]
 
 
 @settings(max_examples=60, deadline=None)

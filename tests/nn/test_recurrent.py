@@ -123,6 +123,7 @@ def test_weights_have_torchs_names_order_and_starting_values(name, option):
         ((2, 4, FEATURES), (1, 3, UNITS)),
         ((2, 4, FEATURES), (2, 4, UNITS)),
         ((2, 4, FEATURES), (1, UNITS)),
+        ((0, 4, FEATURES), None),
         ((4, FEATURES), (1, 1, UNITS)),
     ],
 )

@@ -162,6 +162,8 @@ class _Recurrent(nn.RNNBase):
             raise RuntimeError(
                 f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {rows.shape[1]}"
             )
+        if batch and not len(rows):
+            raise RuntimeError("Expected sequence length to be larger than 0")
         shape = (self.num_layers * (2 if self.bidirectional else 1), batch, self.hidden_size)
         if parts is None:
             return (weight.new_zeros(shape),) * CELLS[self.cell].states

@@ -56,9 +56,9 @@ def fused(
     of_input, of_state, input_bias, state_bias = weights
     made = kernels(cell, activation, rows.shape[1], of_state.shape[1], rows.dtype)
     steps = steps_of(sizes, backwards=backwards)
-    outputs, *final = _Fused.apply(  # type: ignore[no-untyped-call]
-        made, steps, watch, rows, *state, of_input, of_state, input_bias, state_bias
-    )
+    tensors = (rows, *state, of_input, of_state, input_bias, state_bias)
+    keep = torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in tensors)
+    outputs, *final = _Fused.apply(made, steps, watch, keep, *tensors)  # type: ignore[no-untyped-call]
     return outputs, tuple(final)
 
 
@@ -68,10 +68,9 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, *given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401 - as autograd hands them over
-        made, steps, watch, rows, *more = given
+        made, steps, watch, keep, rows, *more = given
         shape: Shape = made.shape
         *state, of_input, of_state, input_bias, state_bias = more
-        keep = any(ctx.needs_input_grad)
         rows = rows.contiguous()
         states = rows.new_empty(steps.rows + steps.samples, shape.wide)
         initial = states[: steps.samples] if _leads(steps) else states[steps.rows :]
@@ -120,7 +119,7 @@ class _Fused(torch.autograd.Function):
         of_state_sums, of_input_sums = (_columns(sums, which, shape) for which in (gates.of_state, gates.of_input))
         totals = sums.sum(dim=0) if ctx.biased else None
         found = [
-            _of_rows(of_input_sums, of_input, shape) if ctx.needs_input_grad[3] else None,
+            _of_rows(of_input_sums, of_input, shape) if ctx.needs_input_grad[4] else None,
             *(each[:, : shape.units] for each in carries),
             _of_weights(of_input_sums, rows, gates.of_input, shape),
             _of_weights(of_state_sums, _before(states, steps, shape), gates.of_state, shape),
@@ -129,7 +128,7 @@ class _Fused(torch.autograd.Function):
                 for which in (gates.of_input, gates.of_state)
             ),
         ]
-        return None, None, None, *found
+        return None, None, None, None, *found
 
 
 def _leads(steps: Steps) -> bool:
