@@ -315,16 +315,32 @@ def test_one_origin_has_one_forecast_of_a_new_series_however_it_is_asked_for(tra
 
 def test_a_series_that_is_new_to_the_run_is_told(trained):
     run = load(trained("grouped"))
-    told = f"1 of 2 series is new to the run ('nwe'): it is scaled by its own first {WINDOW} rows"
+    told = f"1 of 2 series is new to the run ('nwe'): it is scaled by its own first {WINDOW} rows without a gap"
     frame = grouped({"b": (40, -3), "nwe": (40, 700)})
     assert told in run.forecast(frame).notes
     assert told in run.evaluate(frame).data.prepared.notes
     several = run.forecast(grouped(dict.fromkeys("defgh", (40, 5)))).notes
-    assert several == (
-        f"5 of 5 series are new to the run ('d', 'e', 'f', ...): each is scaled by its own first {WINDOW} rows",
-    )
+    told = "5 of 5 series are new to the run ('d', 'e', 'f', ...): each is scaled by its own first"
+    assert several == (f"{told} {WINDOW} rows without a gap",)
     assert not run.forecast(grouped({"b": (40, -3)})).notes
     assert not load(trained("classes")).forecast(RUNS["classes"][0]).notes
+
+
+@pytest.mark.parametrize("held", [0, 1])
+def test_a_new_series_that_begins_with_a_gap_is_scaled_by_its_first_whole_window(trained, held):
+    """A gap that is too long to fill, with no value before it, or one."""
+    run, missing = load(trained("grouped")), 13
+    level = grouped({"new": (60, 700)}).with_columns(number=pl.int_range(60))
+    holes = (pl.col("number") >= held) & (pl.col("number") < missing)
+    gap = level.with_columns(sold=pl.when(~holes).then("sold")).drop("number")
+    whole = level[missing:].drop("number")
+    for every_origin in (False, True):
+        found, expected = (
+            run.predict(rows, every_origin=every_origin, missing="forward_fill") for rows in (gap, whole)
+        )
+        np.testing.assert_allclose(found["forecast"], expected["forecast"], rtol=1e-5)
+    scores = [run.evaluate(rows, missing="forward_fill").scores()["mae"] for rows in (gap, whole)]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-5)
 
 
 def test_a_new_series_with_one_label_is_scaled_by_all_of_its_rows(run_of, folder):

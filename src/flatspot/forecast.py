@@ -1,5 +1,6 @@
 """Forecasts after the end of each series, or after every window, as a table in original units."""
 
+from functools import partial
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -58,8 +59,9 @@ def forecast(
         scale=known.scale,
         scale_target="none",
         calendar=known.calendar,
+        window=known.window,
         horizon=known.horizon,
-        known=known_scalings(known, panel, known.window),
+        known=partial(known_scalings, known),
     )
     if known.whole:
         refuse_broken_series(prepared)

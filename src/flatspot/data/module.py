@@ -1,6 +1,7 @@
 """The LightningDataModule: split by time, scale by the training rows, serve windows."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, final
 
 import numpy as np
@@ -119,7 +120,7 @@ class SeriesDataModule(LightningDataModule):
             calendar=calendar,
             window=self.window,
             horizon=self.horizon,
-            known=known_scalings(known, panel, self.window) if known else None,
+            known=partial(known_scalings, known) if known else None,
             spend=spend,
         )
         self.prepared = ending_in_labels(self.prepared, answers)
@@ -278,7 +279,8 @@ class SeriesDataModule(LightningDataModule):
             mean = known.means[0][0] if known else self.answers.mean
             count = 1 if self.whole else len(self.panel.lengths)
             return Naive(np.full((count, 1), mean), np.full((count, 1), np.nan))
-        first = before_first_forecast(self.panel, self.window)
+        held = self.prepared
+        first = before_first_forecast(self.panel, self.window, held.starts, held.ends)
         if known is None:
             return naive_of(self.prepared, or_else(self.prepared.borders[:, :2], first))
         own = naive_of(self.prepared, first)

@@ -1,6 +1,6 @@
 """From a panel to what windows are cut from: one scaled float32 tensor, and the rows where windows may start."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
@@ -45,6 +45,10 @@ class Scalings:
     targets: ChannelScaling
     per_series: bool = False
     notes: tuple[str, ...] = ()
+
+
+Earlier = Callable[[Panel, NDArray[np.int64]], Scalings]
+"""Scalings of an earlier run, for a panel and the rows that each series' first forecast rests on."""
 
 
 @final
@@ -100,17 +104,17 @@ def prepare(
     calendar: Sequence[str] = (),
     window: int = 1,
     horizon: int = 0,
-    known: Scalings | None = None,
+    known: Earlier | None = None,
     spend: bool = False,
 ) -> Prepared:
     """Fill, scale and cut a panel.
 
     Args:
         panel: in original units. borders: the rows where the parts of each series begin.
-        scale, scale_target: by name. known: scalings that were fitted before, taken as they are.
+        scale, scale_target: by name. known: scalings that were fitted before.
         calendar: features of the calendar, added to the inputs: at every step those of the step `horizon` steps
             later, since they are known in advance; where the rows have no frequency, those of the step itself.
-        window: where scalings are per series, a series without training rows is scaled by so many first ones.
+        window: where scalings are per series, a series without training rows is scaled by its first whole window.
         spend: let go of the panel's rows as they are scaled.
 
     Raises:
@@ -126,13 +130,15 @@ def prepare(
         panel = replace(panel, blocks=[filled.values], base=None, notes=(*panel.notes, filled.note))
     if known is None and filled is not None:
         _refuse_missing(panel, borders)
-    scalings = known or _fitted(panel, borders, scale, scale_target, len(calendar_columns(calendar)), window)
+    starts, ends = _stretches(panel, filled)
+    early = before_first_forecast(panel, window, starts, ends)
+    added = len(calendar_columns(calendar))
+    scalings = known(panel, early) if known else _fitted(panel, borders, scale, scale_target, added, early)
     moments = _calendar_moments(panel, calendar, horizon)
     inputs, targets = _scaled(panel, scalings, moments, calendar, spend=spend)
     if filled is not None and filled.holes.any():
         inputs[torch.from_numpy(filled.holes)] = 0.0
         targets[torch.from_numpy(filled.holes)] = 0.0
-    starts, ends = _stretches(panel, filled)
     return Prepared(
         panel=replace(panel, blocks=[]),
         columns=(*panel.columns, *calendar_columns(calendar)),
@@ -144,7 +150,7 @@ def prepare(
         ends=ends,
         owners=np.searchsorted(panel.firsts, starts, side="right") - 1,
         barred=filled.looked_ahead if filled is not None and filled.looked_ahead.any() else None,
-        notes=(*panel.notes, *(known.notes if known else _untrained(panel, borders, {scale, scale_target}, window))),
+        notes=(*panel.notes, *(scalings.notes if known else _untrained(panel, borders, {scale, scale_target}, window))),
     )
 
 
@@ -165,9 +171,21 @@ def _stretches(panel: Panel, filled: Filled | None) -> tuple[NDArray[np.int64], 
     return starts[whole], ends[whole]
 
 
-def before_first_forecast(panel: Panel, window: int) -> NDArray[np.int64]:
-    """The rows `[start, stop)` of each series that come before its first forecast, `[series, 2]`."""
-    return np.stack([panel.firsts, panel.firsts + np.minimum(panel.lengths, window)], axis=1)
+def before_first_forecast(
+    panel: Panel, window: int, starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The rows `[start, stop)` of each series that its first forecast rests on, `[series, 2]`: its first whole window.
+
+    Where it has none, its first rows, as many as a window has.
+
+    Args:
+        starts, ends: of the stretches that windows may lie in.
+    """
+    spans = np.stack([panel.firsts, panel.firsts + np.minimum(panel.lengths, window)], axis=1)
+    whole = starts[ends - starts >= window]
+    owners, places = np.unique(np.searchsorted(panel.firsts, whole, side="right") - 1, return_index=True)
+    spans[owners] = whole[places][:, None] + np.array([0, window])
+    return spans
 
 
 def or_else(spans: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -206,10 +224,12 @@ def _refuse_missing(panel: Panel, borders: Borders) -> None:
     )
 
 
-def _fitted(panel: Panel, borders: Borders, scale: str, scale_target: str, added: int, window: int) -> Scalings:
+def _fitted(
+    panel: Panel, borders: Borders, scale: str, scale_target: str, added: int, early: NDArray[np.int64]
+) -> Scalings:
     """Both scalings, on the training rows; the calendar stays as it is."""
     spans = borders[:, :2]
-    of_each = or_else(spans, before_first_forecast(panel, window))
+    of_each = or_else(spans, early)
     inputs = _fit(panel, of_each if scale == PER_SERIES else spans, scale, len(panel.columns))
     own = of_each if scale_target == PER_SERIES else spans
     targets = inputs if scale_target == scale else _fit(panel, own, scale_target, panel.num_targets)

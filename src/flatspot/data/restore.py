@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flatspot.data.counted import counted, listed
 from flatspot.data.panel import Panel
-from flatspot.data.prepare import Scalings, before_first_forecast
+from flatspot.data.prepare import Scalings
 from flatspot.data.scaling import PER_SERIES, ChannelScaling, fit_per_series
 from flatspot.data.signature import same_signature
 from flatspot.errors import BadInput
@@ -124,34 +124,34 @@ def _listed(table: Any) -> list[Any]:  # noqa: ANN401 - as it was held
     return table.tolist() if isinstance(table, torch.Tensor) else list(table)
 
 
-def known_scalings(known: Known, panel: Panel, first: int) -> Scalings:
+def known_scalings(known: Known, panel: Panel, early: NDArray[np.int64]) -> Scalings:
     """The scalings of an earlier run for the series of another panel.
 
-    Where they are per series, one that training has not seen is scaled by its first rows: those that come before its
-    first forecast, whichever forecast is asked for.
+    Where they are per series, one that training has not seen is scaled by the rows that its first forecast rests on,
+    whichever forecast is asked for; one that has a label as a whole, by all of its rows, as in training.
 
     Args:
-        first: how many these are.
+        early: the rows `[start, stop)` that the first forecast of each series rests on.
     """
     per_series = known.scale_target == PER_SERIES and known.task == "forecast"
     rows = known.places(panel.series)
     if PER_SERIES not in {known.scale, known.scale_target} or np.array_equal(rows, np.arange(len(known.series))):
         return Scalings(known.inputs, known.targets, per_series)
-    known_rows = int(panel.lengths.max()) if known.whole else first  # a series with one label is known as a whole
-    own = fit_per_series(panel.values, before_first_forecast(panel, known_rows))
+    every = np.stack([panel.firsts, panel.firsts + panel.lengths], axis=1)
+    own = fit_per_series(panel.values, every if known.whole else early)
     inputs = _rows_of(known.inputs, own, rows) if known.scale == PER_SERIES else known.inputs
     targets = _rows_of(known.targets, own, rows) if known.scale_target == PER_SERIES else known.targets
-    return Scalings(inputs, targets, per_series, () if known.whole else _told_new(panel, rows < 0, first))
+    return Scalings(inputs, targets, per_series, () if known.whole else _told_new(panel, rows < 0, known.window))
 
 
-def _told_new(panel: Panel, new: NDArray[np.bool_], first: int) -> tuple[str, ...]:
+def _told_new(panel: Panel, new: NDArray[np.bool_], window: int) -> tuple[str, ...]:
     """Which series were not trained on: a name may be misspelt."""
     if not new.any():
         return ()
     names = [name for name, strange in zip(panel.series, new, strict=True) if strange]
     are, each = ("is", "it") if len(names) == 1 else ("are", "each")
     told = f"{len(names):,} of {len(new):,} series {are} new to the run ({listed(names)})"
-    return (f"{told}: {each} is scaled by its own first {counted(first, 'row')}",)
+    return (f"{told}: {each} is scaled by its own first {counted(window, 'row')} without a gap",)
 
 
 def _rows_of(known: ChannelScaling, own: ChannelScaling, rows: NDArray[np.int64]) -> ChannelScaling:

@@ -102,7 +102,7 @@ def fit_per_series(values: Block, spans: NDArray[np.int64]) -> ChannelScaling:
     """Mean and std of each series over its training rows `[start, stop)`; 1 for a std of nothing.
 
     Args:
-        values: `[row, channel]`, NaN where missing. spans: the the training rows of each series, `[series, 2]`.
+        values: `[row, channel]`, NaN where missing. spans: the training rows of each series, `[series, 2]`.
     """
     mean = _means(values, spans)
     centred = values - np.repeat(mean, _reach(spans, len(values)), axis=0)
@@ -116,8 +116,8 @@ def _counts(spread: Block, mean: Block) -> NDArray[np.bool_]:
 
 
 def _reach(edges: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
-    """Rows from each series' first to the next one's."""
-    return np.diff(np.append(edges[:, 0], rows))
+    """Rows from the start of each span to that of the next one; before the first one, they are the first one's."""
+    return np.diff(np.concatenate([[0], edges[1:, 0], [rows]]))
 
 
 def _means(values: Block, edges: NDArray[np.int64]) -> Block:
