@@ -671,6 +671,32 @@ def test_rows_may_be_absent_as_often_as_not_and_are_of_the_runs_frequency(traine
         run.predict(rows.with_columns(pl.when(pl.int_range(61) != 2).then("zeit")))
 
 
+def test_the_form_of_the_runs_stamps_is_that_of_other_rows(run_of, folder):
+    """Weeks in seconds since 1970: about 1970 these are small, and by themselves would count rows."""
+    path = folder / "weeks.csv"
+    weeks = np.datetime64("1966-01-03", "s") + np.arange(1200) * np.timedelta64(7, "D")
+    frame = pl.DataFrame({"t": weeks.astype(np.int64), "y": waves(1200)})
+    frame.write_csv(path)
+    run = load(run_of("data=csv", f"data.path='{path}'", *SIZES, "data.time=t", "data.target=y"))
+    slices = frame[180:260]
+    assert slices["t"].abs().max() < 1e8
+    found = run.predict(slices)
+    assert found["time"][0] == weeks[260].astype(object)
+
+
+def test_a_series_that_is_too_short_is_left_out_on_request(trained):
+    run, frame = load(trained("grouped")), grouped({"b": (40, -3), "c": (3, 10)})
+    with pytest.raises(BadInput, match=r"1 of 2 series have fewer .* data.short=skip leaves them out"):
+        run.predict(frame)
+    assert set(run.predict(frame, short="skip")["series"]) == {"b"}
+    assert len(run.evaluate(frame, short="skip").data.panel.series) == 1
+
+
+def test_a_gap_that_is_no_number_is_refused(trained):
+    with pytest.raises(BadInput, match=r"data.max_gap=2: must be a whole number"):
+        load(trained("hourly")).predict(hourly(40), max_gap="2")
+
+
 def test_an_empty_column_of_labels_is_told_from_one_that_is_not_there(trained):
     run, rows = load(trained("classes")), labelled(4)
     with pytest.raises(BadInput, match=r"column 'kind' \(data.label\) is empty: there is nothing to evaluate against"):

@@ -78,6 +78,7 @@ class Mends(TypedDict, total=False):
     max_gap: int
     duplicates: str
     unsorted: str
+    short: str
 
 
 MENDS: Final = tuple(Mends.__annotations__)
@@ -102,8 +103,8 @@ class Run:
         Args:
             data: the path of a CSV or Parquet file, or a frame, with the columns of the run.
             every_origin: a forecast after every window, not only after the end of each series.
-            mending: `missing`, `max_gap`, `duplicates` and `unsorted`, as the `data` keys, where they are to be others
-                than those of the run.
+            mending: `missing`, `max_gap`, `duplicates`, `unsorted` and `short`, as the `data` keys, where they are to
+                be others than those of the run.
 
         Returns:
             Of a forecaster a row a series, target, origin and step: `series`, `target`, `origin` (the last stamp that
@@ -119,7 +120,7 @@ class Run:
     def forecast(self, data: object, *, every_origin: bool = False, **mending: Unpack[Mends]) -> Forecast:
         """The same as `predict`, with what was done to the rows."""
         panel = self._read(as_source(data), mending, labelled=False)
-        return forecast(self.model, panel, self.known, every_origin=every_origin, short=self._shaping["short"])
+        return forecast(self.model, panel, self.known, every_origin=every_origin, short=self._short(mending))
 
     def evaluate(self, data: object = None, **mending: Unpack[Mends]) -> Evaluation:
         """The errors over rolling origins, in original units, beside the baselines.
@@ -171,7 +172,11 @@ class Run:
             raise BadInput(f"{module.panel.name}: its rows are not those of the run any more; {WAY_OUT}")
         return module
 
-    def _module(self, panel: Panel) -> SeriesDataModule:
+    def _short(self, mending: Mends) -> str:
+        """What is done with series that are too short."""
+        return mending.get("short", str(self._shaping["short"]))
+
+    def _module(self, panel: Panel, short: str) -> SeriesDataModule:
         known = self.known
         task: Any = known.task
         return SeriesDataModule(
@@ -182,7 +187,7 @@ class Run:
             scale=known.scale,
             scale_target=known.scale_target,
             calendar=known.calendar,
-            short=self._shaping["short"],
+            short=short,
             task=task,
             known=known,
             source=known.source,
@@ -198,7 +203,7 @@ class Run:
             raise BadInput(
                 f"{source.name}: column {label!r} (data.label) is empty: there is nothing to evaluate against"
             )
-        return self._module(panel)
+        return self._module(panel, self._short(mending))
 
     def _read(self, source: Source, mending: Mends, *, labelled: bool) -> Panel:
         """Other rows, in the columns of the run and at its frequency; with their labels, or without."""
@@ -213,6 +218,7 @@ class Run:
             label_per="series" if known.whole else "window" if known.label else None,
             mending=self._mending(mending),
             anew=True,
+            form=known.form,
         )
         if known.frequency is not None and panel.times is None:
             raise BadInput(f"{panel.name}: has no time stamps, and the rows of the run are {known.frequency} apart")
@@ -227,7 +233,10 @@ class Run:
         for key, value in asked.items():
             if key not in MENDS:
                 raise BadInput(f"data.{key}={value}: cannot be said of other rows; {nearest(key, list(MENDS))}")
+            if key == "max_gap" and not isinstance(value, int):
+                raise BadInput(f"data.max_gap={value}: must be a whole number")
         mended: dict[str, Any] = {name: keys[name] for name in MENDS if name in keys} | asked
+        mended.pop("short", None)  # windows', not rows'
         by_order = known.time and known.frequency is None
         frequency = NO_FREQUENCY if by_order else keys.get("frequency")
         return Mending(**mended, frequency=frequency, inferred=None if frequency else known.frequency)

@@ -158,13 +158,20 @@ def test_what_was_done_to_the_rows_is_told(predict, folder):
     [
         (
             "data.frequency=none",
-            "data.frequency=none: cannot be said of other rows, which are read as those of the run; known: "
-            "data.missing=, data.max_gap=, data.duplicates=, data.unsorted=",
+            "data.frequency=none: other rows are read as those of the run, but for some data keys; known: "
+            "duplicates, max_gap, missing, short, unsorted",
         ),
         (
+            "data.misssing=drop",
+            "data.misssing=drop: other rows are read as those of the run, but for some data keys; did you mean "
+            "'missing'? (known: duplicates, max_gap, missing, short, unsorted)",
+        ),
+        ("new.csv", "new.csv: name other rows by --data new.csv"),
+        ("data.path=new.csv", "data.path=new.csv: name other rows by --data new.csv"),
+        (
             "missing=drop",
-            "missing=drop: cannot be said of other rows, which are read as those of the run; known: "
-            "data.missing=, data.max_gap=, data.duplicates=, data.unsorted=",
+            "missing=drop: other rows are read as those of the run, but for some data keys; did you mean "
+            "'data.missing'? (known: data.duplicates, data.max_gap, data.missing, data.short, data.unsorted)",
         ),
         ("data.max_gap=few", "data.max_gap=few: must be a whole number"),
         ("data.max_gap=-1", "data.max_gap=-1: must be at least 0"),

@@ -377,16 +377,18 @@ REFUSALS = (
     Refusal(
         TIME,
         "days of a spreadsheet",
-        "my.csv: row 1, column 'day' is data.time, but '45292' cannot be read as a date or as seconds since 1970; "
-        "write them as 2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00, or say data.time=none for rows in order",
+        "my.csv: row 1, column 'day' is data.time, but '45292' cannot be read as a date or as seconds since 1970, "
+        "from 100,000,000 on; write them as 2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00, or say data.time=none "
+        "for rows in order",
         table(row=lambda each: f"{45292 + each},{number(each)}"),
         ("data.time=day", "data.target=y"),
     ),
     Refusal(
         TIME,
         "row numbers as time stamps",
-        "my.csv: row 1, column 'day' is data.time, but '0' cannot be read as a date or as seconds since 1970; write "
-        "them as 2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00, or say data.time=none for rows in order",
+        "my.csv: row 1, column 'day' is data.time, but '0' cannot be read as a date or as seconds since 1970, from "
+        "100,000,000 on; write them as 2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00, or say data.time=none "
+        "for rows in order",
         table(row=lambda each: f"{each},{number(each)}", rows=3500),
         ("data.time=day", "data.target=y"),
     ),

@@ -299,6 +299,15 @@ def test_a_line_break_in_a_quoted_cell_is_no_row(folder):
         read(path, target="y")
 
 
+def test_a_long_cell_of_many_lines_that_nobody_reads_is_no_matter(folder):
+    rows = [f"{number},{number}" for number in range(60)]
+    rows[5] = '5,"' + "\n".join(["x" * 100] * 2000) + '"'
+    path = write(folder, "y,note\n" + "\n".join(rows) + "\n")
+    before = csv.field_size_limit()
+    assert read(path, target="y").values.ravel().tolist() == list(range(60))
+    assert csv.field_size_limit() == before
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 def test_two_stray_quotation_marks_swallow_no_rows(folder, zipped):
     text = 's,y,z\na,1,1\n",2,1\n"a",3,1\na,4,1\na,5,1\n5",6,1\na,7,1\n'

@@ -231,6 +231,14 @@ def test_numbers_that_are_hardly_seconds_since_1970_are_no_dates(cells):
     assert form_of(pl.Series(cells).cast(pl.String)) is None
 
 
+@pytest.mark.parametrize("first", ["17720101", "20900101", "99991201"])
+def test_eight_digits_are_a_day_of_any_year_of_four_digits(first):
+    start = datetime.strptime(first, "%Y%m%d")
+    cells = [f"{start + timedelta(days=each):%Y%m%d}" for each in range(20)]
+    assert form_of(pl.Series(cells)) == "YYYYMMDD"
+    assert parsed(pl.Series(cells), "YYYYMMDD").to_list() == [start + timedelta(days=each) for each in range(20)]
+
+
 def test_years_may_hold_a_cell_that_is_none():
     assert form_of(pl.Series(["850", *(str(each) for each in range(1900, 1930)), "?"])) == YEARS
 

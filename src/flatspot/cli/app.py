@@ -18,7 +18,7 @@ INTERRUPTED = 130
 MENDING = typer.Argument(
     metavar="[data.KEY=VALUE]...",
     help="What is done to other rows, where not as in the run: data.missing=, data.max_gap=, data.duplicates=, "
-    "data.unsorted=.",
+    "data.unsorted=, data.short=.",
     show_default=False,
 )
 

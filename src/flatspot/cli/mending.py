@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from flatspot.errors import BadInput
+from flatspot.registry import nearest
 from flatspot.run import MENDS, Mends
-
-KEYS = ", ".join(f"data.{key}=" for key in MENDS)
 
 
 def mending_of(typed: Sequence[str]) -> Mends:
@@ -19,10 +18,13 @@ def mending_of(typed: Sequence[str]) -> Mends:
     """
     found: Mends = {}
     for text in typed:
-        name, _, value = text.partition("=")
+        name, sign, value = text.partition("=")
         key = name.removeprefix("data.")
-        if key not in MENDS or not name.startswith("data."):
-            raise BadInput(f"{text}: cannot be said of other rows, which are read as those of the run; known: {KEYS}")
+        if not sign or name == "data.path":
+            raise BadInput(f"{text}: name other rows by --data {value or name}")
+        if key not in MENDS or key == name:
+            told = nearest(key, [f"data.{each}" for each in MENDS] if key == name else list(MENDS))
+            raise BadInput(f"{text}: other rows are read as those of the run, but for some data keys; {told}")
         found |= {"max_gap": _whole(text, value)} if key == "max_gap" else {key: value}  # type: ignore[misc] # a known one
     return found
 

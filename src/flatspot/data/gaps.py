@@ -34,9 +34,11 @@ def step_of(
         return asked
     found = infer_frequency(table.times, table.lengths(len(names))).step
     if mending.inferred is not None:
-        if found is not None and found.name != mending.inferred:
-            raise BadInput(f"{table.source}: its rows are {found.name} apart, and those of the run {mending.inferred}")
-        return parse_frequency(mending.inferred)
+        expected = parse_frequency(mending.inferred)
+        fits = (expected.between(table.times)[within_series(table.lengths(len(names)))] == 1).all()
+        if found is not None and found != expected and not fits:
+            raise BadInput(f"{table.source}: its rows are {found.name} apart, and those of the run {expected.name}")
+        return expected
     inside = within_series(table.lengths(len(names)))
     if found is None and inside.any():
         apart = np.diff(table.times).astype(np.int64)[inside]

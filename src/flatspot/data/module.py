@@ -318,6 +318,7 @@ class SeriesDataModule(LightningDataModule):
             trained_until=None if times is None or self.whole else str(times[last].max()),
             time=held.panel.keys.time,
             group=held.panel.keys.group or "",
+            form=held.panel.keys.form,
             rows=held.panel.rows,
             signature=signature_of(held.inputs, *self.answers.signed()),
             source=self._source,

@@ -103,7 +103,11 @@ def distinct(table: Table, names: Sequence[str], mending: Mending, notes: list[s
         None if table.labels is None else _one_of_each(table.labels[:, None], table.labels != "", firsts, how)[:, 0]
     )
     kept = table.taken(np.append(firsts[1:], len(again)) - 1 if how == "last" else firsts)
-    return replace(kept, values=_one_of_each(table.values, np.isfinite(table.values), firsts, how), labels=labels)
+    values = _one_of_each(table.values, np.isfinite(table.values), firsts, how)
+    taken = int((np.isnan(kept.values) & np.isfinite(values)).sum())
+    if taken:
+        notes.append(f"{counted(taken, 'missing value')} taken from another row with the same stamp")
+    return replace(kept, values=values, labels=labels)
 
 
 def _one_of_each(values: NDArray[Any], there: NDArray[np.bool_], firsts: NDArray[np.int64], how: str) -> NDArray[Any]:

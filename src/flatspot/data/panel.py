@@ -79,10 +79,11 @@ class Filling:
 @final
 @dataclass(frozen=True)
 class Keys:
-    """The columns that say when a row was, and of what series it is."""
+    """The columns that say when a row was, in what form, and of what series it is."""
 
     time: tuple[str, ...] = ()
     group: str | None = None
+    form: str | None = None
 
 
 @final

@@ -31,7 +31,8 @@ class Known:
             rows of the scalings too, where these are per series. `[series][target]`, original units.
         counts: training samples of each class. shortest: steps of the shortest training sequence.
         trained_until: the last training stamp, if there are stamps.
-        time: the columns of time stamps. group: that of the series' names; empty where there is none.
+        time: the columns of time stamps. form: how they are written; None: they have a type, or there are none.
+        group: the column of the series' names; empty where there is none.
         rows: how many there were. signature: what tells them from others.
         source: the `data` keys that say what was read.
     """
@@ -59,6 +60,7 @@ class Known:
     trained_until: str | None = None
     time: tuple[str, ...] = ()
     group: str = ""
+    form: str | None = None
     rows: int = 0
     signature: list[list[float]] = field(default_factory=list)
     source: Mapping[str, Any] = field(default_factory=dict)

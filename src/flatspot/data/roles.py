@@ -7,8 +7,19 @@ from unicodedata import normalize
 
 import polars as pl
 
-from flatspot.data.sources import Source, shown
-from flatspot.data.stamps import PARTS, SHOWN, Form, form_of, is_ambiguous, is_time, joined, looks_like_dates
+from flatspot.data.sources import Source, as_text, shown
+from flatspot.data.stamps import (
+    FEWEST_SECONDS,
+    PARTS,
+    SHOWN,
+    Form,
+    form_of,
+    is_ambiguous,
+    is_time,
+    joined,
+    looks_like_dates,
+    parsed,
+)
 from flatspot.errors import BadInput
 from flatspot.registry import nearest
 
@@ -64,29 +75,31 @@ def choose_roles(
     group: str | None = None,
     label: str | None = None,
     anew: bool = False,
+    form: Form | None = None,
 ) -> Roles:
     """What the columns are for, as far as the user says, and else as the first rows tell.
 
     Args:
         anew: of a network that is trained already: a target that is not named is not looked for.
+        form: of its time stamps, which is tried first.
 
     Raises:
         BadInput: naming the file and the column, for one that is not there or has two roles.
     """
     sample = source.sample()
-    table = _Table(source.name, sample, source.columns)
+    table = _Table(source.name, sample, source.columns, form)
     group = None if group is None else table.found(group, "data.group")
     label = None if label is None else table.found(label, "data.label")
     named = [] if features == "all" else names_of(features)
     said = Roles(tuple(names_of(target)), tuple(named), time=table.asked_time(time), group=group, label=label)
     _refuse_two_roles(said, source.name)
-    stamps, form = table.time(time, without=(group, label), anew=anew)
-    roles = Roles((), time=stamps, form=form, group=group, label=label)
+    stamps, read_as = table.time(time, without=(group, label), anew=anew)
+    roles = Roles((), time=stamps, form=read_as, group=group, label=label)
     targets = table.targets(names_of(target), roles, anew=anew)
     everything = features == "all" or (label is not None and not named)
     found = [table.found(name, "data.features") for name in named]
     further = table.numbers(without=(*targets, *roles.others)) if everything else found
-    chosen = Roles(tuple(targets), tuple(further), everything, stamps, form, group, label)
+    chosen = Roles(tuple(targets), tuple(further), everything, stamps, read_as, group, label)
     _refuse_two_roles(chosen, source.name)
     if not chosen.channels:
         raise BadInput(f"{source.name}: has no column of numbers to read")
@@ -108,10 +121,11 @@ def names_of(names: Names) -> list[str]:
 class _Table:
     """The first rows of a table, and what they tell."""
 
-    def __init__(self, name: str, sample: pl.DataFrame, columns: Sequence[str]) -> None:
+    def __init__(self, name: str, sample: pl.DataFrame, columns: Sequence[str], form: Form | None) -> None:
         self.name = name
         self.sample = sample
         self.columns = list(columns)
+        self._known_form = form
 
     def found(self, name: str, key: str) -> str:
         """The name of a column as the file has it: an é may be one letter, or an e and an accent."""
@@ -160,7 +174,7 @@ class _Table:
             return (names[0],), self._form(names[0], asked=True, or_none=not anew)
         like = [name for name in self.columns if name not in without and looks_like_dates(self.sample[name])]
         found = next((name for name in like if self._is_read(name)), like[0] if like else None)
-        return ((found,), self._form(found, asked=False, or_none=True)) if found is not None else ((), None)
+        return ((found,), self._form(found, asked=False, or_none=not anew)) if found is not None else ((), None)
 
     def asked_time(self, asked: Names) -> tuple[str, ...]:
         """The columns that are named; none where row order is asked for, or none is named."""
@@ -173,15 +187,24 @@ class _Table:
         by_order = names == [NO_TIME] and NO_TIME not in self.columns
         return () if by_order else tuple(self.found(name, "data.time") for name in names)
 
+    def _form_of(self, column: pl.Series) -> Form | None:
+        """The form of the run's stamps, if at least half of these have it too; else the one that these have."""
+        known = self._known_form
+        if known is not None:
+            filled = as_text(column).drop_nulls()
+            if len(filled) and int(parsed(filled, known).is_not_null().sum()) * 2 >= len(filled):
+                return known
+        return form_of(column)
+
     def _is_read(self, name: str) -> bool:
-        return is_time(self.sample[name]) or form_of(self.sample[name]) is not None
+        return is_time(self.sample[name]) or self._form_of(self.sample[name]) is not None
 
     def _several(self, names: list[str]) -> tuple[tuple[str, ...], Form | None]:
         """A date and its clock, or the parts of a date."""
         if len(names) > 2:
             return _in_order(names), None
         both = joined([self.sample[name] for name in names])
-        form = form_of(both)
+        form = self._form_of(both)
         if form is None and looks_like_dates(self.sample[names[0]]):
             told = f"{_shown_row(both)} cannot be read as a date and its clock"
             raise BadInput(f"{self.name}: {told} (data.time); write them as 2024-01-31 and 13:00")
@@ -193,11 +216,11 @@ class _Table:
             return None
         if column.dtype != pl.String and not column.dtype.is_numeric():
             raise BadInput(f"{self.name}: column {name!r} is data.time, and holds {column.dtype}, not dates")
-        form = form_of(column)
+        form = self._form_of(column)
         if form is None:
             numbers = _mostly_numbers(column)
             rest = OR_IN_ORDER if or_none and (numbers or not asked) else ""
-            told = " or as seconds since 1970" if numbers else ""
+            told = f" or as seconds since 1970, from {FEWEST_SECONDS:,.0f} on" if numbers else ""
             raise BadInput(f"{self.name}: {_unread(column, asked=asked)}{told}; write them as {SHOWN}{rest}")
         if is_ambiguous(column, form):
             raise BadInput(

@@ -6,14 +6,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from flatspot.data.counted import listed
 from flatspot.data.panel import Labels, Original, Panel
 from flatspot.errors import BadInput
 from flatspot.registry import nearest
 
 CHOICES: Final = ("error", "skip")
-
-NAMED: Final = 3
-"""Series that a message names."""
 
 
 def without_short(panel: Panel, needed: int, choice: str, why: str) -> Panel:
@@ -30,9 +28,8 @@ def without_short(panel: Panel, needed: int, choice: str, why: str) -> Panel:
     short = panel.lengths < needed
     if not short.any() or len(short) == 1:
         return panel
-    names = ", ".join(repr(panel.series[each]) for each in np.flatnonzero(short)[:NAMED])
-    more = ", ..." if short.sum() > NAMED else ""
-    told = f"{short.sum():,} of {len(short):,} series have fewer than {needed} rows ({names}{more})"
+    names = listed([panel.series[each] for each in np.flatnonzero(short)])
+    told = f"{short.sum():,} of {len(short):,} series have fewer than {needed} rows ({names})"
     if choice == "error":
         raise BadInput(f"{panel.name}: {told}; one window needs so many ({why}); data.short=skip leaves them out")
     if short.all():

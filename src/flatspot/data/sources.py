@@ -372,7 +372,7 @@ class CsvFile:
         A mark that closes a cell stands at its end; within one it is written twice.
         """
         if self._has_quoted_breaks():
-            for _ in self._rows(strict=True):
+            for _ in self._rows(strict=True, longest=MOST_OPEN):
                 pass
 
     def _has_quoted_breaks(self) -> bool:
@@ -381,16 +381,18 @@ class CsvFile:
         except BadInput:
             return True
 
-    def _rows(self, *, strict: bool) -> Iterator[tuple[int, list[str]]]:
+    def _rows(self, *, strict: bool, longest: int | None = None) -> Iterator[tuple[int, list[str]]]:
         """Each row and its number.
 
         Args:
             strict: refuse what stands after a closing quotation mark, and a cell that is never closed.
+            longest: letters of a cell at most; None: as Python's csv has it.
         """
-        row = 0
+        row, before = 0, csv.field_size_limit()
         with self._open() as file:
             lines = csv.reader(self._decoded(file), delimiter=self._separator, strict=strict)
             try:
+                csv.field_size_limit(longest or before)
                 next(lines)
                 for cells in lines:
                     if any(cells) or len(cells) > len(self.columns) or (cells and len(self.columns) == 1):
@@ -400,6 +402,8 @@ class CsvFile:
                 raise BadInput(f"{self.name}: row {row + 1}: {_no_row(error)}") from error
             except (OSError, EOFError, zlib.error) as error:
                 raise BadInput(_not_unzipped(self.name, error)) from error
+            finally:
+                csv.field_size_limit(before)
 
     def _decoded(self, file: io.BufferedIOBase) -> Iterator[str]:
         for number, line in enumerate(file, start=1):

@@ -207,7 +207,8 @@ def _of_digits(column: pl.Series, told: str, written: str) -> pl.Series:
     whole = column.str.replace(r"\.0*$", "")
     text = whole.set(~whole.str.contains(told), None).str.replace(told, written)
     moments = text.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us")
-    meant = moments.dt.year().is_between(*MEANT_YEARS)
+    days_alone = told == DIGITS["YYYYMMDD"][0]  # eight digits are hardly anything else
+    meant = moments.dt.year().is_between(*(YEARS_OF_FOUR_DIGITS if days_alone else MEANT_YEARS))
     return _where(moments, meant)
 
 

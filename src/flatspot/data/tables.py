@@ -46,6 +46,7 @@ def read_table(
     label_per: str | None = None,
     mending: Mending | None = None,
     anew: bool = False,
+    form: str | None = None,
 ) -> Panel:
     """Read targets, features, time stamps, series and labels from a file or a frame.
 
@@ -60,6 +61,7 @@ def read_table(
         label_per: `series` or `window`; None: of series, where no label changes within one.
         mending: what may be done to rows that cannot be used as they stand. None: nothing.
         anew: for a network that is trained already: a constant column is no matter, and labels may be unknown.
+        form: of its time stamps, which is tried first.
 
     Raises:
         BadInput: naming the file and the row, column and value that cannot be used.
@@ -70,13 +72,15 @@ def read_table(
     source = as_source(data)
     if anew and label not in source.columns:
         label = None
-    roles = choose_roles(source, target=target, features=features, time=time, group=group, label=label, anew=anew)
+    roles = choose_roles(
+        source, target=target, features=features, time=time, group=group, label=label, anew=anew, form=form
+    )
     rows = read_rows(source, roles, missing=mending.missing != "error", anew=anew)
     per: LabelPer | None = label_per  # type: ignore[assignment] # held above
     panel = assemble(rows, roles, source.name, mending, per)
     if not anew:
         panel = without_constant(panel, roles)
-    panel = replace(panel, keys=Keys(roles.time, group))
+    panel = replace(panel, keys=Keys(roles.time, group, roles.form))
     if group is not None:
         return panel
     return replace(panel, series=(Path(source.name).name.partition(".")[0] or source.name,))
