@@ -141,9 +141,15 @@ def test_what_torch_refuses_is_refused_in_the_same_way(name, engine, shape, hidd
 
 @pytest.mark.parametrize("name", CELLS)
 def test_numbers_of_another_kind_are_refused(name):
-    mine, _ = both(name)
-    with pytest.raises(ValueError, match=r"input is torch.float32 and the weights are torch.float64"):
-        mine(torch.zeros(2, 4, FEATURES))
+    mine, theirs = both(name)
+    x = torch.zeros(2, 4, FEATURES)
+    with pytest.raises(ValueError, match="RNN input dtype") as expected:
+        theirs(x)
+    for engine in ENGINES:
+        mine.engine = engine
+        with pytest.raises(ValueError, match="RNN input dtype") as found:
+            mine(x)
+        assert str(found.value) == str(expected.value)
 
 
 def test_projections_are_refused():
@@ -242,6 +248,13 @@ def test_the_choice_is_explained():
     assert GRU(3, 5, device="meta").choice().reason == (
         "torch.nn's own; the fused engine is out: it runs on a CPU, not on meta"
     )
+    assert LSTM(3, 5).choice().reason == (
+        "torch.nn's LSTM is oneDNN's on a CPU, and mostly faster than machine code of ours"
+    )
+    assert LSTM(3, 5, activation="relu").choice().engine == "fused"
+    assert LSTM(3, 5, keep_gradient_norms=True).choice().engine == "fused"
+    with torch.autocast("cpu", torch.bfloat16):
+        assert LSTM(3, 5).choice(torch.zeros(2, 1, 3)).engine == "fused"
     assert "activation=softsign, engine=auto" in repr(GRU(3, 5, activation="softsign"))
 
 

@@ -34,7 +34,7 @@ class Asked:
     Args:
         cell: by name. activation: by name in the table; None: a function that it does not have.
         native: whether torch.nn has a layer that does the same. dtype, device: of the input.
-        norms: whether the gradients by time step are wanted.
+        norms: whether the gradients by time step are wanted. autocast: whether numbers are cast on the way.
     """
 
     cell: str
@@ -43,6 +43,7 @@ class Asked:
     dtype: torch.dtype
     device: str
     norms: bool
+    autocast: bool = False
 
 
 def known_engine(name: str) -> str:
@@ -70,11 +71,19 @@ def choose(engine: str, asked: Asked) -> Choice:
         if hindrances[engine] is not None:
             raise ValueError(f"engine={engine}: {hindrances[engine]}; engine=auto finds one that can")
         return Choice(engine, "asked for")
+    if hindrances["native"] is None and _has_onednn(asked):
+        return Choice("native", "torch.nn's LSTM is oneDNN's on a CPU, and mostly faster than machine code of ours")
     if hindrances["fused"] is None:
         return Choice("fused", f"machine code for a {asked.cell} with {asked.activation} on this processor")
     if hindrances["native"] is None:
         return Choice("native", f"torch.nn's own; the fused engine is out: {hindrances['fused']}")
     return Choice("scan", f"plain torch; fused is out: {hindrances['fused']}; native is out: {hindrances['native']}")
+
+
+def _has_onednn(asked: Asked) -> bool:
+    """Whether torch.nn hands the layer to oneDNN (docs/layers.md has the times); cast to bfloat16 it fails there."""
+    plain = asked.dtype == torch.float32 and not asked.autocast
+    return asked.cell == "lstm" and asked.device == "cpu" and plain and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def _against_native(asked: Asked) -> str | None:

@@ -64,6 +64,7 @@ class _Recurrent(nn.RNNBase):
             dtype=weight.dtype if _autocasts(device) else like.dtype,
             device=device,
             norms=self.keep_gradient_norms,
+            autocast=_autocasts(device),
         )
         return choose(self.engine, asked)
 
@@ -155,8 +156,8 @@ class _Recurrent(nn.RNNBase):
         weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
         if rows.dtype != weight.dtype and not _autocasts(rows.device.type):
             raise ValueError(
-                f"input is {rows.dtype} and the weights are {weight.dtype}: input.to({weight.dtype}), or "
-                f"model.to({rows.dtype})"
+                f"RNN input dtype ({rows.dtype}) does not match weight dtype ({weight.dtype}). Convert input: "
+                f"input.to({weight.dtype}), or convert model: model.to({rows.dtype})"
             )
         if rows.shape[1] != self.input_size:
             raise RuntimeError(
@@ -213,8 +214,9 @@ class RNN(_Recurrent, nn.RNN):
         activation: a name of the table in `flatspot.activations`, or any elementwise function of torch; a module's
             parameters are trained. None: the `nonlinearity`, tanh if not said.
         engine: `native` (torch.nn's own code), `fused` (machine code for this processor), `scan` (plain torch, one step
-            after another), or `auto`, which takes the first of fused, native and scan that can; `choice()` tells. All
-            give the same numbers; fused has no second derivatives.
+            after another), or `auto`, which takes the first of fused, native and scan that can, but native for an LSTM
+            in float32 on a CPU, where it is faster; `choice()` tells. All give the same numbers; fused has no second
+            derivatives.
         keep_gradient_norms: whether a backward pass leaves `gradient_norms`.
 
     Raises:
