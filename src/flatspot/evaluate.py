@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from flatspot.data.frequency import Step, parse_frequency
+from flatspot.data.frequency import Step, meant_days, parse_frequency
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.split import Part
 from flatspot.data.windows import Sequences, Windows
@@ -345,7 +345,8 @@ def _by_stamps(data: SeriesDataModule, last: Tensor, season: int, step: Step) ->
     """The same where rows were dropped, and a row is not a step: the rows whose stamps lie whole seasons before."""
     panel, steps = data.panel, np.arange(1, data.horizon + 1)
     times, after = panel.times[:], last.numpy()[:, None] + steps
-    wanted = step.after(times[after], -season * ((steps + season - 1) // season), like=times)
+    meant = meant_days(times, panel.lengths)[after] if step.months else None
+    wanted = step.after(times[after], -season * ((steps + season - 1) // season), meant=meant)
     owners = np.searchsorted(panel.firsts, last.numpy(), side="right") - 1
     rows = np.zeros_like(after)
     for owner in np.unique(owners):

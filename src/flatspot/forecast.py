@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_sequence
 
 from flatspot.data.counted import counted
-from flatspot.data.frequency import parse_frequency
+from flatspot.data.frequency import meant_days, parse_frequency
 from flatspot.data.later import later_stamps
 from flatspot.data.panel import Panel
 from flatspot.data.prepare import Prepared, prepare, refuse_broken_series
@@ -184,5 +184,5 @@ def _stamps(
     if panel.original is not None:  # rows were left out: a forecast is of the rows that follow
         return np.stack([later_stamps(panel, int(count))[origins] for count in steps], axis=1)
     step = parse_frequency(panel.frequency)
-    every = panel.times[:] if step.months else None
-    return np.stack([step.after(stamps, int(count), like=every) for count in steps], axis=1)
+    meant = meant_days(panel.times[:], panel.lengths)[origins] if step.months else None
+    return np.stack([step.after(stamps, int(count), meant=meant) for count in steps], axis=1)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flatspot.data.frequency import OFF_GRID, Step, infer_frequency, parse_frequency, within_series
+from flatspot.data.frequency import OFF_GRID, Step, infer_frequency, meant_days, parse_frequency, within_series
 from flatspot.errors import BadInput
 
 HOUR = timedelta(hours=1)
@@ -176,7 +176,20 @@ def test_a_day_that_a_month_has_not_is_its_last_one():
 def test_after_february_the_day_is_again_the_one_that_is_meant():
     months = stamps("2023-01-30T06", "2023-02-28T06")
     month = Step(months=1)
-    assert month.after(months[1:], 1, like=months).tolist() == [datetime(2023, 3, 30, 6)]
+    meant = meant_days(months)[1:]
+    assert month.after(months[1:], 1, meant=meant).tolist() == [datetime(2023, 3, 30, 6)]
     assert month.after(months[1:], 1).tolist() == [datetime(2023, 3, 31, 6)]
-    assert month.after(months[1:], -1, like=months).tolist() == [datetime(2023, 1, 30, 6)]
+    assert month.after(months[1:], -1, meant=meant).tolist() == [datetime(2023, 1, 30, 6)]
     assert month.between(months).tolist() == [1]
+
+
+def test_each_series_has_a_day_of_the_month_of_its_own():
+    thirtieths = stamps("2023-01-30", "2023-02-28", "2023-03-30")
+    series = [thirtieths, stamps("2022-01-28", "2022-02-28"), stamps("2023-02-28", "2023-03-31"), stamps("2023-05-15")]
+    times, lengths = np.concatenate(series), np.array([3, 2, 0, 2, 1])
+    assert meant_days(times, lengths).tolist() == [29] * 3 + [27] * 2 + [30] * 2 + [14]
+    assert infer(times, *lengths) == "1mo"
+    inside = within_series(lengths)
+    assert (Step(months=1).between(times, lengths)[inside] == 1).all()
+    later = Step(months=1).after(times, 1, meant=meant_days(times, lengths))
+    assert [moment.day for moment in later.tolist()] == [28, 30, 30, 28, 28, 31, 30, 15]

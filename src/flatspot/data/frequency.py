@@ -58,28 +58,34 @@ class Step:
         unit = max((unit for unit in units if size % units[unit] == 0), key=lambda unit: units[unit])
         return f"{size // units[unit]}{unit}"
 
-    def after(self, times: NDArray[Any], steps: NDArray[np.int64] | int, *, like: Any = None) -> NDArray[Any]:  # noqa: ANN401 - stamps
+    def after(
+        self, times: NDArray[Any], steps: NDArray[np.int64] | int, *, meant: NDArray[np.int64] | None = None
+    ) -> NDArray[Any]:
         """The stamps so many steps after others; a month's last day stays a last day.
 
         Of a day that a month has not, its last day is taken.
 
         Args:
-            like: the stamps among which these are: they tell which day of the month is meant; None: these alone.
+            meant: the day of the month that each is meant to be on, from `meant_days`; None: as these alone tell.
         """
         if not self.months:
             moved: NDArray[Any] = times + np.asarray(steps) * np.timedelta64(self.microseconds, "us")
             return moved
-        months, within = _in_months(times, day_of_month(times if like is None else like))
+        months, within = _in_months(times, meant_days(times) if meant is None else meant)
         later = months + np.asarray(steps) * self.months
         stamps: NDArray[Any] = later.astype("datetime64[us]") + np.minimum(within // DAY, _last_day(later)) * DAY
         return stamps + within % DAY
 
-    def between(self, times: NDArray[Any]) -> NDArray[np.int64]:
-        """The steps from each stamp to the next, `[row - 1]`; OFF_GRID where they are no whole number."""
+    def between(self, times: NDArray[Any], lengths: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """The steps from each stamp to the next, `[row - 1]`; OFF_GRID where they are no whole number.
+
+        Args:
+            lengths: rows of each series; None: they are of one.
+        """
         if not self.months:
             apart = np.diff(times).astype(np.int64)
             return np.where(apart % self.microseconds == 0, apart // self.microseconds, OFF_GRID)
-        months, within = _in_months(times, day_of_month(times))
+        months, within = _in_months(times, meant_days(times, lengths))
         apart = np.diff(_numbers(months))
         fits = (apart % self.months == 0) & (np.diff(within).astype(np.int64) == 0)
         return np.where(fits, apart // self.months, OFF_GRID)
@@ -130,7 +136,7 @@ def infer_frequency(times: NDArray[Any], lengths: NDArray[np.int64]) -> Inferred
     apart = np.diff(times).astype(np.int64)[inside]
     if not len(apart):
         return Inferred(None)
-    months = _monthly(times, inside) if apart[0] >= SHORTEST_MONTH else None
+    months = _monthly(times, lengths, inside) if apart[0] >= SHORTEST_MONTH else None
     if months is not None:
         return Inferred(months)
     if (apart == apart[0]).all():
@@ -147,10 +153,10 @@ def within_series(lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
     return inside
 
 
-def _monthly(times: NDArray[Any], inside: NDArray[np.bool_]) -> Step | None:
-    """Whole months apart: the same day of the month, or its last one, at the same hour."""
-    months, within = _in_months(times, day_of_month(times))
-    if (within != within[0]).any():
+def _monthly(times: NDArray[Any], lengths: NDArray[np.int64], inside: NDArray[np.bool_]) -> Step | None:
+    """Whole months apart: in each series the same day of the month, or its last one, at the same hour."""
+    months, within = _in_months(times, meant_days(times, lengths))
+    if (np.diff(_numbers(within))[inside] != 0).any():
         return None
     apart = np.diff(_numbers(months))[inside]
     usual = _usual(apart)
@@ -169,18 +175,31 @@ def _usual(apart: NDArray[np.int64]) -> int | None:
     return int(sizes[most]) if sizes[most] > 0 and counts[most] * 2 >= len(apart) else None
 
 
-def day_of_month(times: NDArray[Any]) -> int:
-    """The day of the month that stamps are meant to be on, from 0: the latest of them; the last, if all are last days.
+def meant_days(times: NDArray[Any], lengths: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """The day of the month that each stamp is meant to be on, from 0: the latest of its series.
 
-    >>> day_of_month(np.array(["2024-01-30", "2024-02-29"], "datetime64[us]"))
-    29
+    Where all of a series are last days, it is the last day of any month.
+
+    Args:
+        times: `[row]`, or of any shape if they are of one series. lengths: rows of each series; None: of one.
+
+    >>> meant_days(np.array(["2024-01-30", "2024-02-29"], "datetime64[us]")).tolist()
+    [29, 29]
     """
     months, within = _split(times)
     days = within // DAY
-    return LAST_DAY if (days == _last_day(months)).all() else int(days.max())
+    if not days.size:
+        return days
+    last = days == _last_day(months)
+    if lengths is None:
+        return np.full(days.shape, LAST_DAY if last.all() else days.max())
+    held = lengths[lengths > 0]
+    firsts = held.cumsum() - held
+    meant = np.where(np.logical_and.reduceat(last, firsts), LAST_DAY, np.maximum.reduceat(days, firsts))
+    return np.repeat(meant, held)
 
 
-def _in_months(times: NDArray[Any], meant: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def _in_months(times: NDArray[Any], meant: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
     """The month of each stamp, and the time since it began, on the day that is meant where the month has it not."""
     months, within = _split(times)
     last = _last_day(months)

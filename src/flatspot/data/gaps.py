@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flatspot.data.counted import counted
-from flatspot.data.frequency import NO_FREQUENCY, OFF_GRID, Step, infer_frequency, parse_frequency, within_series
+from flatspot.data.frequency import (
+    NO_FREQUENCY,
+    OFF_GRID,
+    Step,
+    infer_frequency,
+    meant_days,
+    parse_frequency,
+    within_series,
+)
 from flatspot.data.mending import Mending
 from flatspot.data.ordered import ANY_CLOCK, HOUR, Table, is_sunday_night, place, stamp_of
 from flatspot.errors import BadInput
@@ -35,7 +43,8 @@ def step_of(
     found = infer_frequency(table.times, table.lengths(len(names))).step
     if mending.inferred is not None:
         expected = parse_frequency(mending.inferred)
-        fits = (expected.between(table.times)[within_series(table.lengths(len(names)))] == 1).all()
+        lengths = table.lengths(len(names))
+        fits = (expected.between(table.times, lengths)[within_series(lengths)] == 1).all()
         if found is not None and found != expected and not fits:
             raise BadInput(f"{table.source}: its rows are {found.name} apart, and those of the run {expected.name}")
         return expected
@@ -55,7 +64,7 @@ def gaps_of(table: Table, step: Step | None, count: int, dropped: NDArray[np.int
     inside = within_series(table.lengths(count))
     if step is None or table.times is None:
         return np.where(inside, dropped[1:], 0)
-    steps = step.between(table.times)
+    steps = step.between(table.times, table.lengths(count))
     return np.where(inside, np.where(steps > 0, steps - 1, OFF_GRID), 0)
 
 
@@ -145,7 +154,8 @@ def with_absent_rows(
     ends = copies.cumsum()
     within = np.arange(ends[-1]) - np.repeat(ends - copies, copies)
     assert longer.times is not None  # noqa: S101 - there is a step
-    times = step.after(longer.times, within)
+    meant = meant_days(longer.times, np.unique(longer.series, return_counts=True)[1]) if step.months else None
+    times = step.after(longer.times, within, meant=meant)
     values = np.where((within > 0)[:, None], np.nan, longer.values)
     wide = np.zeros(len(values) - 1, np.int64)
     wide[ends[:-1] - 1] = np.where(short > 0, 0, gaps)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flatspot.data.frequency import Step, parse_frequency
+from flatspot.data.frequency import meant_days, parse_frequency
 from flatspot.data.panel import Panel
 
 
@@ -17,12 +17,17 @@ def later_stamps(panel: Panel, rows: int) -> NDArray[Any]:
     """
     assert panel.frequency is not None  # noqa: S101 - asked before
     step, times = parse_frequency(panel.frequency), panel.times[:]
-    return step.after(times, rows) if panel.original is None else _of_rows(panel, step, times, rows)
+    meant = meant_days(times, panel.lengths) if step.months else None
+    if panel.original is None:
+        return step.after(times, rows, meant=meant)
+    there, beyond = _of_rows(panel, rows)
+    return step.after(times[there], beyond, meant=None if meant is None else meant[there])
 
 
-def _of_rows(panel: Panel, step: Step, times: NDArray[Any], rows: int) -> NDArray[Any]:
+def _of_rows(panel: Panel, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The row so many rows after each, at most the last of its stretch, and the steps that are left from there."""
     edges = np.unique(np.concatenate([panel.firsts, panel.breaks, [panel.rows]]))
     here = np.arange(panel.rows)
     lasts = edges[np.searchsorted(edges, here, side="right")] - 1
     there = np.minimum(here + rows, lasts)
-    return step.after(times[there], here + rows - there, like=times)
+    return there, here + rows - there

@@ -248,7 +248,22 @@ class RNN(_Recurrent, nn.RNN):
             self.nonlinearity, self.mode = "relu", "RNN_RELU"
 
 
-class GRU(_Recurrent, nn.GRU):
+class _Gated(_Recurrent):
+    """The two whose activation torch.nn does not let be chosen."""
+
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 - torch.nn's
+        activation: Named = "tanh",
+        engine: str = "auto",
+        keep_gradient_norms: bool = False,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._add(activation, engine, keep_gradient_norms=keep_gradient_norms)
+
+
+class GRU(_Gated, nn.GRU):
     """torch.nn.GRU with any activation for its candidate: its arguments, calls, parameters and numbers.
 
     See `RNN` for `activation`, `engine`, `keep_gradient_norms` and the errors; the others are torch.nn.GRU's. The gates
@@ -257,19 +272,8 @@ class GRU(_Recurrent, nn.GRU):
 
     cell = "gru"
 
-    def __init__(
-        self,
-        *args: Any,  # noqa: ANN401 - torch.nn's
-        activation: Named = "tanh",
-        engine: str = "auto",
-        keep_gradient_norms: bool = False,
-        **kwargs: Any,  # noqa: ANN401
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self._add(activation, engine, keep_gradient_norms=keep_gradient_norms)
 
-
-class LSTM(_Recurrent, nn.LSTM):
+class LSTM(_Gated, nn.LSTM):
     """torch.nn.LSTM with any activation for its candidate and its output: its arguments, calls, parameters and numbers.
 
     See `RNN` for `activation`, `engine`, `keep_gradient_norms` and the errors; the others are torch.nn.LSTM's, but for
@@ -277,14 +281,3 @@ class LSTM(_Recurrent, nn.LSTM):
     """
 
     cell = "lstm"
-
-    def __init__(
-        self,
-        *args: Any,  # noqa: ANN401 - torch.nn's
-        activation: Named = "tanh",
-        engine: str = "auto",
-        keep_gradient_norms: bool = False,
-        **kwargs: Any,  # noqa: ANN401
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self._add(activation, engine, keep_gradient_norms=keep_gradient_norms)

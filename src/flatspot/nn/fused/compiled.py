@@ -25,7 +25,7 @@ LEAST_WORK: Final = 200_000
 """Multiplications for which another thread is worth waking."""
 
 TOGETHER: Final = 12
-"""Samples that a thread's share is a multiple of: kernels work on 3, 4 or 6 at a time."""
+"""Samples that a thread's share is a multiple of: kernels work on 3 or 4 at a time."""
 
 
 @final

@@ -38,8 +38,8 @@ the thread, and the first sample and the one after the last that it works on."""
 
 FORWARD: Final[Mapping[str, Argument]] = {
     "input": "address",  # [row, features]
-    "input_weights": "address",  # see `packed`
-    "state_weights": "address",
+    "input_weights": "address",  # [block, feature, gate, unit]: see `pack_forward`
+    "state_weights": "address",  # [block, unit before, gate, unit]
     "bias": "address",  # [block, sum, lane]
     "states": "address",  # [row, wide]: outputs, and among them or after them the initial ones
     "initial": "address",  # [sample, wide]: the initial ones
@@ -49,7 +49,7 @@ FORWARD: Final[Mapping[str, Argument]] = {
 }
 
 BACKWARD: Final[Mapping[str, Argument]] = {
-    "weights": "address",
+    "weights": "address",  # [block, gate and unit, unit before]: see `pack_backward`
     "outputs": "address",  # [row, wide]: gradients of the outputs
     "has_outputs": "number",  # 1, or 0 where only the last ones have gradients
     "factors": "address",
