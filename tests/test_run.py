@@ -697,6 +697,13 @@ def test_a_gap_that_is_no_number_is_refused(trained):
         load(trained("hourly")).predict(hourly(40), max_gap="2")
 
 
+@pytest.mark.parametrize("missing", ["error", "drop"])
+def test_no_other_column_is_asked_for_where_columns_are_settled(trained, missing):
+    empty = hourly(40).with_columns(other=pl.lit(None, pl.Float64))
+    with pytest.raises(BadInput, match=r"column 'other' has no value in (any row|rows 1 to 40)$"):
+        load(trained("hourly")).predict(empty, missing=missing)
+
+
 def test_an_empty_column_of_labels_is_told_from_one_that_is_not_there(trained):
     run, rows = load(trained("classes")), labelled(4)
     with pytest.raises(BadInput, match=r"column 'kind' \(data.label\) is empty: there is nothing to evaluate against"):

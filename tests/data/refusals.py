@@ -244,6 +244,12 @@ REFUSALS = (
     ),
     Refusal(
         DIALECT,
+        "two stray quotation marks, each at the end of its row",
+        "my.csv: row 30: a cell in quotes holds whole rows; is a mark left open?",
+        table("day,y,s", row=lambda each: f"{day(each)},{number(each)},a", r30='2024-01-30,4,"', r32='2024-02-01,5,"'),
+    ),
+    Refusal(
+        DIALECT,
         "columns separated by spaces",
         "my.csv: is separated by spaces; separate columns by commas, semicolons, tabs or bars",
         DAYS.replace(",", " "),

@@ -299,6 +299,11 @@ def test_a_line_break_in_a_quoted_cell_is_no_row(folder):
         read(path, target="y")
 
 
+def test_lines_of_a_note_with_as_many_commas_as_a_row_are_no_rows(folder):
+    path = write(folder, 'y,note\n1,"so, so\nwell, well\n3 of them, I think"\n2,\n')
+    assert read(path, target="y").values.ravel().tolist() == [1, 2]
+
+
 def test_a_long_cell_of_many_lines_that_nobody_reads_is_no_matter(folder):
     rows = [f"{number},{number}" for number in range(60)]
     rows[5] = '5,"' + "\n".join(["x" * 100] * 2000) + '"'

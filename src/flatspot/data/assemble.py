@@ -77,7 +77,7 @@ def _mended(
     original, dropped = None, np.zeros(len(table.values), np.int64)
     if mending.missing == "drop":
         tell_absent(table, step, len(names), mending, notes)
-        table, names, dropped, original = whole_rows(table, names, roles.channels, notes)
+        table, names, dropped, original = whole_rows(table, names, roles.channels, mending, notes)
     gaps = gaps_of(table, step, len(names), dropped)
     refuse_gaps(table, step, gaps, names, mending)
     fills = mending.missing in {"interpolate", "forward_fill"}

@@ -148,7 +148,7 @@ def _refuse_two_labels(table: Table, again: NDArray[np.bool_], names: Sequence[s
 
 
 def whole_rows(
-    table: Table, names: tuple[str, ...], channels: Sequence[str], notes: list[str]
+    table: Table, names: tuple[str, ...], channels: Sequence[str], mending: Mending, notes: list[str]
 ) -> tuple[Table, tuple[str, ...], NDArray[np.int64], Original]:
     """Without the rows that miss a value, nor the series that are left without a row.
 
@@ -158,7 +158,7 @@ def whole_rows(
     there = np.isfinite(table.values)
     whole: NDArray[np.bool_] = np.asarray(there.all(axis=1))
     if not whole.any():
-        _refuse_all_missing(table, there, channels)
+        _refuse_all_missing(table, there, channels, mending)
     if not whole.all():
         left_out = counted(int((~whole).sum()), "row", of=len(whole))
         notes.append(f"{left_out} with a missing value left out (data.missing=drop)")
@@ -174,11 +174,12 @@ def whole_rows(
     return left, tuple(name for name, stays in zip(names, held, strict=True) if stays), before, original
 
 
-def _refuse_all_missing(table: Table, there: NDArray[np.bool_], channels: Sequence[str]) -> None:
+def _refuse_all_missing(table: Table, there: NDArray[np.bool_], channels: Sequence[str], mending: Mending) -> None:
     """Refuse rows that all miss a value: of one column, if there is one that has none."""
+    another = "" if mending.trained else "; name another"
     for place, name in enumerate(channels):
         if not there[:, place].any():
-            raise BadInput(f"{table.source}: column {name!r} has no value in any row; name another")
+            raise BadInput(f"{table.source}: column {name!r} has no value in any row{another}")
     missing = ", ".join(repr(name) for place, name in enumerate(channels) if not there[:, place].all())
     raise BadInput(
         f"{table.source}: every row misses a value (columns {missing}); data.missing=drop leaves none, interpolate "

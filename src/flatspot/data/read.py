@@ -312,7 +312,8 @@ class _Reader:
         """A column without a value is not mended by filling it."""
         if numbers.null_count() == len(numbers) > 1:
             rows = f"rows {self.row + 1:,} to {self.row + len(numbers):,}"
-            raise BadInput(f"{self.name}: column {column.name!r} has no value in {rows}; name another")
+            another = "" if self._anew else "; name another"
+            raise BadInput(f"{self.name}: column {column.name!r} has no value in {rows}{another}")
 
     def moments(self, batch: pl.DataFrame, roles: Roles) -> NDArray[Any]:
         """The time stamps of a batch."""

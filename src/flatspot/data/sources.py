@@ -372,8 +372,17 @@ class CsvFile:
         A mark that closes a cell stands at its end; within one it is written twice.
         """
         if self._has_quoted_breaks():
-            for _ in self._rows(strict=True, longest=MOST_OPEN):
-                pass
+            for row, cells in self._rows(strict=True, longest=MOST_OPEN):
+                if self._holds_a_row(cells):
+                    raise BadInput(f"{self.name}: row {row}: a cell in quotes holds whole rows; is a mark left open?")
+
+    def _holds_a_row(self, cells: list[str]) -> bool:
+        """Whether a line within a cell has as many cells as the header, with numbers wherever its own row has them."""
+        numbers = [place for place, cell in enumerate(cells) if _is_number(cell)]
+        lines = (line.split(self._separator) for cell in cells if "\n" in cell for line in cell.splitlines()[1:])
+        return bool(numbers) and any(
+            len(line) == len(cells) and all(_is_number(line[place]) for place in numbers) for line in lines
+        )
 
     def _has_quoted_breaks(self) -> bool:
         try:
