@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from flatspot.activations import ACTIVATIONS
 from flatspot.nn.cells import CELLS
 from flatspot.nn.engines import Asked, Choice, choose, known_engine
+from flatspot.nn.fused.room import Room
 from flatspot.nn.scan import DIRECTIONS, State, as_torch_has_it, permuted, scan
 
 Named = str | Callable[[Tensor], Tensor]
@@ -32,6 +33,7 @@ class _Recurrent(nn.RNNBase):
         self.engine = known_engine(engine)
         self.keep_gradient_norms = keep_gradient_norms
         self._norms: dict[str, dict[int, Tensor]] = {}
+        self._room = Room(2 * self.num_layers * (2 if self.bidirectional else 1))
         if isinstance(activation, str):
             _ = ACTIVATIONS[activation]
         if engine != "auto":
@@ -149,7 +151,9 @@ class _Recurrent(nn.RNNBase):
         from flatspot.nn.fused.function import fused  # noqa: PLC0415 - LLVM is loaded where it is wanted
 
         assert known is not None  # noqa: S101 - it has a formula
-        return fused(self.cell, known, rows, sizes, state, weights, backwards=backwards, watch=watch)
+        return fused(
+            self.cell, known, rows, sizes, state, weights, backwards=backwards, watch=watch, room=self._room
+        )
 
     def _start(self, rows: Tensor, batch: int, parts: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
         """The initial state, each part `[layer, batch, unit]`, of an input that is looked at too."""

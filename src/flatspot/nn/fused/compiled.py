@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flatspot.nn.fused.formulas import FORMULAS
 from flatspot.nn.fused.gates import GATES
-from flatspot.nn.fused.kernels import KERNELS, Shape, write_elementwise
+from flatspot.nn.fused.kernels import KERNELS, SAMPLES, Shape, write_elementwise
 from flatspot.nn.fused.steps import Steps
 from flatspot.nn.fused.vectors import Bits
 
@@ -24,8 +24,8 @@ BITS: Final[dict[torch.dtype, Bits]] = {torch.float32: 32, torch.float64: 64}
 LEAST_WORK: Final = 200_000
 """Multiplications for which another thread is worth waking."""
 
-TOGETHER: Final = 12
-"""Samples that a thread's share is a multiple of: kernels work on 3 or 4 at a time."""
+TOGETHER: Final = SAMPLES
+"""Samples that a thread's share is a multiple of."""
 
 
 @final
@@ -48,21 +48,30 @@ class Kernels:
             self._calls[name] = _callable(module, name, len(arguments))
         return self._calls[name]
 
-    def run(self, name: str, arrays: Sequence[Tensor | int], steps: Steps) -> None:
+    def run(self, name: str, arrays: Sequence[Tensor | int], steps: Steps, span: tuple[int, int] | None = None) -> None:
         """Run a kernel over all samples, shared among threads.
 
         Args:
-            name: `forward`, `forward_and_keep` or `backward`. arrays: as the kernel's arguments have them.
-            steps: how they follow one another.
+            name: `forward`, `forward_and_keep` or `backward`. arrays: as the kernel's arguments have them, tensors or
+                addresses.
+            steps: how they follow one another. span: those that are taken, `[start, stop)`; None: all.
         """
-        call = self._call(name)
-        given = [each.data_ptr() if isinstance(each, Tensor) else each for each in (*arrays, *steps.arrays)]
-        spans = shares(steps.samples, steps.count * self.shape.wide * self.shape.depth)
-        first, *others = [(thread, *span) for thread, span in enumerate(spans)]
-        started = [_helpers(os.getpid(), len(others)).submit(call, *given, steps.count, *each) for each in others]
-        call(*given, steps.count, *first)
+        start, stop = span or (0, steps.count)
+        call = self._calls.get(name) or self._call(name)
+        given = [each if isinstance(each, int) else each.data_ptr() for each in arrays]
+        given += [address + 8 * start for address in steps.addresses]
+        first, *others = enumerate(self.shares(steps, stop - start))
+        started = [
+            _helpers(os.getpid(), len(others)).submit(call, *given, stop - start, thread, *each)
+            for thread, each in others
+        ]
+        call(*given, stop - start, first[0], *first[1])
         for each in started:
             each.result()
+
+    def shares(self, steps: Steps, count: int) -> list[tuple[int, int]]:
+        """The samples of each thread, for so many steps."""
+        return shares(steps.samples, count * self.shape.wide * self.shape.depth)
 
 
 @lru_cache(maxsize=512)
@@ -125,10 +134,9 @@ def shares(samples: int, work: int) -> list[tuple[int, int]]:
         work: multiplications for each sample.
     """
     threads = max(min(torch.get_num_threads(), samples, work * samples // LEAST_WORK), 1)
-    size = -(-samples // threads)
+    size = max(-(-samples // threads), 1)
     size = -(-size // TOGETHER) * TOGETHER if size >= TOGETHER else size
-    edges = [*range(0, samples, size), samples]
-    return [*pairwise(edges)]
+    return [*pairwise([*range(0, samples, size), samples])]
 
 
 @lru_cache(maxsize=1)

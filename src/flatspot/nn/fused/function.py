@@ -1,15 +1,20 @@
 """A layer in one direction as one step of autograd: its kernels, and the matrix products that are left to torch."""
 
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from flatspot.nn.fused.compiled import BITS, Kernels, kernels, shares
-from flatspot.nn.fused.kernels import BLOCK, Shape, blocks
-from flatspot.nn.fused.steps import Steps, steps_of
+from flatspot.nn.fused.compiled import BITS, Kernels, kernels
+from flatspot.nn.fused.kernels import GROUP, Shape
+from flatspot.nn.fused.packing import columns, in_order, packed_backward, packed_forward
+from flatspot.nn.fused.room import Room
+from flatspot.nn.fused.steps import Steps, Stretch, steps_of, stretches
+
+CACHE: Final = 1 << 22
+"""Bytes of gradients of pre-activations that are there at a time."""
 
 NO_SECOND: Final = (
     "flatspot.nn: the fused engine has no second derivatives (create_graph=True); build the layer with engine='scan', "
@@ -35,6 +40,7 @@ def fused(
     *,
     backwards: bool = False,
     watch: Watch | None = None,
+    room: Room | None = None,
 ) -> tuple[Float[Tensor, "row unit"], tuple[Float[Tensor, "sample unit"], ...]]:
     """All steps of a layer in one direction.
 
@@ -43,6 +49,7 @@ def fused(
         sizes: sequences at each time step. state: the initial one. weights: as torch.nn has them: of the input, of the
             state, and the biases of both.
         backwards: from the end of each sequence. watch: takes the norms of the gradients.
+        room: for what is kept for the way back, from step to step; None: it is made anew.
 
     Returns:
         the outputs, and the final state.
@@ -58,7 +65,7 @@ def fused(
     steps = steps_of(sizes, backwards=backwards)
     tensors = (rows, *state, of_input, of_state, input_bias, state_bias)
     keep = torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in tensors)
-    outputs, *final = _Fused.apply(made, steps, watch, keep, *tensors)  # type: ignore[no-untyped-call]
+    outputs, *final = _Fused.apply(made, steps, watch, room or Room(), keep, *tensors)  # type: ignore[no-untyped-call]
     return outputs, tuple(final)
 
 
@@ -68,28 +75,29 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, *given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401 - as autograd hands them over
-        made, steps, watch, keep, rows, *more = given
+        made, steps, watch, room, keep, rows, *more = given
         shape: Shape = made.shape
         *state, of_input, of_state, input_bias, state_bias = more
         rows = rows.contiguous()
-        states = rows.new_empty(steps.rows + steps.samples, shape.wide)
+        states = room.take(rows, steps.rows + steps.samples, shape.wide)
         initial = states[: steps.samples] if _leads(steps) else states[steps.rows :]
         outputs = states[steps.samples :] if _leads(steps) else states[: steps.rows]
         initial.copy_(_wide(state[0], shape))
         cells = _wide(state[1], shape).clone() if shape.gates.cell else initial
-        factors = rows.new_empty(steps.rows, shape.gates.factors, shape.wide) if keep else initial
-        packed = [pack_forward(each, shape) for each in (of_input, of_state)]
-        bias = _bias(input_bias, state_bias, rows, shape)
-        arrays = [rows, *packed, bias, outputs, initial, cells, factors]
+        factors = room.take(rows, steps.rows, shape.gates.factors, shape.wide) if keep else initial
+        weights = packed_forward(of_input, of_state, input_bias, state_bias, shape)
+        held = rows.new_empty(len(made.shares(steps, steps.count)) * GROUP * shape.gates.sums * shape.wide)
         if steps.samples:
+            arrays = [rows, weights, outputs, initial, cells, factors, held]
             made.run("forward_and_keep" if keep else "forward", arrays, steps)
-        ctx.made, ctx.steps, ctx.watch, ctx.biased = made, steps, watch, input_bias is not None
         if keep:
+            ctx.made, ctx.steps, ctx.watch, ctx.biased = made, steps, watch, input_bias is not None
             ctx.save_for_backward(rows, of_input, of_state, states, factors)
-        ctx.set_materialize_grads(False)
-        units = shape.units
+            ctx.set_materialize_grads(False)
         final = [_last(outputs, steps), *([cells] if shape.gates.cell else [])]
-        return outputs[:, :units], *(each[:, :units] if shape.units < shape.wide else each for each in final)
+        if shape.units == shape.wide:
+            return outputs, *final
+        return tuple(each[:, : shape.units] for each in (outputs, *final))
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
@@ -105,30 +113,86 @@ class _Fused(torch.autograd.Function):
             rows.new_zeros(steps.samples, shape.wide) if each is None else _wide(each, shape).clone()
             for each in of_final
         ]
-        sums = rows.new_empty(steps.rows, gates.sums * shape.wide)
-        threads = len(shares(steps.samples, steps.count * shape.wide * shape.depth)) if steps.samples else 0
-        norms = rows.new_zeros(threads, steps.count, made.shape.lanes)
-        outputs = sums if of_outputs is None else _wide(of_outputs, shape).contiguous()
-        weights = pack_backward(of_state, shape)
-        arrays = [weights, outputs, int(of_outputs is not None), factors, sums, carries[0], carries[-1], norms]
-        if steps.samples:
-            made.run("backward", arrays, steps)
-        if ctx.watch is not None:
-            for step, norm in enumerate(norms.sum(dim=(0, 2)).sqrt_()):
-                ctx.watch.found(steps.count - 1 - step if steps.backwards else step, norm)
-        of_state_sums, of_input_sums = (_columns(sums, which, shape) for which in (gates.of_state, gates.of_input))
-        totals = sums.sum(dim=0) if ctx.biased else None
-        found = [
-            _of_rows(of_input_sums, of_input, shape) if ctx.needs_input_grad[4] else None,
+        of_rows = torch.empty_like(rows) if ctx.needs_input_grad[5] else None
+        outputs = None if of_outputs is None else _wide(of_outputs, shape).contiguous()
+        weights = packed_backward(of_state, shape)
+        every = stretches(steps.sizes, backwards=steps.backwards, most=_most_rows(rows, shape))
+        sums = rows.new_empty(max(_count(each.rows) for each in every), gates.sums * shape.wide)
+        totals = rows.new_zeros(len(made.shares(steps, steps.count)), sums.shape[1])
+        products = _Products(shape, rows, states, steps, of_rows, of_input)
+        for stretch in reversed(every) if steps.samples else ():
+            norms = rows.new_zeros(len(totals), _count(stretch.steps), shape.lanes)
+            first = stretch.rows[0] * sums.shape[1] * sums.element_size()
+            arrays = [weights, outputs if outputs is not None else weights, int(outputs is not None), factors]
+            made.run(
+                "backward",
+                [*arrays, sums.data_ptr() - first, totals, *carries[:1], carries[-1], norms],
+                steps,
+                stretch.steps,
+            )
+            products.add(sums[: _count(stretch.rows)], stretch)
+            if ctx.watch is not None:
+                _tell(ctx.watch, norms, steps, stretch)
+        added = totals.sum(dim=0) if ctx.biased else None
+        return (
+            *(None,) * 5,
+            of_rows,
             *(each[:, : shape.units] for each in carries),
-            _of_weights(of_input_sums, rows, gates.of_input, shape),
-            _of_weights(of_state_sums, _before(states, steps, shape), gates.of_state, shape),
+            *products.of_weights(),
             *(
-                None if totals is None else _in_order(_columns(totals, which, shape), which, shape)
+                None if added is None else in_order(columns(added, which, shape), which, shape)
                 for which in (gates.of_input, gates.of_state)
             ),
-        ]
-        return None, None, None, None, *found
+        )
+
+
+@final
+class _Products:
+    """The products that are left to torch, added up over stretches of steps whose sums are there for a while only."""
+
+    def __init__(
+        self, shape: Shape, rows: Tensor, states: Tensor, steps: Steps, of_rows: Tensor | None, of_input: Tensor
+    ) -> None:
+        self._shape, self._rows, self._states, self._steps, self._of_rows = shape, rows, states, steps, of_rows
+        gates = shape.gates
+        self._of_state = rows.new_zeros(gates.count * shape.wide, shape.units)
+        self._of_input = rows.new_zeros(shape.features, gates.count * shape.wide)
+        if of_rows is not None:
+            stored = [each for each in gates.order if each in gates.of_input]
+            table = of_input.view(gates.count, shape.units, -1)[[gates.of_input.index(each) for each in stored]]
+            self._weights = F.pad(table, (0, 0, 0, shape.wide - shape.units)).view(len(stored) * shape.wide, -1)
+
+    def add(self, sums: Float[Tensor, "row sum_unit"], stretch: Stretch) -> None:
+        """What the gradients of some rows' sums give."""
+        gates = self._shape.gates
+        of_state, of_input = (columns(sums, which, self._shape) for which in (gates.of_state, gates.of_input))
+        self._of_state.addmm_(of_state.t(), _before(self._states, self._steps, self._shape, stretch.rows))
+        rows = self._rows[slice(*stretch.rows)]
+        self._of_input.addmm_(rows.t(), of_input)  # the other way round it is ten times slower for few features
+        if self._of_rows is not None:
+            torch.mm(of_input, self._weights, out=self._of_rows[slice(*stretch.rows)])
+
+    def of_weights(self) -> tuple[Tensor, Tensor]:
+        """The gradients of the weights of the input and of the state."""
+        gates, shape = self._shape.gates, self._shape
+        return (
+            in_order(self._of_input.t().contiguous(), gates.of_input, shape),
+            in_order(self._of_state, gates.of_state, shape),
+        )
+
+
+def _tell(watch: Watch, norms: Float[Tensor, "thread step lane"], steps: Steps, stretch: Stretch) -> None:
+    for step, norm in enumerate(norms.sum(dim=(0, 2)).sqrt_(), start=stretch.steps[0]):
+        watch.found(steps.count - 1 - step if steps.backwards else step, norm)
+
+
+def _most_rows(rows: Tensor, shape: Shape) -> int:
+    """Rows whose sums fill so much memory as is looked at while it is in the cache."""
+    return CACHE // (shape.gates.sums * shape.wide * rows.element_size())
+
+
+def _count(span: tuple[int, int]) -> int:
+    return span[1] - span[0]
 
 
 def _leads(steps: Steps) -> bool:
@@ -149,80 +213,13 @@ def _last(outputs: Tensor, steps: Steps) -> Tensor:
     return outputs[place].clone()
 
 
-def _before(states: Tensor, steps: Steps, shape: Shape) -> Tensor:
-    """The state before each row, `[row, unit]`."""
+def _before(states: Tensor, steps: Steps, shape: Shape, span: tuple[int, int]) -> Tensor:
+    """The state before each of some rows, `[row, unit]`."""
+    start, stop = span
     if steps.before is None:
         shift = steps.samples if steps.backwards else 0
-        return states[shift : shift + steps.rows, : shape.units]
-    place = steps.before if steps.backwards else (steps.before + steps.samples) % len(states)
-    return states.index_select(0, place)[:, : shape.units]
-
-
-def pack_forward(weights: Float[Tensor, "gate_unit depth"], shape: Shape) -> Tensor:
-    """Block after block of units: for each number that they are multiplied with the weights of all gates."""
-    count, lanes = shape.gates.count, shape.lanes
-    table = F.pad(weights.view(count, shape.units, -1), (0, 0, 0, shape.wide - shape.units))
-    parts, done = [], 0
-    for size, many in blocks(shape.vectors, shape.forward_block):
-        some = table[:, done : done + many * size * lanes].reshape(count, many, size * lanes, -1)
-        parts.append(some.permute(1, 3, 0, 2).reshape(-1))
-        done += many * size * lanes
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def pack_backward(weights: Float[Tensor, "gate_unit unit"], shape: Shape) -> Tensor:
-    """Block after block of units that a gradient goes to: for each unit of each gate the weights from it."""
-    count, spare = shape.gates.count, shape.wide - shape.units
-    table = F.pad(weights.view(count, shape.units, shape.units), (0, spare, 0, spare)).view(count * shape.wide, -1)
-    parts, done = [], 0
-    for size, many in blocks(shape.vectors, BLOCK):
-        width = size * shape.lanes
-        some = table[:, done : done + many * width].reshape(len(table), many, width)
-        parts.append(some.transpose(0, 1).reshape(-1))
-        done += many * width
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _bias(of_input: Tensor | None, of_state: Tensor | None, like: Tensor, shape: Shape) -> Tensor:
-    """What each sum begins with, block after block of units: `[block, sum, unit]`."""
-    gates = shape.gates
-    sums = like.new_zeros(gates.sums, shape.wide)
-    for bias, which in ((of_input, gates.of_input), (of_state, gates.of_state)):
-        if bias is not None:
-            sums[list(which), : shape.units] += bias.view(gates.count, shape.units)
-    parts, done = [], 0
-    for size, many in blocks(shape.vectors, shape.forward_block):
-        width = size * shape.lanes
-        some = sums[:, done : done + many * width].reshape(gates.sums, many, width)
-        parts.append(some.transpose(0, 1).reshape(-1))
-        done += many * width
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _columns(sums: Tensor, which: tuple[int, ...], shape: Shape) -> Tensor:
-    """Those of some sums, which stand together."""
-    places = [shape.gates.order.index(each) for each in which]
-    return sums[..., min(places) * shape.wide : (max(places) + 1) * shape.wide]
-
-
-def _in_order(stored: Tensor, which: tuple[int, ...], shape: Shape) -> Tensor:
-    """Gates as the weights have them, without what is beyond the units: `[gates*unit, ...]`."""
-    places = [shape.gates.order.index(each) for each in which]
-    table = stored.view(len(which), shape.wide, *stored.shape[1:])[:, : shape.units]
-    order = [place - min(places) for place in places]
-    table = table if order == sorted(order) else table[order]
-    return table.reshape(-1, *stored.shape[1:])
-
-
-def _of_weights(sums: Tensor, factors: Tensor, which: tuple[int, ...], shape: Shape) -> Tensor:
-    """The gradient of weights: one product over all rows."""
-    return _in_order(sums.t() @ factors, which, shape)
-
-
-def _of_rows(sums: Tensor, weights: Tensor, shape: Shape) -> Tensor:
-    """The gradient of the input, `[row, feature]`."""
-    gates = shape.gates
-    stored = [each for each in gates.order if each in gates.of_input]
-    order = [gates.of_input.index(each) for each in stored]
-    table = weights.view(gates.count, shape.units, -1)[order]
-    return sums @ F.pad(table, (0, 0, 0, shape.wide - shape.units)).view(len(order) * shape.wide, -1)
+        found = states[shift + start : shift + stop]
+    else:
+        before = steps.before[start:stop]
+        found = states.index_select(0, before if steps.backwards else (before + steps.samples) % len(states))
+    return found if shape.units == shape.wide else found[:, : shape.units]

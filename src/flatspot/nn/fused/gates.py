@@ -42,7 +42,7 @@ class Gates:
         of_input, of_state: the sum that each gate's part of the input, and of the state, goes to.
         factors: that are kept for the way back. order: in which the gradients of the sums are stored: so that those of
             `of_input`, and those of `of_state`, stand together.
-        cell: whether there is a cell state. rows: samples at a time, so many that their sums fit the registers.
+        cell: whether there is a cell state.
         forward: from sums, output, cell state and activation. backward: from their gradients and the factors.
     """
 
@@ -53,7 +53,6 @@ class Gates:
     factors: int
     order: tuple[int, ...]
     cell: bool
-    rows: int
     forward: Callable[[Sequence[Vector], Vector, Vector | None, Formula], Forward]
     backward: Callable[[Vector, Vector | None, Sequence[Vector]], Backward]
 
@@ -108,10 +107,8 @@ def _lstm_backward(output: Vector, cell: Vector | None, factors: Sequence[Vector
 
 
 GATES: Final[Mapping[str, Gates]] = {
-    "rnn": Gates(1, 1, (0,), (0,), 1, (0,), cell=False, rows=4, forward=_rnn_forward, backward=_rnn_backward),
-    "gru": Gates(
-        3, 4, (0, 1, 2), (0, 1, 3), 5, (2, 0, 1, 3), cell=False, rows=4, forward=_gru_forward, backward=_gru_backward
-    ),
+    "rnn": Gates(1, 1, (0,), (0,), 1, (0,), cell=False, forward=_rnn_forward, backward=_rnn_backward),
+    "gru": Gates(3, 4, (0, 1, 2), (0, 1, 3), 5, (2, 0, 1, 3), cell=False, forward=_gru_forward, backward=_gru_backward),
     "lstm": Gates(
         4,
         4,
@@ -120,7 +117,6 @@ GATES: Final[Mapping[str, Gates]] = {
         6,
         (0, 1, 2, 3),
         cell=True,
-        rows=3,
         forward=_lstm_forward,
         backward=_lstm_backward,
     ),

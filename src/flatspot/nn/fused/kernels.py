@@ -5,7 +5,8 @@ A step is, for a few units of a few samples at a time, the matrix product in reg
 Arrays are by rows, of all sequences one time step after another; rows are as wide as whole vectors ("wide").
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, final
@@ -14,13 +15,16 @@ from llvmlite import ir
 
 from flatspot.nn.fused.formulas import Formula
 from flatspot.nn.fused.gates import Gates
-from flatspot.nn.fused.vectors import Argument, Bits, Code, Variable, Vector
+from flatspot.nn.fused.vectors import Argument, Bits, Code, Variable
 
 BLOCK: Final = 3
-"""Vectors of units whose sums are held at a time, where there is one sum for each."""
+"""Vectors whose sums are held at a time, of so many samples:"""
 
-REGISTERS: Final = 12
-"""Vectors of sums that are held at a time: of sixteen registers, some hold factors."""
+SAMPLES: Final = 4
+"""Twelve sums then fill the sixteen registers, beside their factors, and each factor is used more than once."""
+
+GROUP: Final = 32
+"""Samples that a step is done for at a time, so that what it works on stays in the cache that is next to a core."""
 
 STEPS: Final[Mapping[str, Argument]] = {
     "first_row": "address",
@@ -38,22 +42,22 @@ the thread, and the first sample and the one after the last that it works on."""
 
 FORWARD: Final[Mapping[str, Argument]] = {
     "input": "address",  # [row, features]
-    "input_weights": "address",  # [block, feature, gate, unit]: see `pack_forward`
-    "state_weights": "address",  # [block, unit before, gate, unit]
-    "bias": "address",  # [block, sum, lane]
+    "weights": "address",  # of the input, of the state, and biases `[sum, wide]`: see `packing.py`
     "states": "address",  # [row, wide]: outputs, and among them or after them the initial ones
     "initial": "address",  # [sample, wide]: the initial ones
     "cells": "address",  # [sample, wide]: initial cell states, final ones in the end
     "factors": "address",  # [row, factor, wide]
+    "held": "address",  # [thread, sample of a group, sum, wide]: the sums of a step
     **STEPS,
 }
 
 BACKWARD: Final[Mapping[str, Argument]] = {
-    "weights": "address",  # [block, gate and unit, unit before]: see `pack_backward`
+    "weights": "address",  # [block, gate and unit, unit before]: see `packing.py`
     "outputs": "address",  # [row, wide]: gradients of the outputs
     "has_outputs": "number",  # 1, or 0 where only the last ones have gradients
     "factors": "address",
     "sums": "address",  # [row, sum, wide]: gradients of the pre-activations
+    "totals": "address",  # [thread, sum, wide]: these gradients, added up over rows
     "carry": "address",  # [sample, wide]: of the final state's gradient to the initial one's
     "cell_carry": "address",
     "norms": "address",  # [thread, step, lane]: sums of squared gradients of the outputs
@@ -96,8 +100,14 @@ class Shape:
 
     @property
     def forward_block(self) -> int:
-        """Vectors of units in a block of the forward weights."""
-        return BLOCK if self.gates.count == 1 else 1
+        """Vectors of units whose weights, of all gates, stand together."""
+        return 1 if self.gates.count == BLOCK else BLOCK
+
+    @property
+    def packed(self) -> tuple[int, int, int]:
+        """Numbers in the packed weights of the input and of the state, and in the biases."""
+        each = self.gates.count * self.wide
+        return each * self.features, each * self.units, self.gates.sums * self.wide
 
 
 def blocks(vectors: int, most: int) -> list[tuple[int, int]]:
@@ -108,6 +118,16 @@ def blocks(vectors: int, most: int) -> list[tuple[int, int]]:
     """
     whole, rest = divmod(vectors, most)
     return [(most, whole)] * bool(whole) + [(rest, 1)] * bool(rest)
+
+
+def tiles(size: int, gates: int) -> list[list[tuple[int, int]]]:
+    """The gates and vectors of a block that are multiplied at a time.
+
+    >>> tiles(1, 4), tiles(3, 1)
+    ([[(0, 0), (1, 0), (2, 0)], [(3, 0)]], [[(0, 0), (0, 1), (0, 2)]])
+    """
+    pairs = [(gate, vector) for gate in range(gates) for vector in range(size)]
+    return [pairs[start : start + BLOCK] for start in range(0, len(pairs), BLOCK)]
 
 
 def write_elementwise(module: ir.Module, name: str, activation: Formula, *, bits: Bits, lanes: int) -> None:
@@ -146,10 +166,16 @@ class _Kernel:
         """The address of a row of an array whose rows are so many times as wide as all units."""
         return self.code.at(self.given[name], self.code.times(row, wide * self.shape.wide))
 
-    def by_samples(self, stop: Any, at_once: int, write: Callable[[Any, int], None]) -> None:  # noqa: ANN401
+    @contextmanager
+    def groups(self, stop: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401
+        """What is written inside is done for some samples at a time: the first one, and the one after the last."""
+        with self.code.loop(self.given["start"], stop, GROUP) as start:
+            yield start, self.code.smaller(self.code.sum(start, GROUP), stop)
+
+    def by_samples(self, start: Any, stop: Any, write: Callable[[Any, int], None]) -> None:  # noqa: ANN401
         """Write what is done with some samples at a time: so many, and for those that are left two, or one."""
-        code, start = self.code, self.given["start"]
-        for some in (at_once, *(each for each in (2, 1) if each < at_once)):
+        code = self.code
+        for some in (SAMPLES, 2, 1):
             there = code.build.sdiv(code.build.sub(stop, start), code.number(some))  # none below zero
             whole = code.sum(start, code.times(there, some))
             with code.loop(start, whole, some) as sample:
@@ -184,72 +210,84 @@ class _Forward(_Kernel):
     def __init__(self, code: Code, shape: Shape, *, keep: bool) -> None:
         super().__init__(code, shape)
         self.keep = keep
+        of_group = GROUP * self.gates.sums * shape.wide
+        self.held = code.at(self.given["held"], code.times(self.given["thread"], of_group))
+        of_input, of_state, _ = shape.packed
+        self.of_state = code.at(self.given["weights"], of_input)
+        self.bias = code.at(self.given["weights"], of_input + of_state)
 
     def step(self, number: Any) -> None:  # noqa: ANN401
         first, before, has_before = (self.of_step(each, number) for each in ("first_row", "before", "has_before"))
-        stop = self.code.smaller(self.of_step("size", number), self.given["stop"])
-        lanes, done = self.code.lanes, 0
-        for size, count in blocks(self.shape.vectors, self.shape.forward_block):
-            with self.code.loop(0, count) as block:
-                unit = self.code.sum(self.code.times(block, size * lanes), done)
-                at_once = min(REGISTERS // (size * self.gates.count), self.gates.rows)
-                self.by_samples(stop, at_once, partial(self.block, size, unit, first, before, has_before))
-            done += size * count * lanes
+        whole = self.code.smaller(self.of_step("size", number), self.given["stop"])
+        lanes = self.code.lanes
+        with self.groups(whole) as (start, stop):
+            done = 0
+            for size, count in blocks(self.shape.vectors, self.shape.forward_block):
+                with self.code.loop(0, count) as block:
+                    unit = self.code.sum(self.code.times(block, size * lanes), done)
+                    skipped = 0
+                    for tile in tiles(size, self.gates.count):
+                        write = partial(self.tile, tile, unit, skipped, start, first, before, has_before)
+                        self.by_samples(start, stop, write)
+                        skipped += len(tile) * lanes
+                done += size * count * lanes
+            with self.code.loop(start, stop) as sample, self.code.loop(0, self.shape.wide, lanes) as unit:
+                self.gate(sample, self.code.build.sub(sample, start), unit, first, before, has_before)
 
-    def block(
+    def tile(
         self,
-        size: int,
+        tile: list[tuple[int, int]],
         unit: Any,  # noqa: ANN401
+        skipped: int,
+        start: Any,  # noqa: ANN401
         first: Any,  # noqa: ANN401
         before: Any,  # noqa: ANN401
         has_before: Any,  # noqa: ANN401
         sample: Any,  # noqa: ANN401
         some: int,
     ) -> None:
-        """A step of so many vectors of units, from `unit` on, of some samples."""
-        code, gates, lanes = self.code, self.gates, self.code.lanes
+        """The sums of some gates and vectors of units, from `unit` on, of some samples."""
+        code, gates, shape = self.code, self.gates, self.shape
         samples = [code.sum(sample, each) for each in range(some)]
-        rows = [code.sum(first, each) for each in samples]
+        inputs = [code.at(self.given["input"], code.times(code.sum(first, each), shape.features)) for each in samples]
         states = [self.state_before(each, before, has_before) for each in samples]
-        bias = code.at(self.given["bias"], code.times(unit, gates.sums))
-        sums = [
-            [
-                [code.variable(code.load(code.at(bias, (each * size + vector) * lanes))) for vector in range(size)]
-                for each in range(gates.sums)
-            ]
-            for _ in samples
-        ]
-        inputs = [code.at(self.given["input"], code.times(row, self.shape.features)) for row in rows]
+        wanted = sorted({(which[gate], vector) for which in (gates.of_input, gates.of_state) for gate, vector in tile})
+        places = {(each, vector): code.sum(unit, each * shape.wide + vector * code.lanes) for each, vector in wanted}
+        sums = [{each: code.variable(code.load(code.at(self.bias, places[each]))) for each in wanted} for _ in samples]
         for sources, weights, depth, which in (
-            (inputs, "input_weights", self.shape.features, gates.of_input),
-            (states, "state_weights", self.shape.units, gates.of_state),
+            (inputs, self.given["weights"], shape.features, gates.of_input),
+            (states, self.of_state, shape.units, gates.of_state),
         ):
-            panel = code.at(self.given[weights], code.times(unit, gates.count * depth))
-            chosen = [[vector for each in which for vector in of_sample[each]] for of_sample in sums]
+            panel = code.at(weights, code.times(unit, gates.count * depth), skipped * depth)
+            chosen = [[of_sample[which[gate], vector] for gate, vector in tile] for of_sample in sums]
             self.add_product(chosen, sources, panel, depth)
-        for of_sample, one, row, state in zip(sums, samples, rows, states, strict=True):
-            for vector in range(size):
-                held = [each[vector].get() for each in of_sample]
-                self.gate(held, one, row, state, code.sum(unit, vector * lanes))
+        for of_sample, one in zip(sums, samples, strict=True):
+            row = code.times(code.build.sub(one, start), gates.sums * shape.wide)
+            for each, total in of_sample.items():
+                code.store(total.get(), code.at(self.held, row, places[each]))
 
     def gate(
         self,
-        sums: Sequence[Vector],
         sample: Any,  # noqa: ANN401
-        row: Any,  # noqa: ANN401
-        state: Any,  # noqa: ANN401
+        place: Any,  # noqa: ANN401
         unit: Any,  # noqa: ANN401
+        first: Any,  # noqa: ANN401
+        before: Any,  # noqa: ANN401
+        has_before: Any,  # noqa: ANN401
     ) -> None:
-        """What the gates do with a vector of units of one sample."""
-        code, wide = self.code, self.shape.wide
+        """What the gates do with a vector of units of one sample, whose place in the group this is."""
+        code, gates, wide = self.code, self.gates, self.shape.wide
+        row, held = code.sum(first, sample), code.times(place, gates.sums * wide)
+        sums = [code.load(code.at(self.held, held, unit, each * wide)) for each in range(gates.sums)]
+        state = code.load(code.at(self.state_before(sample, before, has_before), unit))
         at_cell = code.at(self.row("cells", sample), unit)
-        cell = code.load(at_cell) if self.gates.cell else None
-        after = self.gates.forward(sums, code.load(code.at(state, unit)), cell, self.shape.activation)
+        cell = code.load(at_cell) if gates.cell else None
+        after = gates.forward(sums, state, cell, self.shape.activation)
         code.store(after.output, code.at(self.row("states", row), unit))
         if after.cell is not None:
             code.store(after.cell, at_cell)
-        for place, factor in enumerate(after.factors if self.keep else ()):
-            code.store(factor, code.at(self.row("factors", row, self.gates.factors), unit, place * wide))
+        for number, factor in enumerate(after.factors if self.keep else ()):
+            code.store(factor, code.at(self.row("factors", row, gates.factors), unit, number * wide))
 
     def state_before(self, sample: Any, before: Any, has_before: Any) -> Any:  # noqa: ANN401
         """The address of a sample's state: of the step before, or the initial one."""
@@ -262,22 +300,27 @@ class _Forward(_Kernel):
 
 @final
 class _Backward(_Kernel):
+    def __init__(self, code: Code, shape: Shape) -> None:
+        super().__init__(code, shape)
+        self.totals = code.at(self.given["totals"], code.times(self.given["thread"], self.gates.sums * shape.wide))
+
     def step(self, number: Any) -> None:  # noqa: ANN401
         code = self.code
         step = code.build.sub(code.sum(self.given["steps"], -1), number)
         first = self.of_step("first_row", step)
-        stop = code.smaller(self.of_step("size", step), self.given["stop"])
+        whole = code.smaller(self.of_step("size", step), self.given["stop"])
         norm = code.variable(code.constant(0.0))
-        with code.loop(self.given["start"], stop) as sample, code.loop(0, self.shape.wide, code.lanes) as unit:
-            self.gate(sample, code.sum(first, sample), unit, norm)
+        with self.groups(whole) as (start, stop):
+            with code.loop(start, stop) as sample, code.loop(0, self.shape.wide, code.lanes) as unit:
+                self.gate(sample, code.sum(first, sample), unit, norm)
+            done = 0
+            for size, count in blocks(self.shape.vectors, BLOCK):
+                with code.loop(0, count) as block:
+                    unit = code.sum(code.times(block, size * code.lanes), done)
+                    self.by_samples(start, stop, partial(self.block, size, unit, first))
+                done += size * count * code.lanes
         place = code.sum(code.build.mul(self.given["thread"], self.given["steps"]), step)
         code.store(norm.get(), code.at(self.given["norms"], code.times(place, code.lanes)))
-        done = 0
-        for size, count in blocks(self.shape.vectors, BLOCK):
-            with code.loop(0, count) as block:
-                unit = code.sum(code.times(block, size * code.lanes), done)
-                self.by_samples(stop, REGISTERS // BLOCK, partial(self.block, size, unit, first))
-            done += size * count * code.lanes
 
     def gate(self, sample: Any, row: Any, unit: Any, norm: Variable) -> None:  # noqa: ANN401
         """Through the gates, for a vector of units of one sample."""
@@ -296,6 +339,8 @@ class _Backward(_Kernel):
         before = gates.backward(output, code.load(at_cell) if gates.cell else None, kept)
         for place, each in enumerate(gates.order):
             code.store(before.sums[each], code.at(self.row("sums", row, gates.sums), unit, place * wide))
+            at_total = code.at(self.totals, unit, place * wide)
+            code.store(code.load(at_total) + before.sums[each], at_total)
         code.store(before.output if before.output is not None else code.constant(0.0), at_output)
         if before.cell is not None:
             code.store(before.cell, at_cell)

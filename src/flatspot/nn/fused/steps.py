@@ -1,7 +1,7 @@
 """How the time steps of a batch follow one another, for a kernel: one length, or packed; forwards or from the end."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import final
 
@@ -31,6 +31,11 @@ class Steps:
     before: Tensor | None
     last: Tensor | None
 
+    @cached_property
+    def addresses(self) -> tuple[int, ...]:
+        """Of the arrays."""
+        return tuple(each.data_ptr() for each in self.arrays)
+
     @property
     def count(self) -> int:
         """Time steps."""
@@ -41,10 +46,42 @@ class Steps:
         """Sequences."""
         return self.sizes[0]
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Of all sequences together."""
         return sum(self.sizes)
+
+
+@final
+@dataclass(frozen=True)
+class Stretch:
+    """Some of the steps taken, one after another: which, and the rows that are theirs, each `[start, stop)`."""
+
+    steps: tuple[int, int]
+    rows: tuple[int, int]
+
+
+@lru_cache(maxsize=256)
+def stretches(sizes: tuple[int, ...], *, backwards: bool, most: int) -> list[Stretch]:
+    """All steps in the order in which they are taken, in stretches of so many rows at most, or of one step.
+
+    >>> stretches((3, 2, 2, 1), backwards=False, most=5)
+    [Stretch(steps=(0, 2), rows=(0, 5)), Stretch(steps=(2, 4), rows=(5, 8))]
+    """
+    found, start, held = [], 0, 0
+    taken = sizes[::-1] if backwards else sizes
+    for step, size in enumerate(taken):
+        if step > start and held + size > most:
+            found.append((start, step, held))
+            start, held = step, 0
+        held += size
+    found.append((start, len(sizes), held))
+    edges, done = [], 0
+    for first, last, rows in found:
+        span = (sum(sizes) - done - rows, sum(sizes) - done) if backwards else (done, done + rows)
+        edges.append(Stretch((first, last), span))
+        done += rows
+    return edges
 
 
 @lru_cache(maxsize=256)
