@@ -1,6 +1,7 @@
 """RNN, GRU and LSTM: torch.nn's constructors, calls, parameters and numbers, with any activation and at more speed."""
 
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any, Final, final
 
 import torch
@@ -33,6 +34,7 @@ class _Recurrent(nn.RNNBase):
         self.engine = known_engine(engine)
         self.keep_gradient_norms = keep_gradient_norms
         self._norms: dict[str, dict[int, Tensor]] = {}
+        self._chosen: tuple[tuple[object, ...], Choice] | None = None
         self._room = Room(2 * self.num_layers * (2 if self.bidirectional else 1))
         if isinstance(activation, str):
             _ = ACTIVATIONS[activation]
@@ -58,17 +60,14 @@ class _Recurrent(nn.RNNBase):
         weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
         like = weight if x is None else x.data if isinstance(x, PackedSequence) else x
         device = like.device.type
-        name, function = self._of_table()
-        asked = Asked(
-            cell=self.cell,
-            activation=name,
-            native=any(known is function for known, _ in CELLS[self.cell].native),
-            dtype=weight.dtype if _autocasts(device) else like.dtype,
-            device=device,
-            norms=self.keep_gradient_norms,
-            autocast=_autocasts(device),
-        )
-        return choose(self.engine, asked)
+        dtype = weight.dtype if _autocasts(device) else like.dtype
+        key = (self.activation, self.engine, self.keep_gradient_norms, dtype, device, _autocasts(device))
+        if self._chosen is None or self._chosen[0] != key:  # it is asked at every call
+            name, function = self._of_table()
+            native = any(known is function for known, _ in CELLS[self.cell].native)
+            asked = Asked(self.cell, name, native, dtype, device, self.keep_gradient_norms, _autocasts(device))
+            self._chosen = key, choose(self.engine, asked)
+        return self._chosen[1]
 
     def forward(self, input: Tensor | PackedSequence, hx: Any = None) -> Any:  # noqa: A002, ANN401 - torch.nn's names
         """As torch.nn's layer.
@@ -93,7 +92,7 @@ class _Recurrent(nn.RNNBase):
         parts = None if hx is None else _parts(hx) if batched else tuple(part.unsqueeze(1) for part in _parts(hx))
         time, batch = x.shape[:2]
         rows = x.reshape(time * batch, x.shape[2])
-        out, final = self._layers(rows, (batch,) * time, self._start(rows, batch, parts), engine)
+        out, final = self._layers(rows, (batch,) * time, self._start(rows, batch, parts, engine), engine)
         outputs = out.view(time, batch, out.shape[1])
         if not batched:
             return outputs.squeeze(1), as_torch_has_it(tuple(part.squeeze(1) for part in final))
@@ -113,16 +112,18 @@ class _Recurrent(nn.RNNBase):
 
     def _packed(self, x: PackedSequence, hx: State | None, engine: str) -> tuple[PackedSequence, State]:
         """A packed batch is sorted by length: what is given and returned in the user's order is permuted."""
-        start = self._start(x.data, int(x.batch_sizes[0]), None if hx is None else _parts(hx))
-        rows, final = self._layers(x.data, tuple(x.batch_sizes.tolist()), permuted(start, x.sorted_indices), engine)
+        start = self._start(x.data, int(x.batch_sizes[0]), None if hx is None else _parts(hx), engine)
+        start = None if start is None else permuted(start, x.sorted_indices)
+        rows, final = self._layers(x.data, tuple(x.batch_sizes.tolist()), start, engine)
         outputs = PackedSequence(rows, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
         return outputs, as_torch_has_it(permuted(final, x.unsorted_indices))
 
     def _layers(
-        self, rows: Tensor, sizes: tuple[int, ...], start: tuple[Tensor, ...], engine: str
+        self, rows: Tensor, sizes: tuple[int, ...], start: tuple[Tensor, ...] | None, engine: str
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """All layers, each over all time steps; rows are of all sequences, one time step after another."""
-        starts, final = zip(*start, strict=True), []
+        nothing = repeat((None,) * CELLS[self.cell].states)
+        starts, final = nothing if start is None else zip(*start, strict=True), []
         directions = DIRECTIONS if self.bidirectional else DIRECTIONS[:1]
         for layer in range(self.num_layers):
             both = []
@@ -133,10 +134,17 @@ class _Recurrent(nn.RNNBase):
             rows = torch.cat(both, dim=-1) if len(both) > 1 else both[0]
             if layer < self.num_layers - 1:
                 rows = F.dropout(rows, self.dropout, self.training)
+        if len(final) == 1:
+            return rows, tuple(part.unsqueeze(0) for part in final[0])
         return rows, tuple(torch.stack(part) for part in zip(*final, strict=True))
 
     def _one(
-        self, name: str, rows: Tensor, sizes: tuple[int, ...], state: tuple[Tensor, ...], engine: str
+        self,
+        name: str,
+        rows: Tensor,
+        sizes: tuple[int, ...],
+        state: Any,  # noqa: ANN401
+        engine: str,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """One layer in one direction."""
         weights: Any = tuple(getattr(self, f"{kind}_{name}", None) for kind in WEIGHTS)
@@ -151,12 +159,15 @@ class _Recurrent(nn.RNNBase):
         from flatspot.nn.fused.function import fused  # noqa: PLC0415 - LLVM is loaded where it is wanted
 
         assert known is not None  # noqa: S101 - it has a formula
-        return fused(
-            self.cell, known, rows, sizes, state, weights, backwards=backwards, watch=watch, room=self._room
-        )
+        return fused(self.cell, known, rows, sizes, state, weights, backwards=backwards, watch=watch, room=self._room)
 
-    def _start(self, rows: Tensor, batch: int, parts: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
-        """The initial state, each part `[layer, batch, unit]`, of an input that is looked at too."""
+    def _start(
+        self, rows: Tensor, batch: int, parts: tuple[Tensor, ...] | None, engine: str
+    ) -> tuple[Tensor, ...] | None:
+        """The initial state, each part `[layer, batch, unit]`, of an input that is looked at too.
+
+        None: zeros, which the fused engine makes itself.
+        """
         weight: Tensor = self.weight_ih_l0  # type: ignore[assignment]
         if rows.dtype != weight.dtype and not _autocasts(rows.device.type):
             raise ValueError(
@@ -171,7 +182,7 @@ class _Recurrent(nn.RNNBase):
             raise RuntimeError("Expected sequence length to be larger than 0")
         shape = (self.num_layers * (2 if self.bidirectional else 1), batch, self.hidden_size)
         if parts is None:
-            return (weight.new_zeros(shape),) * CELLS[self.cell].states
+            return None if engine == "fused" else (weight.new_zeros(shape),) * CELLS[self.cell].states
         if [tuple(part.shape) for part in parts] != [shape] * CELLS[self.cell].states:
             given = [list(part.shape) for part in parts]
             raise RuntimeError(f"Expected hidden size {shape}, got {given if len(given) > 1 else given[0]}")

@@ -4,7 +4,7 @@ import ctypes
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, Final, final
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from flatspot.nn.fused.formulas import FORMULAS
 from flatspot.nn.fused.gates import GATES
 from flatspot.nn.fused.kernels import KERNELS, SAMPLES, Shape, write_elementwise
+from flatspot.nn.fused.packing import Orders, orders_of
 from flatspot.nn.fused.steps import Steps
 from flatspot.nn.fused.vectors import Bits
 
@@ -39,6 +40,11 @@ class Kernels:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self._calls: dict[str, Callable[..., None]] = {}
+
+    @cached_property
+    def orders(self) -> Orders:
+        """In which weights are packed."""
+        return orders_of(self.shape)
 
     def _call(self, name: str) -> Callable[..., None]:
         if name not in self._calls:
@@ -69,7 +75,7 @@ class Kernels:
         for each in started:
             each.result()
 
-    def shares(self, steps: Steps, count: int) -> list[tuple[int, int]]:
+    def shares(self, steps: Steps, count: int) -> tuple[tuple[int, int], ...]:
         """The samples of each thread, for so many steps."""
         return shares(steps.samples, count * self.shape.wide * self.shape.depth)
 
@@ -127,16 +133,20 @@ def _callable(module: ir.Module, name: str, arguments: int) -> Callable[..., Non
     return call  # type: ignore[no-any-return]
 
 
-def shares(samples: int, work: int) -> list[tuple[int, int]]:
+def shares(samples: int, work: int) -> tuple[tuple[int, int], ...]:
     """Some samples for each thread, `[start, stop)`.
 
     Args:
         work: multiplications for each sample.
     """
-    threads = max(min(torch.get_num_threads(), samples, work * samples // LEAST_WORK), 1)
+    return _shares(samples, max(min(torch.get_num_threads(), samples, work * samples // LEAST_WORK), 1))
+
+
+@lru_cache(maxsize=256)
+def _shares(samples: int, threads: int) -> tuple[tuple[int, int], ...]:
     size = max(-(-samples // threads), 1)
     size = -(-size // TOGETHER) * TOGETHER if size >= TOGETHER else size
-    return [*pairwise([*range(0, samples, size), samples])]
+    return tuple(pairwise([*range(0, samples, size), samples]))
 
 
 @lru_cache(maxsize=1)

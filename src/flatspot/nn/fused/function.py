@@ -1,5 +1,6 @@
 """A layer in one direction as one step of autograd: its kernels, and the matrix products that are left to torch."""
 
+from contextlib import nullcontext
 from typing import Any, Final, Protocol, final, runtime_checkable
 
 import torch
@@ -35,7 +36,7 @@ def fused(
     activation: str,
     rows: Float[Tensor, "row feature"],
     sizes: tuple[int, ...],
-    state: tuple[Float[Tensor, "sample unit"], ...],
+    state: tuple[Float[Tensor, "sample unit"] | None, ...],
     weights: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
     *,
     backwards: bool = False,
@@ -46,8 +47,8 @@ def fused(
 
     Args:
         cell, activation: by name. rows: of all sequences, one time step after another, the longest sequences first.
-        sizes: sequences at each time step. state: the initial one. weights: as torch.nn has them: of the input, of the
-            state, and the biases of both.
+        sizes: sequences at each time step. state: the initial one; None: zeros. weights: as torch.nn has them:
+            of the input, of the state, and the biases of both.
         backwards: from the end of each sequence. watch: takes the norms of the gradients.
         room: for what is kept for the way back, from step to step; None: it is made anew.
 
@@ -58,12 +59,16 @@ def fused(
         TypeError: for numbers that are neither float32 nor float64, or not on a CPU.
         RuntimeError: in a backward pass for second derivatives.
     """
+    tensors = (rows, *state, *weights)
+    if torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):
+            tensors = tuple(None if each is None else each.float() for each in tensors)
+            rows, state, weights = tensors[0], tensors[1:-4], tensors[-4:]  # type: ignore[assignment]
+            return fused(cell, activation, rows, sizes, state, weights, backwards=backwards, watch=watch, room=room)
     if rows.dtype not in BITS or rows.device.type != "cpu":
         raise TypeError(f"the fused engine takes float32 and float64 on a CPU, not {rows.dtype} on {rows.device}")
-    of_input, of_state, input_bias, state_bias = weights
-    made = kernels(cell, activation, rows.shape[1], of_state.shape[1], rows.dtype)
+    made = kernels(cell, activation, rows.shape[1], weights[1].shape[1], rows.dtype)
     steps = steps_of(sizes, backwards=backwards)
-    tensors = (rows, *state, of_input, of_state, input_bias, state_bias)
     keep = torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in tensors)
     outputs, *final = _Fused.apply(made, steps, watch, room or Room(), keep, *tensors)  # type: ignore[no-untyped-call]
     return outputs, tuple(final)
@@ -73,25 +78,26 @@ class _Fused(torch.autograd.Function):
     """See `fused`."""
 
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, *given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401 - as autograd hands them over
-        made, steps, watch, room, keep, rows, *more = given
+        made, steps, watch, room, keep, rows, *state, of_input, of_state, input_bias, state_bias = given
         shape: Shape = made.shape
-        *state, of_input, of_state, input_bias, state_bias = more
         rows = rows.contiguous()
         states = room.take(rows, steps.rows + steps.samples, shape.wide)
         initial = states[: steps.samples] if _leads(steps) else states[steps.rows :]
         outputs = states[steps.samples :] if _leads(steps) else states[: steps.rows]
-        initial.copy_(_wide(state[0], shape))
-        cells = _wide(state[1], shape).clone() if shape.gates.cell else initial
+        if state[0] is None:
+            initial.zero_()
+        else:
+            initial.copy_(_wide(state[0], shape))
+        cells = _changing(state[1], rows, steps, shape) if shape.gates.cell else initial
         factors = room.take(rows, steps.rows, shape.gates.factors, shape.wide) if keep else initial
-        weights = packed_forward(of_input, of_state, input_bias, state_bias, shape)
+        weights = packed_forward(of_input, of_state, input_bias, state_bias, made.orders)
         held = rows.new_empty(len(made.shares(steps, steps.count)) * GROUP * shape.gates.sums * shape.wide)
         if steps.samples:
             arrays = [rows, weights, outputs, initial, cells, factors, held]
             made.run("forward_and_keep" if keep else "forward", arrays, steps)
         if keep:
-            ctx.made, ctx.steps, ctx.watch, ctx.biased = made, steps, watch, input_bias is not None
+            ctx.made, ctx.steps, ctx.watch = made, steps, watch
             ctx.save_for_backward(rows, of_input, of_state, states, factors)
             ctx.set_materialize_grads(False)
         final = [_last(outputs, steps), *([cells] if shape.gates.cell else [])]
@@ -100,89 +106,108 @@ class _Fused(torch.autograd.Function):
         return tuple(each[:, : shape.units] for each in (outputs, *final))
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Any) -> Any:  # noqa: ANN401
         if torch.is_grad_enabled():
             raise RuntimeError(NO_SECOND)
-        made: Kernels = ctx.made
-        steps: Steps = ctx.steps
-        shape, gates = made.shape, made.shape.gates
-        rows, of_input, of_state, states, factors = ctx.saved_tensors
-        of_outputs, *of_final = gradients
-        carries = [
-            rows.new_zeros(steps.samples, shape.wide) if each is None else _wide(each, shape).clone()
-            for each in of_final
-        ]
-        of_rows = torch.empty_like(rows) if ctx.needs_input_grad[5] else None
-        outputs = None if of_outputs is None else _wide(of_outputs, shape).contiguous()
-        weights = packed_backward(of_state, shape)
-        every = stretches(steps.sizes, backwards=steps.backwards, most=_most_rows(rows, shape))
-        sums = rows.new_empty(max(_count(each.rows) for each in every), gates.sums * shape.wide)
-        totals = rows.new_zeros(len(made.shares(steps, steps.count)), sums.shape[1])
-        products = _Products(shape, rows, states, steps, of_rows, of_input)
-        for stretch in reversed(every) if steps.samples else ():
-            norms = rows.new_zeros(len(totals), _count(stretch.steps), shape.lanes)
-            first = stretch.rows[0] * sums.shape[1] * sums.element_size()
-            arrays = [weights, outputs if outputs is not None else weights, int(outputs is not None), factors]
-            made.run(
-                "backward",
-                [*arrays, sums.data_ptr() - first, totals, *carries[:1], carries[-1], norms],
-                steps,
-                stretch.steps,
-            )
-            products.add(sums[: _count(stretch.rows)], stretch)
-            if ctx.watch is not None:
-                _tell(ctx.watch, norms, steps, stretch)
-        added = totals.sum(dim=0) if ctx.biased else None
-        return (
-            *(None,) * 5,
-            of_rows,
-            *(each[:, : shape.units] for each in carries),
-            *products.of_weights(),
-            *(
-                None if added is None else in_order(columns(added, which, shape), which, shape)
-                for which in (gates.of_input, gates.of_state)
-            ),
-        )
+        with torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext():
+            return _backward(ctx, *gradients)
+
+
+def _backward(ctx: Any, of_outputs: Tensor | None, *of_final: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    """The gradients of what `_Fused` is given."""
+    made: Kernels = ctx.made
+    steps: Steps = ctx.steps
+    shape, gates = made.shape, made.shape.gates
+    rows, of_input, of_state, states, factors = ctx.saved_tensors
+    wanted, biased = ctx.needs_input_grad[5:-4], ctx.needs_input_grad[-1] or ctx.needs_input_grad[-2]
+    carries = [_changing(each, rows, steps, shape) for each in of_final]
+    every = stretches(steps.sizes, backwards=steps.backwards, most=_most_rows(rows, shape))
+    threads = len(made.shares(steps, steps.count))
+    sums = rows.new_empty(max(_count(each.rows) for each in every), gates.sums * shape.wide)
+    totals = rows.new_zeros(threads, sums.shape[1])
+    norms = rows.new_zeros(threads, steps.count if ctx.watch else 1, shape.lanes)
+    products = _Products(shape, rows, states, steps, of_input if wanted[0] else None)
+    arrays = [
+        packed_backward(of_state, made.orders),
+        0 if of_outputs is None else _wide(of_outputs, shape).contiguous(),
+    ]
+    for stretch in reversed(every) if steps.samples else ():
+        first = stretch.rows[0] * sums.shape[1] * sums.element_size()
+        changed = [factors, sums.data_ptr() - first, totals, carries[0], carries[-1]]
+        made.run("backward", [*arrays, *changed, norms, int(ctx.watch is not None)], steps, stretch.steps)
+        products.add(sums[: _count(stretch.rows)], stretch)
+        if ctx.watch is not None:
+            _tell(ctx.watch, norms, steps, stretch)
+    added = totals[0] if threads == 1 else totals.sum(dim=0)
+    return (
+        *(None,) * 5,
+        products.of_rows,
+        *(each[:, : shape.units] if want else None for each, want in zip(carries, wanted[1:], strict=True)),
+        *products.of_weights(),
+        *(
+            in_order(columns(added, which, shape), which, shape) if biased else None
+            for which in (gates.of_input, gates.of_state)
+        ),
+    )
 
 
 @final
 class _Products:
     """The products that are left to torch, added up over stretches of steps whose sums are there for a while only."""
 
-    def __init__(
-        self, shape: Shape, rows: Tensor, states: Tensor, steps: Steps, of_rows: Tensor | None, of_input: Tensor
-    ) -> None:
-        self._shape, self._rows, self._states, self._steps, self._of_rows = shape, rows, states, steps, of_rows
-        gates = shape.gates
-        self._of_state = rows.new_zeros(gates.count * shape.wide, shape.units)
-        self._of_input = rows.new_zeros(shape.features, gates.count * shape.wide)
-        if of_rows is not None:
-            stored = [each for each in gates.order if each in gates.of_input]
-            table = of_input.view(gates.count, shape.units, -1)[[gates.of_input.index(each) for each in stored]]
+    def __init__(self, shape: Shape, rows: Tensor, states: Tensor, steps: Steps, of_input: Tensor | None) -> None:
+        self._shape, self._rows, self._states, self._steps = shape, rows, states, steps
+        self._found: tuple[Tensor, Tensor] | None = None
+        self.of_rows: Tensor | None = None
+        if of_input is not None:
+            gates = shape.gates
+            stored = [gates.of_input.index(each) for each in gates.order if each in gates.of_input]
+            table = of_input.view(gates.count, shape.units, -1)[stored]
             self._weights = F.pad(table, (0, 0, 0, shape.wide - shape.units)).view(len(stored) * shape.wide, -1)
+            self.of_rows = torch.empty_like(rows)
 
     def add(self, sums: Float[Tensor, "row sum_unit"], stretch: Stretch) -> None:
         """What the gradients of some rows' sums give."""
         gates = self._shape.gates
         of_state, of_input = (columns(sums, which, self._shape) for which in (gates.of_state, gates.of_input))
-        self._of_state.addmm_(of_state.t(), _before(self._states, self._steps, self._shape, stretch.rows))
-        rows = self._rows[slice(*stretch.rows)]
-        self._of_input.addmm_(rows.t(), of_input)  # the other way round it is ten times slower for few features
-        if self._of_rows is not None:
-            torch.mm(of_input, self._weights, out=self._of_rows[slice(*stretch.rows)])
+        factors = (
+            (
+                self._rows[slice(*stretch.rows)].t(),
+                of_input,
+            ),  # the other way round it is ten times slower for few features
+            (of_state.t(), _before(self._states, self._steps, self._shape, stretch.rows)),
+        )
+        if self._found is None:
+            self._found = (torch.mm(*factors[0]), torch.mm(*factors[1]))
+        else:
+            for total, both in zip(self._found, factors, strict=True):
+                total.addmm_(*both)
+        if self.of_rows is not None:
+            torch.mm(of_input, self._weights, out=self.of_rows[slice(*stretch.rows)])
 
-    def of_weights(self) -> tuple[Tensor, Tensor]:
+    def of_weights(self) -> tuple[Tensor | None, Tensor | None]:
         """The gradients of the weights of the input and of the state."""
-        gates, shape = self._shape.gates, self._shape
+        if self._found is None:
+            count = self._shape.gates.count * self._shape.units
+            return self._rows.new_zeros(count, self._shape.features), self._rows.new_zeros(count, self._shape.units)
+        of_input, of_state = self._found
+        gates = self._shape.gates
         return (
-            in_order(self._of_input.t().contiguous(), gates.of_input, shape),
-            in_order(self._of_state, gates.of_state, shape),
+            in_order(of_input.t().contiguous(), gates.of_input, self._shape),
+            in_order(of_state, gates.of_state, self._shape),
         )
 
 
+def _changing(table: Tensor | None, rows: Tensor, steps: Steps, shape: Shape) -> Float[Tensor, "sample wide"]:
+    """A copy that is as wide as vectors; None: zeros."""
+    if table is None:
+        return rows.new_zeros(steps.samples, shape.wide)
+    return _wide(table, shape) if shape.wide > shape.units else table.clone(memory_format=torch.contiguous_format)
+
+
 def _tell(watch: Watch, norms: Float[Tensor, "thread step lane"], steps: Steps, stretch: Stretch) -> None:
-    for step, norm in enumerate(norms.sum(dim=(0, 2)).sqrt_(), start=stretch.steps[0]):
+    span = slice(*stretch.steps)
+    for step, norm in enumerate(norms[:, span].sum(dim=(0, 2)).sqrt_(), start=span.start):
         watch.found(steps.count - 1 - step if steps.backwards else step, norm)
 
 

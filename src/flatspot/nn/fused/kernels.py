@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from flatspot.nn.fused.formulas import Formula
 from flatspot.nn.fused.gates import Gates
-from flatspot.nn.fused.vectors import Argument, Bits, Code, Variable
+from flatspot.nn.fused.vectors import Argument, Bits, Code, Variable, Vector
 
 BLOCK: Final = 3
 """Vectors whose sums are held at a time, of so many samples:"""
@@ -42,7 +42,7 @@ the thread, and the first sample and the one after the last that it works on."""
 
 FORWARD: Final[Mapping[str, Argument]] = {
     "input": "address",  # [row, features]
-    "weights": "address",  # of the input, of the state, and biases `[sum, wide]`: see `packing.py`
+    "weights": "address",  # of the input, of the state, and biases `[2, sum, wide]`: see `packing.py`
     "states": "address",  # [row, wide]: outputs, and among them or after them the initial ones
     "initial": "address",  # [sample, wide]: the initial ones
     "cells": "address",  # [sample, wide]: initial cell states, final ones in the end
@@ -53,14 +53,14 @@ FORWARD: Final[Mapping[str, Argument]] = {
 
 BACKWARD: Final[Mapping[str, Argument]] = {
     "weights": "address",  # [block, gate and unit, unit before]: see `packing.py`
-    "outputs": "address",  # [row, wide]: gradients of the outputs
-    "has_outputs": "number",  # 1, or 0 where only the last ones have gradients
+    "outputs": "address",  # [row, wide]: gradients of the outputs; 0 where only the last ones have some
     "factors": "address",
     "sums": "address",  # [row, sum, wide]: gradients of the pre-activations
     "totals": "address",  # [thread, sum, wide]: these gradients, added up over rows
     "carry": "address",  # [sample, wide]: of the final state's gradient to the initial one's
     "cell_carry": "address",
     "norms": "address",  # [thread, step, lane]: sums of squared gradients of the outputs
+    "has_norms": "number",  # 1, or 0 where they are not wanted, and there is room for one step's
     **STEPS,
 }
 
@@ -105,7 +105,7 @@ class Shape:
 
     @property
     def packed(self) -> tuple[int, int, int]:
-        """Numbers in the packed weights of the input and of the state, and in the biases."""
+        """Numbers in the packed weights of the input and of the state, and in one of the two biases."""
         each = self.gates.count * self.wide
         return each * self.features, each * self.units, self.gates.sums * self.wide
 
@@ -212,7 +212,7 @@ class _Forward(_Kernel):
         self.keep = keep
         of_group = GROUP * self.gates.sums * shape.wide
         self.held = code.at(self.given["held"], code.times(self.given["thread"], of_group))
-        of_input, of_state, _ = shape.packed
+        of_input, of_state, self.of_bias = shape.packed
         self.of_state = code.at(self.given["weights"], of_input)
         self.bias = code.at(self.given["weights"], of_input + of_state)
 
@@ -253,7 +253,8 @@ class _Forward(_Kernel):
         states = [self.state_before(each, before, has_before) for each in samples]
         wanted = sorted({(which[gate], vector) for which in (gates.of_input, gates.of_state) for gate, vector in tile})
         places = {(each, vector): code.sum(unit, each * shape.wide + vector * code.lanes) for each, vector in wanted}
-        sums = [{each: code.variable(code.load(code.at(self.bias, places[each]))) for each in wanted} for _ in samples]
+        biases = {each: self.biased(place) for each, place in places.items()}
+        sums = [{each: code.variable(bias) for each, bias in biases.items()} for _ in samples]
         for sources, weights, depth, which in (
             (inputs, self.given["weights"], shape.features, gates.of_input),
             (states, self.of_state, shape.units, gates.of_state),
@@ -265,6 +266,11 @@ class _Forward(_Kernel):
             row = code.times(code.build.sub(one, start), gates.sums * shape.wide)
             for each, total in of_sample.items():
                 code.store(total.get(), code.at(self.held, row, places[each]))
+
+    def biased(self, place: Any) -> Vector:  # noqa: ANN401
+        """What a sum begins with."""
+        one, other = (self.code.load(self.code.at(self.bias, place, each)) for each in (0, self.of_bias))
+        return one + other
 
     def gate(
         self,
@@ -320,6 +326,7 @@ class _Backward(_Kernel):
                     self.by_samples(start, stop, partial(self.block, size, unit, first))
                 done += size * count * code.lanes
         place = code.sum(code.build.mul(self.given["thread"], self.given["steps"]), step)
+        place = code.build.mul(place, self.given["has_norms"])
         code.store(norm.get(), code.at(self.given["norms"], code.times(place, code.lanes)))
 
     def gate(self, sample: Any, row: Any, unit: Any, norm: Variable) -> None:  # noqa: ANN401
@@ -328,7 +335,7 @@ class _Backward(_Kernel):
         at_output = code.at(self.row("carry", sample), unit)
         at_cell = code.at(self.row("cell_carry", sample), unit)
         arrived = code.variable(code.load(at_output))
-        with code.build.if_then(code.build.icmp_signed("!=", self.given["has_outputs"], code.number(0))):
+        with code.build.if_then(code.there(self.given["outputs"])):
             arrived.set(arrived.get() + code.load(code.at(self.row("outputs", row), unit)))
         output = arrived.get()
         norm.set(output.times_plus(output, norm.get()))

@@ -1,7 +1,7 @@
 """Weights in the order in which kernels read them, and gradients of weights in the order in which torch has them."""
 
-from functools import lru_cache
-from typing import Final
+from dataclasses import dataclass
+from typing import final
 
 import torch
 from jaxtyping import Float, Int64
@@ -10,8 +10,22 @@ from torch.nn import functional as F
 
 from flatspot.nn.fused.kernels import BLOCK, Shape, blocks, tiles
 
-CACHED: Final = 512
-"""Shapes of layers whose orders are kept."""
+
+@final
+@dataclass(frozen=True)
+class Orders:
+    """Where each packed number is found.
+
+    Args:
+        forward: among the weights of the input, those of the state, a zero and both biases. unbiased: without biases.
+        backward: among the weights of the state and a zero.
+        zero: whether `backward` needs the zero.
+    """
+
+    forward: Int64[Tensor, " number"]
+    unbiased: Int64[Tensor, " number"]
+    backward: Int64[Tensor, " weight"]
+    zero: bool
 
 
 def packed_forward(
@@ -19,31 +33,39 @@ def packed_forward(
     of_state: Float[Tensor, "gate_unit unit"],
     input_bias: Tensor | None,
     state_bias: Tensor | None,
-    shape: Shape,
+    orders: Orders,
 ) -> Float[Tensor, " number"]:
     """The weights of the input, those of the state, and what each sum begins with, one after another.
 
     Both kinds of weights: block after block of units, tile after tile of gates and units, number after number that they
-    are multiplied with. The biases `[sum, wide]`.
+    are multiplied with. The biases `[2, sum, wide]` are to be added.
     """
     parts = [of_input.reshape(-1), of_state.reshape(-1), of_input.new_zeros(1)]
     if input_bias is None or state_bias is None:
-        return torch.cat(parts).index_select(0, _forward_order(shape, biased=False)[0])
-    order, other = _forward_order(shape, biased=True)
-    every = torch.cat([input_bias, state_bias, *parts])
-    packed = every.index_select(0, order)
-    packed[-len(other) :] += every.index_select(0, other)
-    return packed
+        return torch.cat(parts).index_select(0, orders.unbiased)
+    return torch.cat([*parts, input_bias, state_bias]).index_select(0, orders.forward)
 
 
-def packed_backward(of_state: Float[Tensor, "gate_unit unit"], shape: Shape) -> Float[Tensor, " number"]:
+def packed_backward(of_state: Float[Tensor, "gate_unit unit"], orders: Orders) -> Float[Tensor, " number"]:
     """Block after block of units that a gradient goes to: for each unit of each gate the weights from it."""
     flat = of_state.reshape(-1)
-    return (F.pad(flat, (0, 1)) if shape.wide > shape.units else flat).index_select(0, _backward_order(shape))
+    return (F.pad(flat, (0, 1)) if orders.zero else flat).index_select(0, orders.backward)
+
+
+def orders_of(shape: Shape) -> Orders:
+    """The orders of a shape's weights."""
+    return Orders(
+        _forward_order(shape, biased=True),
+        _forward_order(shape, biased=False),
+        _backward_order(shape),
+        zero=shape.wide > shape.units,
+    )
 
 
 def columns(sums: Tensor, which: tuple[int, ...], shape: Shape) -> Tensor:
     """Those of some sums `[..., sum_unit]`, which stand together."""
+    if len(which) == shape.gates.sums:
+        return sums
     places = [shape.gates.order.index(each) for each in which]
     return sums[..., min(places) * shape.wide : (max(places) + 1) * shape.wide]
 
@@ -60,24 +82,18 @@ def in_order(stored: Float[Tensor, "sum_unit ..."], which: tuple[int, ...], shap
     return table.reshape(-1, *stored.shape[1:])
 
 
-@lru_cache(maxsize=CACHED)
-def _forward_order(shape: Shape, *, biased: bool) -> tuple[Int64[Tensor, " number"], Int64[Tensor, " bias"]]:
-    """Where each number is among both biases, the weights of the input, those of the state and a zero.
-
-    And where the second summand of each bias is.
-    """
+def _forward_order(shape: Shape, *, biased: bool) -> Int64[Tensor, " number"]:
     gates, rows = shape.gates, shape.gates.count * shape.units
-    of_biases = 2 * rows if biased else 0
-    count = of_biases + rows * (shape.features + shape.units)
-    places = torch.arange(of_biases, count)
+    zero = rows * (shape.features + shape.units)
+    places = torch.arange(zero)
     of_input, of_state = places[: rows * shape.features], places[rows * shape.features :]
-    packed = [_tiled(each.view(gates.count, shape.units, -1), shape, count) for each in (of_input, of_state)]
-    both = torch.full((2, gates.sums, shape.wide), count)
+    packed = [_tiled(each.view(gates.count, shape.units, -1), shape, zero) for each in (of_input, of_state)]
+    biases = torch.full((2, gates.sums, shape.wide), zero)
     if biased:
-        of_gates = torch.arange(of_biases).view(2, gates.count, shape.units)
+        of_gates = torch.arange(zero + 1, zero + 1 + 2 * rows).view(2, gates.count, shape.units)
         for place, which in enumerate((gates.of_input, gates.of_state)):
-            both[place, list(which), : shape.units] = of_gates[place]
-    return torch.cat([*packed, both[0].flatten()]), both[1].flatten()
+            biases[place, list(which), : shape.units] = of_gates[place]
+    return torch.cat([*packed, biases.flatten()])
 
 
 def _tiled(table: Int64[Tensor, "gate unit depth"], shape: Shape, zero: int) -> Int64[Tensor, " number"]:
@@ -93,7 +109,6 @@ def _tiled(table: Int64[Tensor, "gate unit depth"], shape: Shape, zero: int) -> 
     return torch.cat(parts)
 
 
-@lru_cache(maxsize=CACHED)
 def _backward_order(shape: Shape) -> Int64[Tensor, " number"]:
     gates, spare = shape.gates.count, shape.wide - shape.units
     count = gates * shape.units**2

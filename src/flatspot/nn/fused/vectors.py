@@ -77,6 +77,10 @@ class Code:
         """Of two whole numbers."""
         return self.build.select(self.build.icmp_signed("<", one, other), one, other)
 
+    def there(self, address: Any) -> Any:  # noqa: ANN401
+        """Whether an address is not 0."""
+        return self.build.icmp_unsigned("!=", self.build.ptrtoint(address, I64), self.number(0))
+
     def at(self, base: Any, *places: Any) -> Any:  # noqa: ANN401
         """The address of a real number, so many after another."""
         return self.build.gep(base, [self.sum(*places)], source_etype=self.real)
