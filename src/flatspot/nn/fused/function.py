@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from flatspot.nn.fused.compiled import BITS, Kernels, kernels
 from flatspot.nn.fused.kernels import GROUP, Shape
-from flatspot.nn.fused.packing import columns, in_order, packed_backward, packed_forward
+from flatspot.nn.fused.packing import packed_backward, packed_forward
 from flatspot.nn.fused.room import Room
 from flatspot.nn.fused.steps import Steps, Stretch, steps_of, stretches
 
@@ -126,7 +126,8 @@ def _backward(ctx: Any, of_outputs: Tensor | None, *of_final: Tensor | None) -> 
     sums = rows.new_empty(max(_count(each.rows) for each in every), gates.sums * shape.wide)
     totals = rows.new_zeros(threads, sums.shape[1])
     norms = rows.new_zeros(threads, steps.count if ctx.watch else 1, shape.lanes)
-    products = _Products(shape, rows, states, steps, of_input if wanted[0] else None)
+    orders = made.orders
+    products = _Products(made, rows, states, steps, of_input if wanted[0] else None)
     arrays = [
         packed_backward(of_state, made.orders),
         0 if of_outputs is None else _wide(of_outputs, shape).contiguous(),
@@ -144,10 +145,8 @@ def _backward(ctx: Any, of_outputs: Tensor | None, *of_final: Tensor | None) -> 
         products.of_rows,
         *(each[:, : shape.units] if want else None for each, want in zip(carries, wanted[1:], strict=True)),
         *products.of_weights(),
-        *(
-            in_order(columns(added, which, shape), which, shape) if biased else None
-            for which in (gates.of_input, gates.of_state)
-        ),
+        added[slice(*orders.input_columns)].index_select(0, orders.of_input) if biased else None,
+        added[slice(*orders.state_columns)].index_select(0, orders.of_state) if biased else None,
     )
 
 
@@ -155,47 +154,41 @@ def _backward(ctx: Any, of_outputs: Tensor | None, *of_final: Tensor | None) -> 
 class _Products:
     """The products that are left to torch, added up over stretches of steps whose sums are there for a while only."""
 
-    def __init__(self, shape: Shape, rows: Tensor, states: Tensor, steps: Steps, of_input: Tensor | None) -> None:
-        self._shape, self._rows, self._states, self._steps = shape, rows, states, steps
+    def __init__(self, made: Kernels, rows: Tensor, states: Tensor, steps: Steps, of_input: Tensor | None) -> None:
+        self._shape, self._orders, self._rows, self._states, self._steps = made.shape, made.orders, rows, states, steps
         self._found: tuple[Tensor, Tensor] | None = None
         self.of_rows: Tensor | None = None
         if of_input is not None:
-            gates = shape.gates
-            stored = [gates.of_input.index(each) for each in gates.order if each in gates.of_input]
-            table = of_input.view(gates.count, shape.units, -1)[stored]
+            shape = made.shape
+            stored = [gate for gate in shape.gates.order if gate in shape.gates.of_input]
+            table = of_input.view(shape.gates.count, shape.units, -1)
+            table = table[[shape.gates.of_input.index(gate) for gate in stored]]
             self._weights = F.pad(table, (0, 0, 0, shape.wide - shape.units)).view(len(stored) * shape.wide, -1)
             self.of_rows = torch.empty_like(rows)
 
     def add(self, sums: Float[Tensor, "row sum_unit"], stretch: Stretch) -> None:
         """What the gradients of some rows' sums give."""
-        gates = self._shape.gates
-        of_state, of_input = (columns(sums, which, self._shape) for which in (gates.of_state, gates.of_input))
+        of_input = sums[:, slice(*self._orders.input_columns)]
+        of_state = sums[:, slice(*self._orders.state_columns)]
         factors = (
-            (
-                self._rows[slice(*stretch.rows)].t(),
-                of_input,
-            ),  # the other way round it is ten times slower for few features
+            (self._rows[slice(*stretch.rows)].t(), of_input),  # the other way round: ten times slower if it is narrow
             (of_state.t(), _before(self._states, self._steps, self._shape, stretch.rows)),
         )
         if self._found is None:
-            self._found = (torch.mm(*factors[0]), torch.mm(*factors[1]))
+            self._found = torch.mm(*factors[0]), torch.mm(*factors[1])
         else:
             for total, both in zip(self._found, factors, strict=True):
                 total.addmm_(*both)
         if self.of_rows is not None:
             torch.mm(of_input, self._weights, out=self.of_rows[slice(*stretch.rows)])
 
-    def of_weights(self) -> tuple[Tensor | None, Tensor | None]:
+    def of_weights(self) -> tuple[Tensor, Tensor]:
         """The gradients of the weights of the input and of the state."""
         if self._found is None:
             count = self._shape.gates.count * self._shape.units
             return self._rows.new_zeros(count, self._shape.features), self._rows.new_zeros(count, self._shape.units)
         of_input, of_state = self._found
-        gates = self._shape.gates
-        return (
-            in_order(of_input.t().contiguous(), gates.of_input, self._shape),
-            in_order(of_state, gates.of_state, self._shape),
-        )
+        return of_input.t().index_select(0, self._orders.of_input), of_state.index_select(0, self._orders.of_state)
 
 
 def _changing(table: Tensor | None, rows: Tensor, steps: Steps, shape: Shape) -> Float[Tensor, "sample wide"]:

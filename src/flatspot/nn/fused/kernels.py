@@ -23,6 +23,9 @@ BLOCK: Final = 3
 SAMPLES: Final = 4
 """Twelve sums then fill the sixteen registers, beside their factors, and each factor is used more than once."""
 
+ABREAST: Final = 2
+"""Vectors that go through the gates at a time: each waits for its own exponentials, not for the other's."""
+
 GROUP: Final = 32
 """Samples that a step is done for at a time, so that what it works on stays in the cache that is next to a core."""
 
@@ -231,8 +234,14 @@ class _Forward(_Kernel):
                         self.by_samples(start, stop, write)
                         skipped += len(tile) * lanes
                 done += size * count * lanes
-            with self.code.loop(start, stop) as sample, self.code.loop(0, self.shape.wide, lanes) as unit:
-                self.gate(sample, self.code.build.sub(sample, start), unit, first, before, has_before)
+            with self.code.loop(start, stop) as sample:
+                place = self.code.build.sub(sample, start)
+                done = 0
+                for size, count in blocks(self.shape.vectors, ABREAST):
+                    width = size * lanes
+                    with self.code.wider(size), self.code.loop(done, done + count * width, width) as unit:
+                        self.gate(sample, place, unit, first, before, has_before)
+                    done += count * width
 
     def tile(
         self,

@@ -18,14 +18,20 @@ class Orders:
 
     Args:
         forward: among the weights of the input, those of the state, a zero and both biases. unbiased: without biases.
-        backward: among the weights of the state and a zero.
-        zero: whether `backward` needs the zero.
+        backward: among the weights of the state and a zero. zero: whether the zero is needed.
+        of_input, of_state: where each unit of each gate is among the sums that its part of the input, and of the state,
+            goes to.
+        input_columns, state_columns: these sums among all of them, which stand together, `[start, stop)`.
     """
 
     forward: Int64[Tensor, " number"]
     unbiased: Int64[Tensor, " number"]
     backward: Int64[Tensor, " weight"]
     zero: bool
+    of_input: Int64[Tensor, " gate_unit"]
+    of_state: Int64[Tensor, " gate_unit"]
+    input_columns: tuple[int, int]
+    state_columns: tuple[int, int]
 
 
 def packed_forward(
@@ -58,28 +64,12 @@ def orders_of(shape: Shape) -> Orders:
         _forward_order(shape, biased=True),
         _forward_order(shape, biased=False),
         _backward_order(shape),
-        zero=shape.wide > shape.units,
+        shape.wide > shape.units,
+        _gates_order(shape.gates.of_input, shape),
+        _gates_order(shape.gates.of_state, shape),
+        _columns(shape.gates.of_input, shape),
+        _columns(shape.gates.of_state, shape),
     )
-
-
-def columns(sums: Tensor, which: tuple[int, ...], shape: Shape) -> Tensor:
-    """Those of some sums `[..., sum_unit]`, which stand together."""
-    if len(which) == shape.gates.sums:
-        return sums
-    places = [shape.gates.order.index(each) for each in which]
-    return sums[..., min(places) * shape.wide : (max(places) + 1) * shape.wide]
-
-
-def in_order(stored: Float[Tensor, "sum_unit ..."], which: tuple[int, ...], shape: Shape) -> Tensor:
-    """Gates as the weights have them, without what is beyond the units: `[gate_unit, ...]`."""
-    places = [shape.gates.order.index(each) for each in which]
-    order = [place - min(places) for place in places]
-    if shape.units == shape.wide and order == sorted(order):
-        return stored
-    table = stored.view(len(which), shape.wide, *stored.shape[1:])[:, : shape.units]
-    if order != sorted(order):
-        table = torch.stack([table[place] for place in order])
-    return table.reshape(-1, *stored.shape[1:])
 
 
 def _forward_order(shape: Shape, *, biased: bool) -> Int64[Tensor, " number"]:
@@ -120,3 +110,14 @@ def _backward_order(shape: Shape) -> Int64[Tensor, " number"]:
         parts.append(some.transpose(0, 1).flatten())
         done += many * size
     return torch.cat(parts)
+
+
+def _columns(which: tuple[int, ...], shape: Shape) -> tuple[int, int]:
+    places = [shape.gates.order.index(each) for each in which]
+    return min(places) * shape.wide, (max(places) + 1) * shape.wide
+
+
+def _gates_order(which: tuple[int, ...], shape: Shape) -> Int64[Tensor, " gate_unit"]:
+    places = torch.tensor([shape.gates.order.index(each) for each in which])
+    firsts = (places - places.min()) * shape.wide
+    return (firsts.unsqueeze(1) + torch.arange(shape.units)).flatten()

@@ -37,10 +37,9 @@ class Code:
     def __init__(
         self, module: ir.Module, name: str, arguments: Mapping[str, Argument], *, bits: Bits, lanes: int
     ) -> None:
-        self.bits, self.lanes = bits, lanes
+        self.bits = bits
         self.real = ir.FloatType() if bits == 32 else ir.DoubleType()
-        self.vector = ir.VectorType(self.real, lanes)
-        self.whole = ir.VectorType(ir.IntType(bits), lanes)
+        self._of_lanes(lanes)
         kinds = [ADDRESS if kind == "address" else I64 for kind in arguments.values()]
         self._module = module
         self._function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
@@ -53,6 +52,19 @@ class Code:
         """The function is written."""
         self.build.ret_void()
         ir.IRBuilder(self._entry).branch(self._start)
+
+    def _of_lanes(self, lanes: int) -> None:
+        self.lanes = lanes
+        self.vector = ir.VectorType(self.real, lanes)
+        self.whole = ir.VectorType(ir.IntType(self.bits), lanes)
+
+    @contextmanager
+    def wider(self, times: int) -> Iterator[None]:
+        """Vectors of so many more lanes: more than one of the processor's, whose work it then does side by side."""
+        lanes = self.lanes
+        self._of_lanes(lanes * times)
+        yield
+        self._of_lanes(lanes)
 
     def constant(self, value: float) -> "Vector":
         """The same number in all lanes."""
