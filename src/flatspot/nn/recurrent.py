@@ -35,7 +35,7 @@ class _Recurrent(nn.RNNBase):
         self.keep_gradient_norms = keep_gradient_norms
         self._norms: dict[str, dict[int, Tensor]] = {}
         self._chosen: tuple[tuple[object, ...], Choice] | None = None
-        self._room = Room(2 * self.num_layers * (2 if self.bidirectional else 1))
+        self._room = Room(3 * self.num_layers * (2 if self.bidirectional else 1))
         if isinstance(activation, str):
             _ = ACTIVATIONS[activation]
         if engine != "auto":

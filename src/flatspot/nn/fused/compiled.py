@@ -1,11 +1,9 @@
 """Kernels compiled for this processor, once for each shape of layer, and run by as many threads as torch has."""
 
-import ctypes
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from array import array
+from collections.abc import Sequence
 from functools import cache, cached_property, lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Final, final
 
 import torch
@@ -17,6 +15,7 @@ from flatspot.nn.fused.gates import GATES
 from flatspot.nn.fused.kernels import KERNELS, SAMPLES, Shape, write_elementwise
 from flatspot.nn.fused.packing import Orders, orders_of
 from flatspot.nn.fused.steps import Steps
+from flatspot.nn.fused.team import together
 from flatspot.nn.fused.vectors import Bits
 
 BITS: Final[dict[torch.dtype, Bits]] = {torch.float32: 32, torch.float64: 64}
@@ -39,20 +38,20 @@ class Kernels:
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        self._calls: dict[str, Callable[..., None]] = {}
+        self._functions: dict[str, Function] = {}
 
     @cached_property
     def orders(self) -> Orders:
         """In which weights are packed."""
         return orders_of(self.shape)
 
-    def _call(self, name: str) -> Callable[..., None]:
-        if name not in self._calls:
+    def _function(self, name: str) -> "Function":
+        if name not in self._functions:
             module = ir.Module("flatspot")
-            write, arguments = KERNELS[name]
+            write, _ = KERNELS[name]
             write(module, name, self.shape)
-            self._calls[name] = _callable(module, name, len(arguments))
-        return self._calls[name]
+            self._functions[name] = Function(module, name)
+        return self._functions[name]
 
     def run(self, name: str, arrays: Sequence[Tensor | int], steps: Steps, span: tuple[int, int] | None = None) -> None:
         """Run a kernel over all samples, shared among threads.
@@ -63,17 +62,10 @@ class Kernels:
             steps: how they follow one another. span: those that are taken, `[start, stop)`; None: all.
         """
         start, stop = span or (0, steps.count)
-        call = self._calls.get(name) or self._call(name)
         given = [each if isinstance(each, int) else each.data_ptr() for each in arrays]
         given += [address + 8 * start for address in steps.addresses]
-        first, *others = enumerate(self.shares(steps, stop - start))
-        started = [
-            _helpers(os.getpid(), len(others)).submit(call, *given, stop - start, thread, *each)
-            for thread, each in others
-        ]
-        call(*given, stop - start, first[0], *first[1])
-        for each in started:
-            each.result()
+        spans = self.shares(steps, stop - start)
+        self._function(name)([*given, stop - start], spans)
 
     def shares(self, steps: Steps, count: int) -> tuple[tuple[int, int], ...]:
         """The samples of each thread, for so many steps."""
@@ -96,7 +88,7 @@ def apply_formula(activation: str, z: Tensor) -> tuple[Tensor, Tensor]:
     values, slopes = torch.empty_like(flat), torch.empty_like(flat)
     module = ir.Module("flatspot")
     write_elementwise(module, "elementwise", FORMULAS[activation], bits=BITS[z.dtype], lanes=lanes)
-    _callable(module, "elementwise", 4)(flat.data_ptr(), values.data_ptr(), slopes.data_ptr(), len(flat))
+    Function(module, "elementwise")([flat.data_ptr(), values.data_ptr(), slopes.data_ptr(), len(flat)])
     return values[: z.numel()].view_as(z), slopes[: z.numel()].view_as(z)
 
 
@@ -125,12 +117,26 @@ def _compile(module: ir.Module) -> Any:  # noqa: ANN401
     return engine
 
 
-def _callable(module: ir.Module, name: str, arguments: int) -> Callable[..., None]:
-    """A compiled function: called without the lock that lets one thread at a time run Python."""
-    engine = _compile(module)
-    call: Any = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(engine.get_function_address(name))
-    call.code = engine  # lives as long as what calls it
-    return call  # type: ignore[no-any-return]
+@final
+class Function:
+    """A compiled function, called without the lock that lets one thread at a time run Python.
+
+    Args:
+        module: what it is written in. name: its name there.
+    """
+
+    def __init__(self, module: ir.Module, name: str) -> None:
+        self._code = _compile(module)  # lives as long as what calls it
+        self._address = self._code.get_function_address(name)
+
+    def __call__(self, arguments: list[int], spans: Sequence[tuple[int, int]] = ((0, 0),)) -> None:
+        """Call it in as many threads as there are spans of samples.
+
+        Args:
+            arguments: numbers and addresses. spans: `[start, stop)`.
+        """
+        held = array("q", [*arguments, 0, len(spans), *chain.from_iterable(spans)])
+        together(self._address, held.buffer_info()[0], len(spans))
 
 
 def shares(samples: int, work: int) -> tuple[tuple[int, int], ...]:
@@ -147,8 +153,3 @@ def _shares(samples: int, threads: int) -> tuple[tuple[int, int], ...]:
     size = max(-(-samples // threads), 1)
     size = -(-size // TOGETHER) * TOGETHER if size >= TOGETHER else size
     return tuple(pairwise([*range(0, samples, size), samples]))
-
-
-@lru_cache(maxsize=1)
-def _helpers(process: int, count: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a forked process has none of its parent's
-    return ThreadPoolExecutor(count, thread_name_prefix="flatspot-fused")

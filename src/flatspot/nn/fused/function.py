@@ -97,7 +97,7 @@ class _Fused(torch.autograd.Function):
             arrays = [rows, weights, outputs, initial, cells, factors, held]
             made.run("forward_and_keep" if keep else "forward", arrays, steps)
         if keep:
-            ctx.made, ctx.steps, ctx.watch = made, steps, watch
+            ctx.made, ctx.steps, ctx.watch, ctx.room = made, steps, watch, room
             ctx.save_for_backward(rows, of_input, of_state, states, factors)
             ctx.set_materialize_grads(False)
         final = [_last(outputs, steps), *([cells] if shape.gates.cell else [])]
@@ -123,7 +123,7 @@ def _backward(ctx: Any, of_outputs: Tensor | None, *of_final: Tensor | None) -> 
     carries = [_changing(each, rows, steps, shape) for each in of_final]
     every = stretches(steps.sizes, backwards=steps.backwards, most=_most_rows(rows, shape))
     threads = len(made.shares(steps, steps.count))
-    sums = rows.new_empty(max(_count(each.rows) for each in every), gates.sums * shape.wide)
+    sums = ctx.room.take(rows, max(_count(each.rows) for each in every), gates.sums * shape.wide)
     totals = rows.new_zeros(threads, sums.shape[1])
     norms = rows.new_zeros(threads, steps.count if ctx.watch else 1, shape.lanes)
     orders = made.orders

@@ -35,13 +35,9 @@ STEPS: Final[Mapping[str, Argument]] = {
     "before": "address",
     "has_before": "address",
     "steps": "number",
-    "thread": "number",
-    "start": "number",
-    "stop": "number",
 }
 """Whole numbers for each step in the order they are taken: its first row, its samples, the first row of the step before
-it, and how many of its samples have one there; of the others it is the initial state. Then the number of steps, that of
-the thread, and the first sample and the one after the last that it works on."""
+it, and how many of its samples have one there; of the others it is the initial state. Then the number of steps."""
 
 FORWARD: Final[Mapping[str, Argument]] = {
     "input": "address",  # [row, features]
@@ -50,7 +46,7 @@ FORWARD: Final[Mapping[str, Argument]] = {
     "initial": "address",  # [sample, wide]: the initial ones
     "cells": "address",  # [sample, wide]: initial cell states, final ones in the end
     "factors": "address",  # [row, factor, wide]
-    "held": "address",  # [thread, sample of a group, sum, wide]: the sums of a step
+    "held": "address",  # [share, sample of a group, sum, wide]: the sums of a step
     **STEPS,
 }
 
@@ -59,10 +55,10 @@ BACKWARD: Final[Mapping[str, Argument]] = {
     "outputs": "address",  # [row, wide]: gradients of the outputs; 0 where only the last ones have some
     "factors": "address",
     "sums": "address",  # [row, sum, wide]: gradients of the pre-activations
-    "totals": "address",  # [thread, sum, wide]: these gradients, added up over rows
+    "totals": "address",  # [share, sum, wide]: these gradients, added up over rows
     "carry": "address",  # [sample, wide]: of the final state's gradient to the initial one's
     "cell_carry": "address",
-    "norms": "address",  # [thread, step, lane]: sums of squared gradients of the outputs
+    "norms": "address",  # [share, step, lane]: sums of squared gradients of the outputs
     "has_norms": "number",  # 1, or 0 where they are not wanted, and there is room for one step's
     **STEPS,
 }
@@ -124,13 +120,14 @@ def blocks(vectors: int, most: int) -> list[tuple[int, int]]:
 
 
 def tiles(size: int, gates: int) -> list[list[tuple[int, int]]]:
-    """The gates and vectors of a block that are multiplied at a time.
+    """The gates and vectors of a block that are multiplied at a time: of one gate, or where each has one, of some.
 
-    >>> tiles(1, 4), tiles(3, 1)
-    ([[(0, 0), (1, 0), (2, 0)], [(3, 0)]], [[(0, 0), (0, 1), (0, 2)]])
+    >>> tiles(1, 4), tiles(2, 2)
+    ([[(0, 0), (1, 0), (2, 0)], [(3, 0)]], [[(0, 0), (0, 1)], [(1, 0), (1, 1)]])
     """
     pairs = [(gate, vector) for gate in range(gates) for vector in range(size)]
-    return [pairs[start : start + BLOCK] for start in range(0, len(pairs), BLOCK)]
+    most = size if size > 1 else BLOCK
+    return [pairs[start : start + most] for start in range(0, len(pairs), most)]
 
 
 def write_elementwise(module: ir.Module, name: str, activation: Formula, *, bits: Bits, lanes: int) -> None:
@@ -153,11 +150,18 @@ class _Kernel:
         self.given = code.arguments
 
     def write(self) -> None:
-        flush = self.code.set_flush(x86=self.shape.x86)
-        with self.code.loop(0, self.given["steps"]) as number:
-            self.step(number)
-        self.code.restore_flush(flush)
-        self.code.end()
+        code = self.code
+        flush = code.set_flush(x86=self.shape.x86)
+        with code.shares() as (self.share, self.start, self.stop):
+            self.begin()
+            with code.loop(0, self.given["steps"]) as number:
+                self.step(number)
+        code.restore_flush(flush)
+        code.end()
+
+    def begin(self) -> None:
+        """Before the steps of a share."""
+        raise NotImplementedError
 
     def step(self, number: Any) -> None:  # noqa: ANN401 - llvmlite has no types
         raise NotImplementedError
@@ -172,7 +176,7 @@ class _Kernel:
     @contextmanager
     def groups(self, stop: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401
         """What is written inside is done for some samples at a time: the first one, and the one after the last."""
-        with self.code.loop(self.given["start"], stop, GROUP) as start:
+        with self.code.loop(self.start, stop, GROUP) as start:
             yield start, self.code.smaller(self.code.sum(start, GROUP), stop)
 
     def by_samples(self, start: Any, stop: Any, write: Callable[[Any, int], None]) -> None:  # noqa: ANN401
@@ -213,26 +217,28 @@ class _Forward(_Kernel):
     def __init__(self, code: Code, shape: Shape, *, keep: bool) -> None:
         super().__init__(code, shape)
         self.keep = keep
+
+    def begin(self) -> None:
+        code, shape = self.code, self.shape
         of_group = GROUP * self.gates.sums * shape.wide
-        self.held = code.at(self.given["held"], code.times(self.given["thread"], of_group))
+        self.held = code.at(self.given["held"], code.times(self.share, of_group))
         of_input, of_state, self.of_bias = shape.packed
         self.of_state = code.at(self.given["weights"], of_input)
         self.bias = code.at(self.given["weights"], of_input + of_state)
 
     def step(self, number: Any) -> None:  # noqa: ANN401
         first, before, has_before = (self.of_step(each, number) for each in ("first_row", "before", "has_before"))
-        whole = self.code.smaller(self.of_step("size", number), self.given["stop"])
+        whole = self.code.smaller(self.of_step("size", number), self.stop)
         lanes = self.code.lanes
         with self.groups(whole) as (start, stop):
             done = 0
             for size, count in blocks(self.shape.vectors, self.shape.forward_block):
                 with self.code.loop(0, count) as block:
                     unit = self.code.sum(self.code.times(block, size * lanes), done)
-                    skipped = 0
-                    for tile in tiles(size, self.gates.count):
-                        write = partial(self.tile, tile, unit, skipped, start, first, before, has_before)
-                        self.by_samples(start, stop, write)
-                        skipped += len(tile) * lanes
+                    for first_gate, gates, tile in self.tiles(size):
+                        with self.code.loop(first_gate, first_gate + gates) as gate:
+                            write = partial(self.tile, tile, size, gate, unit, start, first, before, has_before)
+                            self.by_samples(start, stop, write)
                 done += size * count * lanes
             with self.code.loop(start, stop) as sample:
                 place = self.code.build.sub(sample, start)
@@ -243,11 +249,19 @@ class _Forward(_Kernel):
                         self.gate(sample, place, unit, first, before, has_before)
                     done += count * width
 
+    def tiles(self, size: int) -> list[tuple[int, int, list[tuple[int, int]]]]:
+        """Tiles that are alike, once: the first gate, how many there are, and the gates and vectors from there on."""
+        every = tiles(size, self.gates.count)
+        if size > 1:  # one gate each
+            return [(0, len(every), every[0])]
+        return [(tile[0][0], 1, [(gate - tile[0][0], vector) for gate, vector in tile]) for tile in every]
+
     def tile(
         self,
         tile: list[tuple[int, int]],
+        size: int,
+        gate: Any,  # noqa: ANN401
         unit: Any,  # noqa: ANN401
-        skipped: int,
         start: Any,  # noqa: ANN401
         first: Any,  # noqa: ANN401
         before: Any,  # noqa: ANN401
@@ -255,21 +269,23 @@ class _Forward(_Kernel):
         sample: Any,  # noqa: ANN401
         some: int,
     ) -> None:
-        """The sums of some gates and vectors of units, from `unit` on, of some samples."""
+        """The sums of some gates, from `gate` on, and vectors of units, from `unit` on, of some samples."""
         code, gates, shape = self.code, self.gates, self.shape
         samples = [code.sum(sample, each) for each in range(some)]
         inputs = [code.at(self.given["input"], code.times(code.sum(first, each), shape.features)) for each in samples]
         states = [self.state_before(each, before, has_before) for each in samples]
-        wanted = sorted({(which[gate], vector) for which in (gates.of_input, gates.of_state) for gate, vector in tile})
-        places = {(each, vector): code.sum(unit, each * shape.wide + vector * code.lanes) for each, vector in wanted}
+        wanted = sorted({(which[each], vector) for which in (gates.of_input, gates.of_state) for each, vector in tile})
+        base = code.sum(unit, code.times(gate, shape.wide))
+        places = {(each, vector): code.sum(base, each * shape.wide + vector * code.lanes) for each, vector in wanted}
         biases = {each: self.biased(place) for each, place in places.items()}
         sums = [{each: code.variable(bias) for each, bias in biases.items()} for _ in samples]
         for sources, weights, depth, which in (
             (inputs, self.given["weights"], shape.features, gates.of_input),
             (states, self.of_state, shape.units, gates.of_state),
         ):
-            panel = code.at(weights, code.times(unit, gates.count * depth), skipped * depth)
-            chosen = [[of_sample[which[gate], vector] for gate, vector in tile] for of_sample in sums]
+            skipped = code.times(gate, size * code.lanes * depth)
+            panel = code.at(weights, code.times(unit, gates.count * depth), skipped)
+            chosen = [[of_sample[which[each], vector] for each, vector in tile] for of_sample in sums]
             self.add_product(chosen, sources, panel, depth)
         for of_sample, one in zip(sums, samples, strict=True):
             row = code.times(code.build.sub(one, start), gates.sums * shape.wide)
@@ -315,15 +331,15 @@ class _Forward(_Kernel):
 
 @final
 class _Backward(_Kernel):
-    def __init__(self, code: Code, shape: Shape) -> None:
-        super().__init__(code, shape)
-        self.totals = code.at(self.given["totals"], code.times(self.given["thread"], self.gates.sums * shape.wide))
+    def begin(self) -> None:
+        of_share = self.gates.sums * self.shape.wide
+        self.totals = self.code.at(self.given["totals"], self.code.times(self.share, of_share))
 
     def step(self, number: Any) -> None:  # noqa: ANN401
         code = self.code
         step = code.build.sub(code.sum(self.given["steps"], -1), number)
         first = self.of_step("first_row", step)
-        whole = code.smaller(self.of_step("size", step), self.given["stop"])
+        whole = code.smaller(self.of_step("size", step), self.stop)
         norm = code.variable(code.constant(0.0))
         with self.groups(whole) as (start, stop):
             with code.loop(start, stop) as sample, code.loop(0, self.shape.wide, code.lanes) as unit:
@@ -334,7 +350,7 @@ class _Backward(_Kernel):
                     unit = code.sum(code.times(block, size * code.lanes), done)
                     self.by_samples(start, stop, partial(self.block, size, unit, first))
                 done += size * count * code.lanes
-        place = code.sum(code.build.mul(self.given["thread"], self.given["steps"]), step)
+        place = code.sum(code.build.mul(self.share, self.given["steps"]), step)
         place = code.build.mul(place, self.given["has_norms"])
         code.store(norm.get(), code.at(self.given["norms"], code.times(place, code.lanes)))
 

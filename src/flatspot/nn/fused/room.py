@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LEAST: Final = 1 << 20
+LEAST: Final = 1 << 18
 """Bytes from which on memory is kept; what is smaller the C library keeps itself."""
 
 
@@ -25,7 +25,7 @@ class Room:
         most: how many are kept.
     """
 
-    def __init__(self, most: int = 2) -> None:
+    def __init__(self, most: int = 3) -> None:
         self.most = most
         self._free: list[np.ndarray] = []
         self._lock = threading.Lock()

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, final
 from llvmlite import ir
 
 Argument = Literal["address", "number"]
+"""Each takes 64 bits."""
 
 Bits = Literal[32, 64]
 
@@ -29,6 +30,8 @@ EXPONENT: Final[Mapping[int, tuple[int, int]]] = {32: (23, 127), 64: (52, 1023)}
 class Code:
     """One function of a module while it is written.
 
+    It is called with one address, from which on its arguments stand, and the shares of the threads that run it at once.
+
     Args:
         module: what it is part of. name: its name there. arguments: their kinds by name.
         bits: of a number. lanes: numbers in a vector.
@@ -40,13 +43,17 @@ class Code:
         self.bits = bits
         self.real = ir.FloatType() if bits == 32 else ir.DoubleType()
         self._of_lanes(lanes)
-        kinds = [ADDRESS if kind == "address" else I64 for kind in arguments.values()]
         self._module = module
-        self._function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
+        self._function = ir.Function(module, ir.FunctionType(ir.VoidType(), [ADDRESS]), name)
         self._entry = self._function.append_basic_block("entry")
         self._start = self._function.append_basic_block("start")
         self.build = ir.IRBuilder(self._start)
-        self.arguments = dict(zip(arguments, self._function.args, strict=True))
+        held = self._function.args[0]
+        self.arguments = {each: self.load_number(held, self.number(place)) for place, each in enumerate(arguments)}
+        for each, kind in arguments.items():
+            if kind == "address":
+                self.arguments[each] = self.build.inttoptr(self.arguments[each], ADDRESS)
+        self._shares = self.build.gep(held, [self.number(len(arguments))], source_etype=I64)
 
     def end(self) -> None:
         """The function is written."""
@@ -138,6 +145,24 @@ class Code:
         self.build.position_at_end(body)
         yield number
         self.build.store(self.sum(number, step), place)
+        self.build.branch(head)
+        self.build.position_at_end(after)
+
+    @contextmanager
+    def shares(self) -> Iterator[tuple[Any, Any, Any]]:
+        """What is written inside is done by whichever thread comes first, for each share: its number, start and stop.
+
+        Behind the arguments stand how many are taken (0), how many there are, and where each starts and stops.
+        """
+        head, body, after = (self._function.append_basic_block(name) for name in ("share", "shared", "all"))
+        self.build.branch(head)
+        self.build.position_at_end(head)
+        taken = self.build.atomic_rmw("add", self._shares, self.number(1), "monotonic")
+        count = self.load_number(self._shares, self.number(1))
+        self.build.cbranch(self.build.icmp_signed("<", taken, count), body, after)
+        self.build.position_at_end(body)
+        place = self.sum(self.times(taken, 2), 2)
+        yield taken, self.load_number(self._shares, place), self.load_number(self._shares, self.sum(place, 1))
         self.build.branch(head)
         self.build.position_at_end(after)
 
