@@ -1,8 +1,11 @@
 """The scripts run and print what they say they print; how fast they are is for people to read."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+from flatspot.activations import ACTIVATIONS
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -66,8 +69,8 @@ def labels(page):
     return [line.split("|")[1:4] for line in page.split("<!-- results -->")[1].splitlines() if line.startswith("|")]
 
 
-def test_the_activations_bench_prints_a_row_each(tmp_path):
-    command = [sys.executable, SCRIPTS / "bench_activations.py", "--rounds", "2", "--cell", "gru"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+def test_the_layers_bench_compares_every_activation(tmp_path):
+    command = [sys.executable, SCRIPTS / "bench_layers.py", "--parts", "activations", "--rounds", "1", "--cells", "rnn"]
+    done = subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 1 + 14
+    assert set(json.loads(done.stdout)["activations"]["rnn"]) == set(ACTIVATIONS)
