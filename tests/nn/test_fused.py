@@ -1,18 +1,23 @@
 """The fused engine's parts: formulas against torch, gradients against finite differences, denormals, forks."""
 
+import copy
 import os
+import pickle
 import time
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.utils.rnn import pack_sequence
 
 from flatspot.activations import ACTIVATIONS
 from flatspot.nn import GRU, LSTM, RNN
 from flatspot.nn.fused.compiled import Kernels, apply_formula, shares
 from flatspot.nn.fused.formulas import FORMULAS
-from flatspot.nn.fused.steps import steps_of
+from flatspot.nn.fused.room import LEAST, Room
+from flatspot.nn.fused.steps import steps_of, stretches
 
 LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
@@ -150,3 +155,125 @@ def test_it_runs_in_a_process_that_was_forked_after_it_ran():
         os.waitpid(child, 0)
         pytest.fail("it hangs")
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+@pytest.mark.parametrize("units", [1, 9, 17, 33])
+def test_any_number_of_units_gives_the_numbers_of_the_scan(cell, units):
+    """Units fill one to five vectors, so that blocks of every size are there, and some lanes are empty."""
+    torch.manual_seed(units)
+    layers = [LAYERS[cell](2, units, engine=engine, dtype=torch.float64) for engine in ("fused", "scan")]
+    layers[1].load_state_dict(layers[0].state_dict())
+    x = torch.randn(5, 7, 2, dtype=torch.float64)
+    found, expected = ([layer(x)[0], *gradients(layer, x)] for layer in layers)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+def gradients(layer, x):
+    x = x.clone().requires_grad_()
+    return torch.autograd.grad(layer(x)[0].square().sum(), [x, *layer.parameters()])
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+def test_sums_that_are_there_for_some_steps_at_a_time_change_nothing(cell, monkeypatch):
+    torch.manual_seed(3)
+    layer = LAYERS[cell](2, 5, engine="fused", bidirectional=True, dtype=torch.float64)
+    x = pack_sequence([torch.randn(length, 2, dtype=torch.float64) for length in (9, 9, 6, 4, 1)])
+
+    def found():
+        return torch.autograd.grad(layer(x)[0].data.square().sum(), [*layer.parameters()])
+
+    at_once = found()
+    monkeypatch.setattr("flatspot.nn.fused.function.CACHE", 4 * 8 * 5 * 4)
+    for one, other in zip(found(), at_once, strict=True):
+        assert torch.allclose(one, other, rtol=1e-12, atol=1e-14)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.booleans(), st.integers(1, 20))
+def test_stretches_are_all_steps_and_rows_once(sizes, backwards, most):
+    sizes = tuple(sorted(sizes, reverse=True))
+    steps = steps_of(sizes, backwards=backwards)
+    found = stretches(sizes, backwards=backwards, most=most)
+    assert [step for each in found for step in range(*each.steps)] == list(range(len(sizes)))
+    for each in found:
+        rows = [
+            row
+            for step in range(*each.steps)
+            for row in range(int(steps.arrays[0][step]), int(steps.arrays[0][step] + steps.arrays[1][step]))
+        ]
+        assert sorted(rows) == list(range(*each.rows))
+        assert len(rows) <= most or each.steps[1] - each.steps[0] == 1
+
+
+def test_threads_of_ours_do_what_torchs_do(monkeypatch):
+    layer = GRU(3, 40, engine="fused")
+    x = torch.randn(30, 16, 3)
+    threads = torch.get_num_threads()
+    monkeypatch.setattr("flatspot.nn.fused.compiled.LEAST_WORK", 1)
+    try:
+        torch.set_num_threads(3)
+        expected = [layer(x)[0], *gradients(layer, x)]
+        monkeypatch.setattr("flatspot.nn.fused.team._parallel", lambda: None)
+        found = [layer(x)[0], *gradients(layer, x)]
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_going_back_twice_gives_the_same():
+    layer = LSTM(2, 5, engine="fused")
+    total = layer(torch.randn(4, 3, 2))[0].square().sum()
+    once = torch.autograd.grad(total, [*layer.parameters()], retain_graph=True)
+    again = torch.autograd.grad(total, [*layer.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(once, again, strict=True))
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """How often memory was asked of the system."""
+    counted = []
+    empty = np.empty
+    monkeypatch.setattr("flatspot.nn.fused.room.np.empty", lambda *args: (counted.append(args), empty(*args))[1])
+    return counted
+
+
+def test_room_is_lent_again_only_when_no_tensor_uses_it(made):
+    room, like = Room(), torch.zeros(0)
+    first = room.take(like, 1000, 300)
+    part = first[10:]
+    del first
+    second = room.take(like, 1000, 300)
+    assert (second.shape, len(made)) == ((1000, 300), 2)
+    del part
+    assert room.take(like, 900, 300).dtype == torch.float32
+    assert room.take(torch.zeros(0, dtype=torch.float64), 500, 300).dtype == torch.float64
+    assert len(made) == 2
+    room.take(like, 1000, 100)  # so much more than is wanted is not lent
+    assert len(made) == 3
+
+
+def test_room_keeps_no_more_than_it_may_and_travels_empty(made):
+    room, like = Room(most=1), torch.zeros(0)
+    several = [room.take(like, 100_000) for _ in range(4)]
+    del several
+    assert len(made) == 4
+    held = [room.take(like, 100_000) for _ in range(2)]
+    assert (len(held), len(made)) == (2, 5)
+    assert [copy.deepcopy(room).most, pickle.loads(pickle.dumps(room)).most] == [1, 1]  # noqa: S301 - its own
+
+
+def test_outputs_that_are_held_stay_as_they_are_while_the_layer_goes_on():
+    layer = RNN(1, 64, engine="fused")
+    x = torch.randn(50, 64, 1)
+    outputs = layer(x)[0]
+    assert outputs.untyped_storage().nbytes() >= LEAST
+    kept = outputs.detach().clone()
+    for _ in range(3):
+        layer(torch.randn_like(x))[0].sum().backward()
+    assert torch.equal(outputs, kept)
+    outputs.sum().backward()  # what its way back needs is there as well
+    expected = torch.autograd.grad(layer(x)[0].sum(), layer.weight_hh_l0)[0]
+    layer.zero_grad()
+    layer(x)[0].sum().backward()
+    assert torch.equal(layer.weight_hh_l0.grad, expected)
