@@ -28,6 +28,7 @@ from flatspot.errors import BadInput
 from flatspot.evaluate import batches, reference
 from flatspot.examine import examine_model
 from flatspot.models.sequence_module import SequenceModule
+from flatspot.nn.zoo import ZOO
 from flatspot.report.text import summary
 
 log = logging.getLogger(__name__)
@@ -150,6 +151,8 @@ def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: Sequence
     beyond = _beyond_head(config["model"].get("head_activation", "none"), data)
     if beyond:
         log.info("note   %s", beyond)
+    if config["model"].get("cell") in ZOO:
+        log.info("note   model.cell=%s is torchrecurrent's: slow, Python at every step", config["model"]["cell"])
     weights = sum(parameter.numel() for parameter in model.parameters())
     told = {
         "forecast": f"{data.horizon} steps",
