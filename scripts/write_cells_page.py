@@ -23,8 +23,8 @@ HEAD: Final = (
     "| nearest other activation |\n|---|---|---|---|---|---|---|---|---|---|"
 )
 ZOO_HEAD: Final = (
-    "| torchrecurrent's cell | equation of | `model.activation=` | step by step | its equation | neighbours | the future "
-    "| gradient | nearest other activation |\n|---|---|---|---|---|---|---|---|---|"
+    "| torchrecurrent's cell | equation of | `model.activation=` | step by step | its equation | neighbours "
+    "| the future | gradient | nearest other activation |\n|---|---|---|---|---|---|---|---|---|"
 )
 LEFT_OUT_HEAD: Final = "| left out | equation of | why |\n|---|---|---|"
 ACTIVATIONS_HEAD: Final = "| activation | range | gain | recurrent gain |\n|---|---|---|---|"
