@@ -74,3 +74,16 @@ def test_the_activations_bench_prints_a_row_each(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 1 + 14
+
+
+def test_denormals_are_measured_engine_by_engine(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before <!-- denormals --><!-- denormals --> after")
+    options = ["--steps", "300", "--rounds", "1", "--pairs", "1", "--threads", "1", "--page", page]
+    command = [sys.executable, SCRIPTS / "measure_denormals.py", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().splitlines() if "|" in line]
+    assert [row[3] for row in rows[2:]] == ["native", "scan", "fused"] * 2
+    shares = {(row[0], row[3]): row[4] for row in rows[2:]}
+    assert shares["identity × 0.7", "fused"] == "0%" < shares["identity × 0.7", "scan"]

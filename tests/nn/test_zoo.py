@@ -205,3 +205,8 @@ def test_it_is_imported_when_it_is_asked_for_and_no_sooner():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_a_run_says_that_it_is_slow(run_of):
+    log = (run_of("model.cell=mgu") / "train.log").read_text()
+    assert "model.cell=mgu is torchrecurrent's: slow" in log

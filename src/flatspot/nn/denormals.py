@@ -1,4 +1,4 @@
-"""Denormal numbers taken for zeros: states and gradients that die away would make a CPU many times slower.
+"""Denormal numbers taken for zeros: states and gradients that die away make some CPUs many times slower.
 
 The processor's flag is one thread's. torch's own threads have it from the thread that first gave them work, at that
 moment, and keep it; a backward pass on a CPU runs in the thread that asked for it; a forked process inherits, a spawned
