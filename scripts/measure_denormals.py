@@ -3,8 +3,8 @@
     python scripts/measure_denormals.py [--steps 1000] [--rounds 9] [--pairs 2] [--threads 1 2] [--page docs/layers.md]
 
 A pulse in the first step, zeros after it, no biases. `orthogonal × 0.9`: units mixed, tanh; states are denormal for
-some 150 of 1000 steps and then zero. `identity × 0.7`: every unit by itself, relu; states are denormal from step 245 on, and
-rounding keeps them so. Gradients shrink alike on their way back.
+some 150 of 1000 steps and then zero. `identity × 0.7`: every unit by itself, relu; states are denormal from step 245
+on, and rounding keeps them so. Gradients shrink alike on their way back.
 
 Each pair of flag and threads is a process of its own, because torch's threads keep the flag that they started with. One
 training step is timed, forward and backward from the last state; the best round of all such processes counts. What
@@ -105,7 +105,8 @@ def main() -> None:
     if given.flush is not None:
         print(json.dumps(measure_all(given.threads[0], given.steps, given.rounds, flush=bool(given.flush))))
         return
-    table = "\n".join([HEAD, *(row for each in given.threads for row in rows(each, given.steps, given.rounds))])
+    found = [row for each in given.threads for row in rows(each, given.steps, given.rounds, given.pairs)]
+    table = "\n".join([HEAD, *found])
     if given.page is None:
         print(table)
         return

@@ -1,5 +1,6 @@
 """The recurrent cells by name: what `model.cell=` may say."""
 
+from difflib import SequenceMatcher
 from typing import Final
 
 from flatspot.errors import BadInput
@@ -8,7 +9,7 @@ from flatspot.nn.gru import GRU
 from flatspot.nn.lstm import LSTM
 from flatspot.nn.rnn import RNN
 from flatspot.nn.zoo import LEFT_OUT, ZOO, ZooCell
-from flatspot.registry import Registry, UnknownName, nearest
+from flatspot.registry import Registry, UnknownName
 
 CELLS: Final = Registry("cell", {"rnn": RNN, "gru": GRU, "lstm": LSTM}, extensions="flatspot.cells", of=Cell)
 
@@ -26,4 +27,15 @@ def cell_named(name: str) -> Cell | ZooCell:
     if name in LEFT_OUT:
         cell, why = LEFT_OUT[name]
         raise BadInput(f"model.cell={name}: torchrecurrent's {cell.name} is left out; it {why} (docs/cells.md)")
-    raise UnknownName(f"no cell is called {name!r}; {nearest(name, [*CELLS, *ZOO])}")
+    raise UnknownName(f"no cell is called {name!r}; {_nearest(str(name))}")
+
+
+def _nearest(name: str) -> str:
+    """As the registry's hint, with ours before theirs where both are as near."""
+
+    def likeness(known: str) -> float:
+        return SequenceMatcher(None, known, name.lower()).ratio()
+
+    best = max([*CELLS, *ZOO], key=likeness)
+    known = f"known: {', '.join(sorted(CELLS))}; with the extra zoo {', '.join(sorted(ZOO))}"
+    return f"did you mean {best!r}? ({known})" if likeness(best) >= 0.5 else known
