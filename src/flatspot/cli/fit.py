@@ -29,7 +29,7 @@ from flatspot.evaluate import batches, reference
 from flatspot.examine import examine_model
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.nn.denormals import flushed
-from flatspot.nn.zoo import ZOO
+from flatspot.nn.zoo import ZooLayer
 from flatspot.report.text import summary
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: Sequence
     beyond = _beyond_head(config["model"].get("head_activation", "none"), data)
     if beyond:
         log.info("note   %s", beyond)
-    if config["model"].get("cell") in ZOO:
+    if any(isinstance(each, ZooLayer) for each in model.modules()):
         log.info("note   model.cell=%s is torchrecurrent's: slow, Python at every step", config["model"]["cell"])
     weights = sum(parameter.numel() for parameter in model.parameters())
     told = {

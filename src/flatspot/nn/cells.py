@@ -15,15 +15,15 @@ CELLS: Final = Registry("cell", {"rnn": RNN, "gru": GRU, "lstm": LSTM}, extensio
 
 
 def cell_named(name: str) -> Cell | ZooCell:
-    """Our own, one of another package's, or one of torchrecurrent's, which is not imported yet.
+    """Our own, one that an installed package adds, or else one of torchrecurrent's, which is not imported yet.
 
     Raises:
         BadInput: for a name that is not known, and for a cell that did not pass the examination.
     """
-    if name in ZOO:
-        return ZOO[name]
     if name in CELLS:
         return CELLS[name]
+    if name in ZOO:
+        return ZOO[name]
     if name in LEFT_OUT:
         cell, why = LEFT_OUT[name]
         raise BadInput(f"model.cell={name}: torchrecurrent's {cell.name} is left out; it {why} (docs/cells.md)")
@@ -37,5 +37,5 @@ def _nearest(name: str) -> str:
         return SequenceMatcher(None, known, name.lower()).ratio()
 
     best = max([*CELLS, *ZOO], key=likeness)
-    known = f"known: {', '.join(sorted(CELLS))}; with the extra zoo {', '.join(sorted(ZOO))}"
+    known = f"known: {', '.join(sorted(CELLS))}; with the extra zoo {', '.join(sorted(set(ZOO) - set(CELLS)))}"
     return f"did you mean {best!r}? ({known})" if likeness(best) >= 0.5 else known
