@@ -83,9 +83,10 @@ def medians(steps: tuple[Callable[[], object], ...], rounds: int) -> tuple[float
     return one, other
 
 
-def layer_of(cell: str, sizes: tuple[int, int, int, int], **more: str) -> nn.Module:
+def layer_of(cell: str, sizes: tuple[int, int, int, int], **more: str) -> ours.RNN | ours.GRU | ours.LSTM:
     """Our layer at a point."""
-    return LAYERS[cell][1](sizes[3], sizes[2], batch_first=True, **more)
+    make: Any = LAYERS[cell][1]
+    return make(sizes[3], sizes[2], batch_first=True, **more)  # type: ignore[no-any-return]
 
 
 def step_of(layer: nn.Module, x: Tensor) -> Callable[[], object]:
@@ -340,7 +341,7 @@ def main() -> None:
     if not chosen.json and "grid" in chosen.parts:
         print(HEAD)
     found = list(points(chosen)) if "grid" in chosen.parts else []
-    measure = {
+    measure: dict[str, Callable[[], Any]] = {
         "activations": lambda: activations(chosen.cells, chosen.rounds),
         "memory": lambda: memory(chosen.cells, chosen.engine),
         "first": lambda: first(chosen.cells),

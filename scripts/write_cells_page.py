@@ -1,5 +1,7 @@
 """Let every cell sit its examination with every activation, and write the answers into docs/cells.md.
 
+torchrecurrent's cells (pip install 'flatspot[zoo]') sit it with tanh, or what they run instead.
+
     python scripts/write_cells_page.py [--page docs/cells.md]
 
 What stands between the page's two marks `<!-- results -->` is replaced.
@@ -12,12 +14,19 @@ from typing import Final
 from flatspot.activations import ACTIVATIONS, Activation
 from flatspot.nn.cells import CELLS
 from flatspot.nn.examination import EQUATIONS, CellExamination, examine_cell
+from flatspot.nn.zoo import LEFT_OUT, ZOO, ZooCell
+from flatspot.nn.zoo_equations import ZOO_EQUATIONS
 
 MARK: Final = "<!-- results -->"
 HEAD: Final = (
     "| cell | activation | engine | step by step | its equation | engines | neighbours | the future | gradient "
     "| nearest other activation |\n|---|---|---|---|---|---|---|---|---|---|"
 )
+ZOO_HEAD: Final = (
+    "| torchrecurrent's cell | equation of | `model.activation=` | step by step | its equation | neighbours "
+    "| the future | gradient | nearest other activation |\n|---|---|---|---|---|---|---|---|---|"
+)
+LEFT_OUT_HEAD: Final = "| left out | equation of | why |\n|---|---|---|"
 ACTIVATIONS_HEAD: Final = "| activation | range | gain | recurrent gain |\n|---|---|---|---|"
 
 
@@ -27,6 +36,7 @@ def _shown(difference: float | None) -> str:
 
 def _row(cell: str, activation: str, found: CellExamination) -> str:
     exact = (found.steps, found.equation, found.engines, found.neighbours, found.future, found.gradient)
+    assert found.activation is not None  # noqa: S101 - ours refuse none
     cells = [cell, activation, found.engine, *map(_shown, exact), f"{found.activation:.2g}"]
     return f"| {' | '.join(cells)} |"
 
@@ -37,12 +47,22 @@ def _activation(name: str, row: Activation) -> str:
     return f"| {name} | {low} to {high} | {row.gain:.3f} | {scale} |"
 
 
+def _zoo_row(name: str, cell: ZooCell) -> str:
+    found = examine_cell(cell, ACTIVATIONS[cell.fixed], ZOO_EQUATIONS[name])
+    exact = (found.steps, found.equation, found.neighbours, found.future, found.gradient)
+    nearest = "refused" if found.activation is None else f"{found.activation:.2g}"
+    taken = "any" if cell.takes else f"{cell.fixed} alone"
+    return f"| {' | '.join([name, cell.paper, taken, *map(_shown, exact), nearest])} |"
+
+
 def tables() -> str:
-    """Both tables in Markdown."""
+    """All tables in Markdown."""
     pairs = [(cell, name) for cell in CELLS for name in ACTIVATIONS]
     rows = [_row(cell, name, examine_cell(CELLS[cell], ACTIVATIONS[name], EQUATIONS[cell])) for cell, name in pairs]
     known = [_activation(name, row) for name, row in ACTIVATIONS.items()]
-    return "\n".join([ACTIVATIONS_HEAD, *known, "", HEAD, *rows])
+    zoo = [_zoo_row(name, cell) for name, cell in ZOO.items()]
+    out = [f"| {name} | {cell.paper} | {why} |" for name, (cell, why) in LEFT_OUT.items()]
+    return "\n".join([ACTIVATIONS_HEAD, *known, "", HEAD, *rows, "", ZOO_HEAD, *zoo, "", LEFT_OUT_HEAD, *out])
 
 
 def main() -> None:

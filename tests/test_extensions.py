@@ -82,7 +82,10 @@ def test_its_model_brings_its_own_keys(path, tmp_path):
         (["data=logistik"], "data=logistik: there is no such choice; did you mean 'logistic'?"),
         (["model=last_values", "model.lasst=3"], "model.lasst: there is no such key; did you mean 'last'?"),
         (["model=last_values", "model.last=many"], "model.last: Value 'many'"),
-        (["model.cell=mgv"], "no cell is called 'mgv'; did you mean 'mgu'? (known: gru, lstm, mgu, rnn)"),
+        (
+            ["model.cell=mgv"],
+            "no cell is called 'mgv'; did you mean 'mgu'? (known: gru, lstm, mgu, rnn; with the",
+        ),
     ],
 )
 def test_its_keys_are_checked_like_ours(path, tmp_path, overrides, sentence):

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from flatspot.activations import ACTIVATIONS
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -37,6 +39,7 @@ def test_the_initial_states_are_compared_arm_by_arm(tmp_path):
 
 
 def test_the_examination_is_written_for_every_cell_and_activation(tmp_path):
+    pytest.importorskip("torchrecurrent", reason="the extra zoo is not installed")
     published = SCRIPTS.parent / "docs" / "cells.md"
     page = tmp_path / "cells.md"
     page.write_text("<!-- results --><!-- results -->")
@@ -44,7 +47,7 @@ def test_the_examination_is_written_for_every_cell_and_activation(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert labels(page.read_text()) == labels(published.read_text())
-    assert len(labels(page.read_text())) == 2 + 14 + 2 + 3 * 14
+    assert len(labels(page.read_text())) == 2 + 14 + 2 + 3 * 14 + 2 + 33 + 2 + 8
 
 
 def test_the_data_bench_writes_its_tables(tmp_path):
@@ -74,3 +77,16 @@ def test_the_layers_bench_compares_every_activation(tmp_path):
     done = subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)["activations"]["rnn"]) == set(ACTIVATIONS)
+
+
+def test_denormals_are_measured_engine_by_engine(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before <!-- denormals --><!-- denormals --> after")
+    options = ["--steps", "300", "--rounds", "1", "--pairs", "1", "--threads", "1", "--page", page]
+    command = [sys.executable, SCRIPTS / "measure_denormals.py", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().splitlines() if "|" in line]
+    assert [row[3] for row in rows[2:]] == ["native", "scan", "fused"] * 2
+    shares = {(row[0], row[3]): row[4] for row in rows[2:]}
+    assert shares["identity × 0.7", "fused"] == "0%" < shares["identity × 0.7", "scan"]

@@ -27,6 +27,7 @@ from flatspot.evaluate import Evaluation, evaluate
 from flatspot.forecast import Forecast, forecast
 from flatspot.models.models import MODELS
 from flatspot.models.sequence_module import SequenceModule
+from flatspot.nn.denormals import flushed
 from flatspot.probes.references import Ridge
 from flatspot.registry import nearest
 
@@ -120,7 +121,8 @@ class Run:
     def forecast(self, data: object, *, every_origin: bool = False, **mending: Unpack[Mends]) -> Forecast:
         """The same as `predict`, with what was done to the rows."""
         panel = self._read(as_source(data), mending, labelled=False)
-        return forecast(self.model, panel, self.known, every_origin=every_origin, short=self._short(mending))
+        with flushed():
+            return forecast(self.model, panel, self.known, every_origin=every_origin, short=self._short(mending))
 
     def evaluate(self, data: object = None, **mending: Unpack[Mends]) -> Evaluation:
         """The errors over rolling origins, in original units, beside the baselines.
@@ -137,7 +139,8 @@ class Run:
             key, value = next(iter(mending.items()))
             raise BadInput(f"data.{key}={value}: is for other rows (--data); the run's own are mended as they were")
         module = self._own_data() if data is None else self._labelled(as_source(data), mending)
-        return evaluate(self.model, module, ridge=self.ridge, season=season)
+        with flushed():  # as in training: the same figures, to the last digit
+            return evaluate(self.model, module, ridge=self.ridge, season=season)
 
     @cached_property
     def ridge(self) -> Ridge:

@@ -13,14 +13,23 @@ from flatspot.data.panel import Series
 from flatspot.data.split import Split
 from flatspot.models.forecaster import Forecaster
 from flatspot.monitors import GradientNormMonitor, OutputDiversityMonitor
+from flatspot.monitors.denormals import FlushedDenormals
+from flatspot.nn.denormals import flushes
 
 
 class Report(Callback):
+    def __init__(self):
+        self.flushed = []
+
+    def on_before_zero_grad(self, *_):
+        self.flushed.append(flushes())
+
     def on_fit_end(self, trainer, pl_module):
         if trainer.is_global_zero:
             figures = {name: value.item() for name, value in trainer.callback_metrics.items()}
             with open(sys.argv[2], "w") as file:  # noqa: PTH123
-                json.dump(figures | {"weights": pl_module.head.weight.flatten().tolist()}, file)
+                weights = pl_module.head.weight.flatten().tolist()
+                json.dump(figures | {"weights": weights, "flushed": all(self.flushed)}, file)
 
 
 def main():
@@ -44,7 +53,7 @@ def main():
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        callbacks=[OutputDiversityMonitor(), GradientNormMonitor(), Report()],
+        callbacks=[FlushedDenormals(), OutputDiversityMonitor(), GradientNormMonitor(), Report()],
     )
     trainer.fit(Forecaster(horizon=3, cell="gru", hidden_size=8, lr=1e-2), datamodule=data)
 

@@ -19,6 +19,8 @@ def figures(processes, folder):
 
 def test_two_processes_give_the_numbers_of_one(tmp_path):
     one, two = figures(1, tmp_path), figures(2, tmp_path)
+    assert one.pop("flushed")
+    assert two.pop("flushed"), "a spawned process does not inherit the flag"
     assert two.pop("weights") == pytest.approx(one.pop("weights"), abs=1e-6)
     assert set(one) == set(two)
     assert {"diversity/ratio_val", "diversity/duplicates_val", "gradient/total", "error/mae_val", "loss/val"} <= set(

@@ -21,6 +21,7 @@ from flatspot.models.forecast_module import ForecastModule
 from flatspot.models.models import MODELS
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.monitors import MONITORS
+from flatspot.monitors.denormals import FlushedDenormals
 from flatspot.monitors.progress import EpochLines
 from flatspot.monitors.recording import EvidenceRecorder
 from flatspot.monitors.seeding import EpochSeed
@@ -156,9 +157,10 @@ def _refused_trainer(values: Config, reason: str) -> str:
 
 
 def build_callbacks(config: Config, folder: Path) -> list[Callback]:
-    """Seeding first; monitors; what stops and saves; then those that tell what the others measured."""
+    """Denormals and seeding first; monitors; what stops and saves; then those that tell what the others measured."""
     monitors = [_named(MONITORS, name, options) for name, options in config["monitors"].items()]
     return [
+        FlushedDenormals(),
         EpochSeed(config["seed"]),
         *monitors,
         *_early_stopping(config["early_stopping"]),

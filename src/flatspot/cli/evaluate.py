@@ -25,18 +25,12 @@ def evaluate_run(folder: Path, data: Path | None, mending: Sequence[str], *, as_
     Raises:
         BadInput: naming the folder, file, column or series that cannot be used.
     """
-    import torch
-
     from flatspot.cli.mending import mending_of
     from flatspot.cli.results import finite
     from flatspot.run import load
 
-    torch.set_flush_denormal(True)  # as in training: the same figures, to the last digit
-    try:
-        run = load(folder)
-        found = run.evaluate(data, **mending_of(mending))
-    finally:
-        torch.set_flush_denormal(False)
+    run = load(folder)
+    found = run.evaluate(data, **mending_of(mending))
     figures = {"test": found.scores(), "baseline": found.baseline_scores(), **found.details()}
     if as_json:
         return json.dumps(finite(figures), indent=2, ensure_ascii=False)

@@ -28,6 +28,8 @@ from flatspot.errors import BadInput
 from flatspot.evaluate import batches, reference
 from flatspot.examine import examine_model
 from flatspot.models.sequence_module import SequenceModule
+from flatspot.nn.denormals import flushed
+from flatspot.nn.zoo import ZooLayer
 from flatspot.report.text import summary
 
 log = logging.getLogger(__name__)
@@ -80,10 +82,10 @@ def fit_and_report(
             warnings.filterwarnings("ignore", message=message)
         threads = torch.get_num_threads()
         try:
-            return _fit_and_report(config, panel, folder, started, several=several)
+            with flushed():
+                return _fit_and_report(config, panel, folder, started, several=several)
         finally:
             torch.set_num_threads(threads)  # the next job of a sweep chooses for itself
-            torch.set_flush_denormal(False)
 
 
 def _fit_and_report(
@@ -118,7 +120,6 @@ def _fit_and_report(
 def _set_up_process(config: Mapping[str, Any]) -> None:
     if not 0 <= config["seed"] < 2**32:
         raise BadInput(f"seed={config['seed']}: must lie between 0 and 4294967295")
-    torch.set_flush_denormal(True)  # vanishing states would make a CPU many times slower; threads inherit it
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
     if config["threads"] is not None:
         cores = os.cpu_count() or 1
@@ -150,6 +151,8 @@ def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: Sequence
     beyond = _beyond_head(config["model"].get("head_activation", "none"), data)
     if beyond:
         log.info("note   %s", beyond)
+    if any(isinstance(each, ZooLayer) for each in model.modules()):
+        log.info("note   model.cell=%s is torchrecurrent's: slow, Python at every step", config["model"]["cell"])
     weights = sum(parameter.numel() for parameter in model.parameters())
     told = {
         "forecast": f"{data.horizon} steps",

@@ -4,9 +4,10 @@ from torch import nn
 
 from flatspot.activations import ACTIVATIONS
 from flatspot.errors import BadInput
-from flatspot.nn.cells import CELLS
+from flatspot.nn.cells import cell_named
 from flatspot.nn.layer import build_layer
 from flatspot.nn.scan import Scan
+from flatspot.nn.zoo import ZooLayer
 
 
 def build_encoder(
@@ -20,13 +21,13 @@ def build_encoder(
     bidirectional: bool,
     layer_norm: bool,
     residual: bool,
-) -> nn.RNNBase | Scan:
+) -> nn.RNNBase | Scan | ZooLayer:
     """Stacked recurrent layers, batch first, that really run the activation. See `Scan` for the arguments.
 
     Raises:
         BadInput: for a name that is not known, a size that cannot be, or a setting that would do nothing.
     """
-    chosen, function = CELLS[cell], ACTIVATIONS[activation]
+    chosen, function = cell_named(cell), ACTIVATIONS[activation]
     _check_sizes(hidden_size=hidden_size, num_layers=num_layers, dropout=dropout)
     _check_effects(hidden_size, num_layers, dropout=dropout, layer_norm=layer_norm, residual=residual)
     return build_layer(

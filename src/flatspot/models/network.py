@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from flatspot.activations import ACTIVATIONS
 from flatspot.errors import BadInput
 from flatspot.models.encoder import build_encoder
-from flatspot.nn.cells import CELLS
+from flatspot.nn.cells import cell_named
 from flatspot.nn.initial_state import INITIAL_STATES
 from flatspot.nn.scan import Sequences
 from flatspot.registry import nearest
@@ -27,7 +27,7 @@ class Network(nn.Module):
 
     Args:
         inputs: channels of a sequence. outputs: numbers that are said of it.
-        cell: `rnn`, `gru`, `lstm`, or one that an installed package adds.
+        cell: `rnn`, `gru`, `lstm`, one that an installed package adds, or one of torchrecurrent's (docs/cells.md).
         activation: of the recurrence, a name in `flatspot.activations`; of `gru` the candidate's, of `lstm` also the
             output's.
         hidden_size: units a layer and direction. num_layers: stacked layers.
@@ -72,7 +72,7 @@ class Network(nn.Module):
         )
         directions = 2 if bidirectional else 1
         start = INITIAL_STATES[initial_state]
-        self.initial_state = start(CELLS[cell].states, num_layers * directions, hidden_size)
+        self.initial_state = start(cell_named(cell).states, num_layers * directions, hidden_size)
         self.head = nn.Linear(hidden_size * directions, outputs)
         self._head_activation = _head_function(head_activation)
         self._hidden_size = hidden_size

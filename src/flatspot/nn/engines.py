@@ -7,6 +7,7 @@ from typing import Literal, final, get_args
 
 import torch
 
+from flatspot.nn.fused import team  # noqa: F401 - so that a process that is forked from here on knows it
 from flatspot.registry import nearest
 
 Engine = Literal["auto", "native", "fused", "scan"]

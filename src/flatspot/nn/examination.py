@@ -13,9 +13,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from flatspot.activations import ACTIVATIONS, Activation
+from flatspot.errors import BadInput
 from flatspot.nn.cell import Cell, Elementwise
 from flatspot.nn.layer import build_layer
 from flatspot.nn.scan import Scan
+from flatspot.nn.zoo import ZooCell, ZooLayer
 
 BATCH, TIME, FEATURES, UNITS = 2, 5, 2, 3
 """Small sizes: the examination is about what is computed, and finite differences take every weight twice."""
@@ -88,6 +90,7 @@ class CellExamination:
         gradient: of the gradients of inputs, initial state and weights against central finite differences, by the
             size of the gradient.
         activation: the *smallest* difference that any other activation makes to the outputs. Zero: it does nothing.
+            None: any other one is refused.
     """
 
     engine: str
@@ -97,10 +100,10 @@ class CellExamination:
     neighbours: float
     future: float
     gradient: float
-    activation: float
+    activation: float | None
 
 
-def examine_cell(cell: Cell, activation: Activation, equation: Equation, *, seed: int = 0) -> CellExamination:
+def examine_cell(cell: Cell | ZooCell, activation: Activation, equation: Equation, *, seed: int = 0) -> CellExamination:
     """Sit the examination in float64, with weights, inputs and an initial state drawn from `seed`.
 
     Raises:
@@ -109,12 +112,14 @@ def examine_cell(cell: Cell, activation: Activation, equation: Equation, *, seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layer = build_layer(cell, activation, FEATURES, UNITS).double()
+        if isinstance(layer, ZooLayer):
+            _draw(layer)
         x = torch.randn(BATCH, TIME, FEATURES, dtype=torch.float64)
         parts = torch.randn(cell.states, 1, BATCH, UNITS, dtype=torch.float64).unbind()
         others = torch.randn_like(x)
     outputs = _outputs(layer, x, parts)
     return CellExamination(
-        engine="scan" if isinstance(layer, Scan) else layer.choice().engine,  # type: ignore[operator] # a drop-in
+        engine=_engine(layer),
         steps=_largest(_step_by_step(layer, x, parts) - outputs),
         equation=_largest(_transcribed(layer, x, parts, equation, activation.function) - outputs),
         engines=_against_scan(cell, activation, layer, x, parts),
@@ -123,6 +128,19 @@ def examine_cell(cell: Cell, activation: Activation, equation: Equation, *, seed
         gradient=_gradient(layer, x, parts),
         activation=_nearest_activation(cell, activation, layer, x, parts, outputs),
     )
+
+
+def _engine(layer: nn.Module) -> str:
+    if isinstance(layer, ZooLayer):
+        return "torchrecurrent"
+    return "scan" if isinstance(layer, Scan) else layer.choice().engine  # type: ignore[operator] # a drop-in
+
+
+@torch.no_grad()
+def _draw(layer: nn.Module) -> None:
+    """Weights that start at zero would hide what is done with them."""
+    for weight in layer.parameters():
+        nn.init.uniform_(weight, -1, 1)
 
 
 def _largest(difference: Tensor) -> float:
@@ -155,7 +173,7 @@ def _step_by_step(layer: nn.Module, x: Tensor, parts: tuple[Tensor, ...]) -> Ten
 def _transcribed(
     layer: nn.Module, x: Tensor, parts: tuple[Tensor, ...], equation: Equation, function: Elementwise
 ) -> Tensor:
-    weights = {name.removesuffix("_l0"): value for name, value in layer.named_parameters()}
+    weights = {name.removesuffix("_l0").removeprefix("cells.l0."): value for name, value in layer.named_parameters()}
     states = [tuple(part[0, sample] for part in parts) for sample in range(len(x))]
     return torch.stack(
         [torch.stack(equation(weights, each, state, function)) for each, state in zip(x, states, strict=True)]
@@ -163,9 +181,9 @@ def _transcribed(
 
 
 def _against_scan(
-    cell: Cell, activation: Activation, layer: nn.Module, x: Tensor, parts: tuple[Tensor, ...]
+    cell: Cell | ZooCell, activation: Activation, layer: nn.Module, x: Tensor, parts: tuple[Tensor, ...]
 ) -> float | None:
-    if isinstance(layer, Scan):
+    if isinstance(layer, (Scan, ZooLayer)) or isinstance(cell, ZooCell):
         return None
     scan = Scan(cell, activation.function, FEATURES, UNITS).double()
     scan.load_state_dict(layer.state_dict())
@@ -236,12 +254,21 @@ def _central_differences(total: Callable[[], Tensor], variable: Tensor) -> Tenso
 
 @torch.no_grad()
 def _nearest_activation(
-    cell: Cell, activation: Activation, layer: nn.Module, x: Tensor, parts: tuple[Tensor, ...], outputs: Tensor
-) -> float:
+    cell: Cell | ZooCell,
+    activation: Activation,
+    layer: nn.Module,
+    x: Tensor,
+    parts: tuple[Tensor, ...],
+    outputs: Tensor,
+) -> float | None:
     differences = []
     for other in ACTIVATIONS.values():
-        if other.function is not activation.function:
+        if other.function is activation.function:
+            continue
+        try:
             twin = build_layer(cell, other, FEATURES, UNITS).double()
-            twin.load_state_dict(layer.state_dict())
-            differences.append(_largest(_outputs(twin, x, parts) - outputs))
-    return min(differences)
+        except BadInput:
+            continue  # refused
+        twin.load_state_dict(layer.state_dict())
+        differences.append(_largest(_outputs(twin, x, parts) - outputs))
+    return min(differences, default=None)

@@ -9,13 +9,14 @@ from flatspot.nn import gru, lstm, rnn
 from flatspot.nn.cell import Cell
 from flatspot.nn.recurrent import GRU, LSTM, RNN
 from flatspot.nn.scan import Scan
+from flatspot.nn.zoo import ZooCell, ZooLayer
 
 DROP_INS: Final = ((rnn.RNN, RNN), (gru.GRU, GRU), (lstm.LSTM, LSTM))
 """Cells, and the layers that run them in more ways than one."""
 
 
 def build_layer(
-    cell: Cell,
+    cell: Cell | ZooCell,
     activation: Activation,
     input_size: int,
     hidden_size: int,
@@ -26,13 +27,14 @@ def build_layer(
     layer_norm: bool = False,
     residual: bool = False,
     engine: str = "auto",
-) -> nn.RNNBase | Scan:
+) -> nn.RNNBase | Scan | ZooLayer:
     """Stacked recurrent layers, batch first, that really run the activation.
 
     See `Scan` for the arguments, and `flatspot.nn.RNN` for `engine`.
 
     Raises:
         ValueError: for an engine that cannot do what is asked.
+        BadInput: for a cell of torchrecurrent's that cannot, or is not there.
     """
     make = next((layer for known, layer in DROP_INS if known is cell), None)
     if make is not None and not (layer_norm or residual):
@@ -48,6 +50,18 @@ def build_layer(
         )
     if engine not in {"auto", "scan"}:
         raise ValueError(f"engine={engine}: layer norm, residual layers and cells of others are run by scan alone")
+    if isinstance(cell, ZooCell):
+        return ZooLayer(
+            cell,
+            activation,
+            input_size,
+            hidden_size,
+            num_layers,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            layer_norm=layer_norm,
+            residual=residual,
+        )
     return Scan(
         cell,
         activation.function,

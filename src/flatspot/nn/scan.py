@@ -201,9 +201,9 @@ def scan(
     from_input = F.linear(rows, of_input, input_bias)
     outputs = []
     for time, step in list(enumerate(from_input.split_with_sizes(list(sizes))))[::order]:
-        before = _first(len(step), state)
+        before = first_of(len(step), state)
         after = cell.step(step, F.linear(before[0], of_state, state_bias), before, activation, norm)
-        state = _replaced(state, after)
+        state = replaced(state, after)
         outputs.append(after[0])
         if watch is not None:
             watch(time, after[0])
@@ -220,12 +220,12 @@ def permuted(parts: tuple[Tensor, ...], order: Tensor | None) -> tuple[Tensor, .
     return parts if order is None else tuple(part.index_select(1, order) for part in parts)
 
 
-def _first(size: int, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def first_of(size: int, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The states of the first sequences."""
     return state if size == len(state[0]) else tuple(part[:size] for part in state)
 
 
-def _replaced(state: tuple[Tensor, ...], first: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def replaced(state: tuple[Tensor, ...], first: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The states with those of the first sequences replaced: the others have ended, or, backwards, not begun."""
     size = len(first[0])
     if size == len(state[0]):
