@@ -57,6 +57,8 @@ def build_model(config: Config, data: SeriesDataModule) -> SequenceModule:
     build = MODELS[values.pop("name")]
     if not issubclass(build, SequenceModule):
         raise BadInput(f"model={config['model']['name']}: {build.__name__} is no flatspot ForecastModule")
+    if values.get("recurrent_init") == "chrono" and values["chrono_length"] is None:
+        values["chrono_length"] = data.window
     if data.task == "classify":
         values["class_weights"] = class_weights(values["class_weights"], data)
     model: SequenceModule = build(
