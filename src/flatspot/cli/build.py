@@ -21,6 +21,7 @@ from flatspot.models.forecast_module import ForecastModule
 from flatspot.models.models import MODELS
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.monitors import MONITORS
+from flatspot.monitors.layers import LayerLines
 from flatspot.monitors.progress import EpochLines
 from flatspot.monitors.recording import EvidenceRecorder
 from flatspot.monitors.seeding import EpochSeed
@@ -162,6 +163,7 @@ def build_callbacks(config: Config, folder: Path) -> list[Callback]:
     monitors = [_named(MONITORS, name, options) for name, options in config["monitors"].items()]
     return [
         EpochSeed(config["seed"]),
+        LayerLines(),
         *monitors,
         *_early_stopping(config["early_stopping"]),
         ModelCheckpoint(

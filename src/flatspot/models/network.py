@@ -36,9 +36,9 @@ class Network(nn.Module):
         layer_norm: normalises every gate's pre-activation over the units at every step (Ba et al. 2016).
         residual: every layer after the first adds its input to its output.
         initial_state: `zeros`, `normal` (drawn for each sequence in training, zeros in evaluation) or `learned`.
-        recurrent_init: the encoder's starting weights: `auto` (by cell and activation), `torch`, `orthogonal`, `identity` or
-            `chrono`, as `flatspot.nn.initialisation.Start` has them. chrono_length: the steps that `chrono` is to
-            remember, as many as a sequence has.
+        recurrent_init: the encoder's starting weights: `auto` (by cell and activation), `torch`, `orthogonal`,
+            `identity` or `chrono`, as `flatspot.nn.initialisation.Start` has them.
+        chrono_length: the steps that `chrono` is to remember: as many as a sequence has.
         engine: what runs the encoder: `auto`, `native`, `fused` or `scan`, as `flatspot.nn.RNN` has them.
         head_activation: of the outputs; `none` leaves them free.
 

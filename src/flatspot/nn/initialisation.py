@@ -37,6 +37,19 @@ class Recipe:
 
 RECIPES: Final[Mapping[str, Recipe]] = {
     "tanh": Recipe(1.0, 0.05),
+    "relu": Recipe(1.0, 0.05, centre=0.5),
+    "sigmoid": Recipe(4.0, 0.2, centre=0.0),
+    "leaky_relu": Recipe(1.0, 0.05, centre=0.5),
+    "elu": Recipe(1.0, 0.1, centre=1.0),
+    "selu": Recipe(0.95, 0.1, centre=1.0),
+    "gelu": Recipe(1.0, 0.05, centre=0.75),
+    "silu": Recipe(1.08, 0.1, centre=1.0),
+    "mish": Recipe(1.01, 0.05, centre=0.75),
+    "softsign": Recipe(1.2, 0.05),
+    "softplus": Recipe(1.37, 0.1, centre=1.0),
+    "hardtanh": Recipe(1.0, 0.1),
+    "sin": Recipe(1.0, 0.05),
+    "identity": Recipe(1.0, 0.1),
 }
 
 OTHER: Final = Recipe(1.0, 0.05)
@@ -49,10 +62,12 @@ class Start:
     """What the weights of a layer start as.
 
     Args:
-        scheme: `torch` (uniform in ±1/√units), `orthogonal` (each gate's recurrent block; of a plain cell times the
-            activation's gain), `identity` (the candidate's block; the gates' zero; Le, Jaitly & Hinton 2015), `chrono`
-            (`auto`, with gates that remember up to `length` steps; Tallec & Ollivier 2018), or `auto`: the activation's
-            recipe in a plain cell; orthogonal blocks and a bias of 1 for what keeps the state of an LSTM.
+        scheme: `torch` (uniform in ±1/√units), `orthogonal` (each gate's recurrent block; a plain cell's times the
+            activation's gain around 0), `identity` (the candidate's block; the gates' zero; Le, Jaitly & Hinton 2015),
+            `chrono` (`auto`, with gates that remember up to `length` steps; Tallec & Ollivier 2018), or `auto`: the
+            activation's recipe in a plain cell; in a gated one orthogonal blocks, and a forget bias of 1 for an LSTM
+            (Jozefowicz, Zaremba & Sutskever 2015). All but `torch` have no other biases; input weights of gated cells
+            are torch's.
         cell: the equation. activation: a name of the table; None: another function.
         length: the steps that `chrono` is to remember.
 
@@ -99,8 +114,8 @@ def initialise(weights: Mapping[str, Tensor], start: Start) -> None:
     """Start the weights of all layers and directions, which are torch.nn's own so far.
 
     Args:
-        weights: by torch.nn's names (`weight_hh_l0_reverse`); of a layer with norms `norm_bias_l0` and so on too. Without
-            biases there are none to set.
+        weights: by torch.nn's names (`weight_hh_l0_reverse`); of a layer with norms `norm_bias_l0` and so on too.
+            Without biases there are none to set.
         start: as what.
 
     Raises:
@@ -126,10 +141,17 @@ def _start_plain(own: Mapping[str, Tensor], start: Start) -> None:
     if start.scheme == "identity":
         recurrent.copy_(torch.eye(len(recurrent)))
     elif start.scheme == "orthogonal" or recipe.centre is None or "norm_bias" in own or "bias_ih" not in own:
-        recurrent.copy_(recipe.gain * _orthogonal(len(recurrent)))
+        recurrent.copy_(_gain_around_zero(start.activation, recipe) * _orthogonal(len(recurrent)))
     else:  # with a norm the units stay where they are without it
         recurrent.copy_(recipe.gain * _deaf(len(recurrent)))
         own["bias_ih"].fill_(recipe.centre)
+
+
+def _gain_around_zero(activation: str | None, recipe: Recipe) -> float:
+    """The recipe's gain; where it is that of another centre, the one of the mean-field calculation."""
+    if activation is None or recipe.centre is None:
+        return recipe.gain
+    return ACTIVATIONS[activation].recurrent_gain or recipe.gain
 
 
 def _start_gated(own: Mapping[str, Tensor], start: Start) -> None:
@@ -159,7 +181,8 @@ def _set_bias(own: Mapping[str, Tensor], gate: int | None, values: Float[Tensor,
 
 
 def _orthogonal(size: int) -> Float[Tensor, "unit unit"]:
-    return nn.init.orthogonal_(torch.empty(size, size))
+    found: Tensor = nn.init.orthogonal_(torch.empty(size, size))  # type: ignore[no-untyped-call]
+    return found
 
 
 def _deaf(size: int) -> Float[Tensor, "unit unit"]:

@@ -260,7 +260,7 @@ class RNN(_Recurrent, nn.RNN):
         said = "nonlinearity" in kwargs or len(args) > 3
         name = activation if activation is None else name_of(activation)
         if activation is not None and said and name != self.nonlinearity:
-            other = name or getattr(activation, "__name__", activation)
+            other = name or getattr(activation, "__name__", "its own")
             raise ValueError(f"nonlinearity={self.nonlinearity} and activation={other}: say one of them")
         start = recurrent_init, chrono_length
         self._add(activation or self.nonlinearity, engine, keep_gradient_norms=keep_gradient_norms, start=start)

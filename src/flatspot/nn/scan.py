@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from flatspot.nn.cell import Cell, Elementwise, Norm
+from flatspot.nn.engines import Choice
 from flatspot.nn.initialisation import Start, initialise, name_of, start_as_torch
 
 State = Tensor | tuple[Tensor, ...]
@@ -83,10 +84,15 @@ class Scan(nn.Module):
         """Start the weights, by random numbers of their own."""
         weights = {name: value for name, value in self.named_parameters() if name.startswith(OWN)}
         start_as_torch((each for name, each in weights.items() if not name.startswith(NORMS)), self.hidden_size)
-        for name in weights:
+        for name, each in weights.items():
             if name.startswith(NORMS):
-                nn.init.constant_(weights[name], float(name.startswith(NORMS[0])))
+                nn.init.constant_(each, float(name.startswith(NORMS[0])))
         initialise(weights, self.start)
+
+    @staticmethod
+    def choice() -> Choice:
+        """As the other layers': there is no other engine here."""
+        return Choice("scan", "layer norm, residual layers and cells of others are run by plain torch alone")
 
     def forward(
         self, x: Sequences, hx: State | None = None
