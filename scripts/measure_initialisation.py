@@ -5,9 +5,9 @@
 For each activation in a plain recurrent layer of 64 units, and for gated ones in short, with each kind of starting
 weights: (a) ‖∂h_T/∂h_0‖, the Frobenius norm by √units (an orthogonal matrix has 1; an LSTM's is of its cell state),
 over 100 steps of N(0, 1), in float64, the geometric mean over 8 samples and all seeds; (b) the R² on 1,024 fresh
-windows after training to say the input of 50 steps ago from the last state of a window of 60: batches of 32 new windows,
-AdamW at 5e-4, gradients clipped at 1, until the running mean of the loss says 0.9 or the steps are over. Printed, as
-Markdown tables; what stands between a page's two marks of a table's name is replaced.
+windows after training to say the input of 50 steps ago from the last state of a window of 60: batches of 32 new
+windows, AdamW at 5e-4, gradients clipped at 1, until the running mean of the loss says 0.9 or the steps are over.
+Printed, as Markdown tables; what stands between a page's two marks of a table's name is replaced.
 """
 
 import argparse

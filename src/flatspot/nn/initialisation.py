@@ -67,7 +67,8 @@ class Start:
             `chrono` (`auto`, with gates that remember up to `length` steps; Tallec & Ollivier 2018), or `auto`: the
             activation's recipe in a plain cell; in a gated one orthogonal blocks, and a forget bias of 1 for an LSTM
             (Jozefowicz, Zaremba & Sutskever 2015). All but `torch` have no other biases; input weights of gated cells
-            are torch's.
+            are torch's. `auto` leaves torch's weights to a plain cell with layer norm, which was not measured, and to
+            a cell that does not say which of its blocks is what.
         cell: the equation. activation: a name of the table; None: another function.
         length: the steps that `chrono` is to remember.
 
@@ -123,7 +124,7 @@ def initialise(weights: Mapping[str, Tensor], start: Start) -> None:
     """
     if start.scheme == "chrono" and "bias_ih_l0" not in weights:
         raise ValueError("recurrent_init=chrono: sets biases, and bias=False leaves none")
-    if start.scheme == "torch" or (start.scheme == "auto" and start.cell.candidate is None):
+    if start.scheme == "torch" or (start.scheme == "auto" and not _has_recipe(weights, start.cell)):
         return
     for name in [each for each in weights if each.startswith("weight_hh")]:
         suffix = name.removeprefix("weight_hh")
@@ -134,15 +135,20 @@ def initialise(weights: Mapping[str, Tensor], start: Start) -> None:
         (_start_plain if start.cell.gates == 1 else _start_gated)(own, start)
 
 
+def _has_recipe(weights: Mapping[str, Tensor], cell: Cell) -> bool:
+    """Not for a cell that does not say what its blocks are, nor for a plain one that is kept in size by norms."""
+    return cell.candidate is not None and not (cell.gates == 1 and "norm_bias_l0" in weights)
+
+
 def _start_plain(own: Mapping[str, Tensor], start: Start) -> None:
     recipe = RECIPES.get(start.activation or "", OTHER)
     recurrent = own["weight_hh"]
     own["weight_ih"].normal_(std=recipe.input_gain / own["weight_ih"].shape[1] ** 0.5)
     if start.scheme == "identity":
         recurrent.copy_(torch.eye(len(recurrent)))
-    elif start.scheme == "orthogonal" or recipe.centre is None or "norm_bias" in own or "bias_ih" not in own:
+    elif start.scheme == "orthogonal" or recipe.centre is None or "bias_ih" not in own:
         recurrent.copy_(_gain_around_zero(start.activation, recipe) * _orthogonal(len(recurrent)))
-    else:  # with a norm the units stay where they are without it
+    else:
         recurrent.copy_(recipe.gain * _deaf(len(recurrent)))
         own["bias_ih"].fill_(recipe.centre)
 
@@ -181,7 +187,7 @@ def _set_bias(own: Mapping[str, Tensor], gate: int | None, values: Float[Tensor,
 
 
 def _orthogonal(size: int) -> Float[Tensor, "unit unit"]:
-    found: Tensor = nn.init.orthogonal_(torch.empty(size, size))  # type: ignore[no-untyped-call]
+    found: Tensor = nn.init.orthogonal_(torch.empty(size, size))
     return found
 
 
@@ -191,7 +197,8 @@ def _deaf(size: int) -> Float[Tensor, "unit unit"]:
         return torch.zeros(1, 1)
     common_first = torch.cat([torch.ones(size, 1), torch.randn(size, size - 1)], dim=1)
     apart = torch.linalg.qr(common_first)[0][:, 1:]
-    return apart @ _orthogonal(size - 1) @ apart.T
+    deaf: Tensor = apart @ _orthogonal(size - 1) @ apart.T
+    return deaf
 
 
 def name_of(function: str | Elementwise) -> str | None:
