@@ -12,13 +12,16 @@ from typing import Final
 from flatspot.activations import ACTIVATIONS, Activation
 from flatspot.nn.cells import CELLS
 from flatspot.nn.examination import EQUATIONS, CellExamination, examine_cell
+from flatspot.nn.initialisation import RECIPES
 
 MARK: Final = "<!-- results -->"
 HEAD: Final = (
     "| cell | activation | engine | step by step | its equation | engines | neighbours | the future | gradient "
     "| nearest other activation |\n|---|---|---|---|---|---|---|---|---|---|"
 )
-ACTIVATIONS_HEAD: Final = "| activation | range | gain | recurrent gain |\n|---|---|---|---|"
+ACTIVATIONS_HEAD: Final = (
+    "| activation | range | gain | recurrent gain | `auto`: recurrent | input | centre |\n|---|---|---|---|---|---|---|"
+)
 
 
 def _shown(difference: float | None) -> str:
@@ -34,7 +37,10 @@ def _row(cell: str, activation: str, found: CellExamination) -> str:
 def _activation(name: str, row: Activation) -> str:
     low, high = (f"{end:.4g}".replace("inf", "∞") for end in row.range)
     scale = "-" if row.recurrent_gain is None else f"{row.recurrent_gain:.2f}"
-    return f"| {name} | {low} to {high} | {row.gain:.3f} | {scale} |"
+    recipe = RECIPES[name]
+    centre = "-" if recipe.centre is None else f"{recipe.centre:g}"
+    starts = f"{recipe.gain:g} | {recipe.input_gain:g} | {centre}"
+    return f"| {name} | {low} to {high} | {row.gain:.3f} | {scale} | {starts} |"
 
 
 def tables() -> str:

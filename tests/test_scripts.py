@@ -66,6 +66,17 @@ def labels(page):
     return [line.split("|")[1:4] for line in page.split("<!-- results -->")[1].splitlines() if line.startswith("|")]
 
 
+def test_starting_weights_are_compared_activation_by_activation(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("".join(f"<!-- {name} --><!-- {name} -->" for name in ("plain", "others", "gated")))
+    options = ["--seeds", "1", "--steps", "2", "--activations", "tanh", "relu", "--gated", "tanh", "--page", page]
+    command = [sys.executable, SCRIPTS / "measure_initialisation.py", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|")[1].strip() for line in page.read_text().splitlines() if line.startswith("| ")]
+    assert rows == ["rnn", "tanh", "relu"] * 2 + ["gru", "tanh", "lstm", "tanh"]
+
+
 def test_the_activations_bench_prints_a_row_each(tmp_path):
     command = [sys.executable, SCRIPTS / "bench_activations.py", "--rounds", "2", "--cell", "gru"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
