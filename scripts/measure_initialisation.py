@@ -6,7 +6,7 @@ For each activation in a plain recurrent layer of 64 units, and for gated ones i
 weights: (a) ‖∂h_T/∂h_0‖, the Frobenius norm by √units (an orthogonal matrix has 1; an LSTM's is of its cell state),
 over 100 steps of N(0, 1), in float64, the geometric mean over 8 samples and all seeds; (b) the R² on 1,024 fresh
 windows after training to say the input of 50 steps ago from the last state of a window of 60: batches of 32 new
-windows, AdamW at 5e-4, gradients clipped at 1, until the running mean of the loss says 0.9 or the steps are over.
+windows, AdamW, gradients clipped at 1, until the running mean of the loss says 0.9 or the steps are over.
 Printed, as Markdown tables; what stands between a page's two marks of a table's name is replaced.
 """
 
@@ -89,12 +89,12 @@ def delayed(samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return x, x[:, WINDOW - 1 - LAG, 0]
 
 
-def trained_r2(layer: nn.RNNBase, seed: int, steps: int) -> float:
+def trained_r2(layer: nn.RNNBase, seed: int, steps: int, lr: float) -> float:
     """The R² on fresh windows after training; what is not finite counts as minus infinity."""
     generator = torch.Generator().manual_seed(10_000 + seed)
     head = nn.Linear(UNITS, 1)
     weights = [*layer.parameters(), *head.parameters()]
-    optimizer = torch.optim.AdamW(weights, lr=5e-4)
+    optimizer = torch.optim.AdamW(weights, lr=lr)
 
     running = 1.0
 
@@ -136,16 +136,18 @@ def _geometric(norm: Callable[[int], float], seeds: Sequence[int]) -> float:
     return math.exp(statistics.fmean(math.log(norm(seed)) for seed in seeds))
 
 
-def measured(arm: Arm, seeds: Sequence[int], steps: int) -> Measured:
+def measured(arm: Arm, seeds: Sequence[int], steps: int, lr: float) -> Measured:
     """Gradients and training of an arm over seeds."""
     return Measured(
         gradient=_geometric(lambda seed: gradient_norm(arm.layer(seed), seed), seeds),
         driven=_geometric(lambda seed: gradient_norm(arm.layer(seed), seed, drive=DRIVE), seeds),
-        r2=[trained_r2(arm.layer(seed), seed, steps) for seed in seeds],
+        r2=[trained_r2(arm.layer(seed), seed, steps, lr) for seed in seeds],
     )
 
 
-def table(cell: str, activations: Sequence[str], schemes: Sequence[str], seeds: Sequence[int], steps: int) -> str:
+def table(
+    cell: str, activations: Sequence[str], schemes: Sequence[str], seeds: Sequence[int], steps: int, lr: float
+) -> str:
     """A row an activation: gradients by kind of weights, then R² by kind."""
     gradients = [f"‖∂h_T/∂h_0‖ {scheme}" for scheme in schemes]
     driven = [f"{scheme}, drive {DRIVE}" for scheme in schemes] if cell == "rnn" else []
@@ -154,7 +156,7 @@ def table(cell: str, activations: Sequence[str], schemes: Sequence[str], seeds: 
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     print("\n".join(lines), flush=True)
     for name in activations:
-        found = [measured(Arm(cell, name, scheme), seeds, steps) for scheme in schemes]
+        found = [measured(Arm(cell, name, scheme), seeds, steps, lr) for scheme in schemes]
         shown = [f"{each.gradient:.0e}" for each in found]
         shown += [f"{each.driven:.0e}" for each in found[: len(driven)]]
         lines.append(f"| {' | '.join([name, *shown, *map(str, found)])} |")
@@ -169,6 +171,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--activations", nargs="+", default=list(ACTIVATIONS))
     parser.add_argument("--gated", nargs="+", default=["tanh", "relu"])
     parser.add_argument("--page", type=Path)
@@ -178,7 +181,7 @@ def main() -> None:
     seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
     for name in chosen.tables:
         cells, activations = (("gru", "lstm"), chosen.gated) if name == "gated" else (("rnn",), chosen.activations)
-        made = [table(cell, activations, SCHEMES[name], seeds, chosen.steps) for cell in cells]
+        made = [table(cell, activations, SCHEMES[name], seeds, chosen.steps, chosen.lr) for cell in cells]
         if chosen.page:
             mark = f"<!-- {name} -->"
             before, _, after = chosen.page.read_text(encoding="utf-8").split(mark)

@@ -1,6 +1,7 @@
 """Starting weights: what each kind is, in every layer and direction, and what each cell cannot have."""
 
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,13 @@ from flatspot.models.classifier import Classifier
 from flatspot.models.forecaster import Forecaster
 from flatspot.models.regressor import Regressor
 from flatspot.monitors.layers import LayerLines
-from flatspot.nn import GRU, LSTM, RNN
+from flatspot.nn import GRU, LSTM, RNN, engines
 from flatspot.nn.cell import Cell
 from flatspot.nn.cells import CELLS
 from flatspot.nn.initialisation import RECIPES
 from flatspot.nn.layer import build_layer
 from flatspot.nn.scan import Scan
+from flatspot.run import load
 
 LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 NATIVE = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -282,10 +284,16 @@ def test_the_log_says_what_runs_and_how_it_started(options, trainer_options, cap
     assert line.endswith(f"recurrent_init {options.get('recurrent_init', 'auto')}")
 
 
-def test_a_run_takes_the_length_from_its_window_and_says_what_runs(run_of):
+def test_a_run_takes_the_length_from_its_window_and_says_what_runs(run_of, monkeypatch):
     run = run_of("model.cell=gru", "model.recurrent_init=chrono", "model.engine=fused", "data.window=12")
     (line,) = [each for each in (run / "train.log").read_text().splitlines() if ": engine " in each]
     assert line.endswith("engine fused: asked for; recurrent_init chrono for 12 steps")
     assert "chrono_length: null" in (run / "config.yaml").read_text()
+    monkeypatch.setitem(sys.modules, "flatspot.nn.fused.compiled", None)
+    engines._why_no_fused.cache_clear()
+    try:
+        assert load(run).model.encoder.choice().engine == "native"  # where LLVM is missing it is evaluated too
+    finally:
+        engines._why_no_fused.cache_clear()
     kept = torch.load(Path(run) / "checkpoints" / "best.ckpt", weights_only=True)["hyper_parameters"]
     assert (kept["recurrent_init"], kept["chrono_length"], kept["engine"]) == ("chrono", 12, "fused")
