@@ -14,6 +14,7 @@ from typing import Final
 from flatspot.activations import ACTIVATIONS, Activation
 from flatspot.nn.cells import CELLS
 from flatspot.nn.examination import EQUATIONS, CellExamination, examine_cell
+from flatspot.nn.initialisation import RECIPES
 from flatspot.nn.zoo import LEFT_OUT, ZOO, ZooCell
 from flatspot.nn.zoo_equations import ZOO_EQUATIONS
 
@@ -27,7 +28,9 @@ ZOO_HEAD: Final = (
     "| the future | gradient | nearest other activation |\n|---|---|---|---|---|---|---|---|---|"
 )
 LEFT_OUT_HEAD: Final = "| left out | equation of | why |\n|---|---|---|"
-ACTIVATIONS_HEAD: Final = "| activation | range | gain | recurrent gain |\n|---|---|---|---|"
+ACTIVATIONS_HEAD: Final = (
+    "| activation | range | gain | recurrent gain | `auto`: recurrent | input | centre |\n|---|---|---|---|---|---|---|"
+)
 
 
 def _shown(difference: float | None) -> str:
@@ -44,7 +47,10 @@ def _row(cell: str, activation: str, found: CellExamination) -> str:
 def _activation(name: str, row: Activation) -> str:
     low, high = (f"{end:.4g}".replace("inf", "∞") for end in row.range)
     scale = "-" if row.recurrent_gain is None else f"{row.recurrent_gain:.2f}"
-    return f"| {name} | {low} to {high} | {row.gain:.3f} | {scale} |"
+    recipe = RECIPES[name]
+    centre = "-" if recipe.centre is None else f"{recipe.centre:g}"
+    starts = f"{recipe.gain:g} | {recipe.input_gain:g} | {centre}"
+    return f"| {name} | {low} to {high} | {row.gain:.3f} | {scale} | {starts} |"
 
 
 def _zoo_row(name: str, cell: ZooCell) -> str:

@@ -90,3 +90,14 @@ def test_denormals_are_measured_engine_by_engine(tmp_path):
     assert [row[3] for row in rows[2:]] == ["native", "scan", "fused"] * 2
     shares = {(row[0], row[3]): row[4] for row in rows[2:]}
     assert shares["identity × 0.7", "fused"] == "0%" < shares["identity × 0.7", "scan"]
+
+
+def test_starting_weights_are_compared_activation_by_activation(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("".join(f"<!-- {name} --><!-- {name} -->" for name in ("plain", "others", "gated")))
+    options = ["--seeds", "1", "--steps", "2", "--activations", "tanh", "relu", "--gated", "tanh", "--page", page]
+    command = [sys.executable, SCRIPTS / "measure_initialisation.py", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|")[1].strip() for line in page.read_text().splitlines() if line.startswith("| ")]
+    assert rows == ["rnn", "tanh", "relu"] * 2 + ["gru", "tanh", "lstm", "tanh"]

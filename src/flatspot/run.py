@@ -65,7 +65,9 @@ def load(folder: str | Path) -> "Run":
         known = Known.of(checkpoint[DATA])
         _ = [known.source["data"], *(known.source["shaping"][key] for key in ("short", "season"))]
         build = MODELS[str(known.source["model"])]
-        model = build.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+        # The engine of the training machine may not be here, and any other gives the same numbers.
+        engine = {"engine": "auto"} if "engine" in checkpoint["hyper_parameters"] else {}
+        model = build.load_from_checkpoint(path, map_location="cpu", weights_only=True, **engine)
     except Exception as error:
         told = reason(error).strip().partition("\n")[0]
         raise BadInput(f"{path}: cannot be read as a checkpoint of this version: {told}") from error

@@ -60,6 +60,18 @@ def files(tmp_path):
         (["model.activation=rellu"], "no activation is called 'rellu'; did you mean 'relu'?"),
         (["model.head_activation=linear"], "model.head_activation=linear: "),
         (["model.initial_state=zero"], "no initial state is called 'zero'; did you mean 'zeros'?"),
+        (
+            ["model.recurrent_init=ortogonal"],
+            "model.recurrent_init=ortogonal: did you mean 'orthogonal'?",
+        ),
+        (["model.recurrent_init=chrono"], "model.recurrent_init=chrono: needs a cell with gates: gru or lstm"),
+        (["model.chrono_length=9"], "model.chrono_length=9: is for recurrent_init=chrono, not auto"),
+        (["model.engine=nativ"], "model.engine=nativ: did you mean 'native'?"),
+        (
+            ["model.engine=native", "model.cell=gru", "model.activation=relu"],
+            "model.engine=native: torch.nn has no gru with relu; engine=auto finds one that can",
+        ),
+        (["model.engine=fused", "model.layer_norm=true"], "model.engine=fused: model.layer_norm=true is run by scan"),
         (["model.residual=true"], "model.residual=true: acts between stacked layers; set model.num_layers=2 or more"),
         (["model.layer_norm=true", "model.hidden_size=1"], "model.layer_norm=true: one unit, normalised over itself"),
         (["model.bidirectional=both"], "model.bidirectional: Value 'both'"),

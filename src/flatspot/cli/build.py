@@ -22,6 +22,7 @@ from flatspot.models.models import MODELS
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.monitors import MONITORS
 from flatspot.monitors.denormals import FlushedDenormals
+from flatspot.monitors.layers import LayerLines
 from flatspot.monitors.progress import EpochLines
 from flatspot.monitors.recording import EvidenceRecorder
 from flatspot.monitors.seeding import EpochSeed
@@ -58,6 +59,8 @@ def build_model(config: Config, data: SeriesDataModule) -> SequenceModule:
     build = MODELS[values.pop("name")]
     if not issubclass(build, SequenceModule):
         raise BadInput(f"model={config['model']['name']}: {build.__name__} is no flatspot ForecastModule")
+    if values.get("recurrent_init") == "chrono" and values["chrono_length"] is None:
+        values["chrono_length"] = data.window
     if data.task == "classify":
         values["class_weights"] = class_weights(values["class_weights"], data)
     model: SequenceModule = build(
@@ -162,6 +165,7 @@ def build_callbacks(config: Config, folder: Path) -> list[Callback]:
     return [
         FlushedDenormals(),
         EpochSeed(config["seed"]),
+        LayerLines(),
         *monitors,
         *_early_stopping(config["early_stopping"]),
         ModelCheckpoint(

@@ -68,6 +68,9 @@ class ModelConfig:
     layer_norm: bool = MISSING
     residual: bool = MISSING
     initial_state: str = MISSING
+    recurrent_init: str = MISSING
+    chrono_length: int | None = None
+    engine: str = MISSING
     head_activation: str = MISSING
     loss: str = MISSING
 

@@ -25,8 +25,8 @@ class Classifier(SequenceModule):
 
     Args:
         inputs: channels of a sequence. classes: the names of the classes, by their numbers.
-        cell, activation, hidden_size, num_layers, bidirectional, dropout, layer_norm, residual, initial_state: of the
-            encoder, as `Network` has them.
+        cell, activation, hidden_size, num_layers, bidirectional, dropout, layer_norm, residual, initial_state,
+            recurrent_init, chrono_length, engine: of the encoder, as `Network` has them.
         head_activation: of the logits; `none` leaves them free.
         loss: `cross_entropy`. class_weights: how many times a sample of each class counts in it; None: once.
         training: the optimizer, its rates and its schedule, as `SequenceModule` has them.
@@ -49,6 +49,9 @@ class Classifier(SequenceModule):
         layer_norm: bool = False,
         residual: bool = False,
         initial_state: str = "zeros",
+        recurrent_init: str = "auto",
+        chrono_length: int | None = None,
+        engine: str = "auto",
         head_activation: str = NO_ACTIVATION,
         loss: str = "cross_entropy",
         class_weights: Sequence[float] | None = None,

@@ -21,6 +21,9 @@ def build_encoder(
     bidirectional: bool,
     layer_norm: bool,
     residual: bool,
+    recurrent_init: str,
+    chrono_length: int | None,
+    engine: str,
 ) -> nn.RNNBase | Scan | ZooLayer:
     """Stacked recurrent layers, batch first, that really run the activation. See `Scan` for the arguments.
 
@@ -30,17 +33,24 @@ def build_encoder(
     chosen, function = cell_named(cell), ACTIVATIONS[activation]
     _check_sizes(hidden_size=hidden_size, num_layers=num_layers, dropout=dropout)
     _check_effects(hidden_size, num_layers, dropout=dropout, layer_norm=layer_norm, residual=residual)
-    return build_layer(
-        chosen,
-        function,
-        inputs,
-        hidden_size,
-        num_layers,
-        dropout=dropout,
-        bidirectional=bidirectional,
-        layer_norm=layer_norm,
-        residual=residual,
-    )
+    _check_engine(engine, layer_norm=layer_norm, residual=residual)
+    try:
+        return build_layer(
+            chosen,
+            function,
+            inputs,
+            hidden_size,
+            num_layers,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            layer_norm=layer_norm,
+            residual=residual,
+            engine=engine,
+            recurrent_init=recurrent_init,
+            chrono_length=chrono_length,
+        )
+    except ValueError as error:
+        raise BadInput(f"model.{error}") from error
 
 
 def _check_sizes(*, hidden_size: int, num_layers: int, dropout: float) -> None:
@@ -49,6 +59,13 @@ def _check_sizes(*, hidden_size: int, num_layers: int, dropout: float) -> None:
             raise BadInput(f"model.{name}={size}: must be at least 1")
     if not 0 <= dropout < 1:
         raise BadInput(f"model.dropout={dropout}: must be at least 0 and below 1")
+
+
+def _check_engine(engine: str, **settings: bool) -> None:
+    """Refuse an engine that cannot do what other keys ask for."""
+    for name, value in settings.items():
+        if value and engine in {"native", "fused"}:
+            raise BadInput(f"model.engine={engine}: model.{name}=true is run by scan alone; set model.engine=auto")
 
 
 def _check_effects(hidden_size: int, num_layers: int, *, dropout: float, layer_norm: bool, residual: bool) -> None:

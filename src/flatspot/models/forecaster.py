@@ -19,8 +19,8 @@ class Forecaster(ForecastModule):
 
     Args:
         inputs: channels of the window. targets: channels predicted. horizon: steps predicted.
-        cell, activation, hidden_size, num_layers, bidirectional, dropout, layer_norm, residual, initial_state: of the
-            encoder, as `Network` has them.
+        cell, activation, hidden_size, num_layers, bidirectional, dropout, layer_norm, residual, initial_state,
+            recurrent_init, chrono_length, engine: of the encoder, as `Network` has them.
         head_activation: of the outputs, in scaled units; `none` leaves them free.
         loss: `mse`, `mae` or `huber`, in scaled units.
         training: the optimizer, its rates and its schedule, as `SequenceModule` has them.
@@ -44,6 +44,9 @@ class Forecaster(ForecastModule):
         layer_norm: bool = False,
         residual: bool = False,
         initial_state: str = "zeros",
+        recurrent_init: str = "auto",
+        chrono_length: int | None = None,
+        engine: str = "auto",
         head_activation: str = NO_ACTIVATION,
         loss: str = "mse",
         **training: Unpack[Training],

@@ -36,6 +36,10 @@ class Network(nn.Module):
         layer_norm: normalises every gate's pre-activation over the units at every step (Ba et al. 2016).
         residual: every layer after the first adds its input to its output.
         initial_state: `zeros`, `normal` (drawn for each sequence in training, zeros in evaluation) or `learned`.
+        recurrent_init: the encoder's starting weights: `auto` (by cell and activation), `torch`, `orthogonal`,
+            `identity` or `chrono`, as `flatspot.nn.initialisation.Start` has them.
+        chrono_length: the steps that `chrono` is to remember: as many as a sequence has.
+        engine: what runs the encoder: `auto`, `native`, `fused` or `scan`, as `flatspot.nn.RNN` has them.
         head_activation: of the outputs; `none` leaves them free.
 
     Raises:
@@ -56,6 +60,9 @@ class Network(nn.Module):
         layer_norm: bool = False,
         residual: bool = False,
         initial_state: str = "zeros",
+        recurrent_init: str = "auto",
+        chrono_length: int | None = None,
+        engine: str = "auto",
         head_activation: str = NO_ACTIVATION,
     ) -> None:
         super().__init__()
@@ -69,6 +76,9 @@ class Network(nn.Module):
             bidirectional=bidirectional,
             layer_norm=layer_norm,
             residual=residual,
+            recurrent_init=recurrent_init,
+            chrono_length=chrono_length,
+            engine=engine,
         )
         directions = 2 if bidirectional else 1
         start = INITIAL_STATES[initial_state]

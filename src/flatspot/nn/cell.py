@@ -45,9 +45,15 @@ class Cell:
         gates: the blocks of `hidden_size` rows in its weights.
         states: the tensors in its state: 1 (h), or 2 (h and c).
         native: torch.nn's layers with the same equation and the same parameters, each after the function it runs.
+        candidate: the block of the weights that the activation is of. keep: the gate that multiplies the old state;
+            write: the one that multiplies the new. None: there is none, or it is not said, and `flatspot.nn`'s starting
+            weights leave it alone.
     """
 
     step: Step
     gates: int
     states: int = 1
     native: tuple[tuple[Elementwise, Callable[..., nn.RNNBase]], ...] = ()
+    candidate: int | None = None
+    keep: int | None = None
+    write: int | None = None

@@ -89,7 +89,7 @@ def _has_onednn(asked: Asked) -> bool:
 
 def _against_native(asked: Asked) -> str | None:
     if not asked.native:
-        return f"torch.nn has no {asked.cell} with this activation"
+        return f"torch.nn has no {asked.cell} with {asked.activation or 'this activation'}"
     return "torch.nn does not tell gradients by time step" if asked.norms else None
 
 

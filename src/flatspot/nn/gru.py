@@ -20,4 +20,4 @@ def step(
     return (candidate + update * (state[0] - candidate),)
 
 
-GRU: Final = Cell(step, gates=3, native=((torch.tanh, nn.GRU),))
+GRU: Final = Cell(step, gates=3, native=((torch.tanh, nn.GRU),), candidate=2, keep=1)

@@ -7,6 +7,8 @@ from torch import nn
 from flatspot.activations import Activation
 from flatspot.nn import gru, lstm, rnn
 from flatspot.nn.cell import Cell
+from flatspot.nn.engines import known_engine
+from flatspot.nn.initialisation import known_scheme
 from flatspot.nn.recurrent import GRU, LSTM, RNN
 from flatspot.nn.scan import Scan
 from flatspot.nn.zoo import ZooCell, ZooLayer
@@ -27,13 +29,15 @@ def build_layer(
     layer_norm: bool = False,
     residual: bool = False,
     engine: str = "auto",
+    recurrent_init: str = "torch",
+    chrono_length: int | None = None,
 ) -> nn.RNNBase | Scan | ZooLayer:
     """Stacked recurrent layers, batch first, that really run the activation.
 
     See `Scan` for the arguments, and `flatspot.nn.RNN` for `engine`.
 
     Raises:
-        ValueError: for an engine that cannot do what is asked.
+        ValueError: for an engine that cannot do what is asked, or starting weights that the cell cannot have.
         BadInput: for a cell of torchrecurrent's that cannot, or is not there.
     """
     make = next((layer for known, layer in DROP_INS if known is cell), None)
@@ -47,10 +51,14 @@ def build_layer(
             bidirectional=bidirectional,
             activation=activation.function,
             engine=engine,
+            recurrent_init=recurrent_init,
+            chrono_length=chrono_length,
         )
-    if engine not in {"auto", "scan"}:
+    if known_engine(engine) not in {"auto", "scan"}:
         raise ValueError(f"engine={engine}: layer norm, residual layers and cells of others are run by scan alone")
     if isinstance(cell, ZooCell):
+        if known_scheme(recurrent_init) not in {"auto", "torch"}:
+            raise ValueError(f"recurrent_init={recurrent_init}: torchrecurrent's cells start as they start themselves")
         return ZooLayer(
             cell,
             activation,
@@ -72,4 +80,6 @@ def build_layer(
         bidirectional=bidirectional,
         layer_norm=layer_norm,
         residual=residual,
+        recurrent_init=recurrent_init,
+        chrono_length=chrono_length,
     )

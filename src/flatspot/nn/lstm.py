@@ -17,4 +17,4 @@ def step(
     return o.sigmoid() * activation(c), c
 
 
-LSTM: Final = Cell(step, gates=4, states=2, native=((torch.tanh, nn.LSTM),))
+LSTM: Final = Cell(step, gates=4, states=2, native=((torch.tanh, nn.LSTM),), candidate=2, keep=1, write=0)

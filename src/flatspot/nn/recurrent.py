@@ -13,6 +13,7 @@ from flatspot.activations import ACTIVATIONS
 from flatspot.nn.cells import CELLS
 from flatspot.nn.engines import Asked, Choice, choose, known_engine
 from flatspot.nn.fused.room import Room
+from flatspot.nn.initialisation import Start, initialise, name_of, start_as_torch
 from flatspot.nn.scan import DIRECTIONS, State, as_torch_has_it, permuted, scan
 
 Named = str | Callable[[Tensor], Tensor]
@@ -25,8 +26,10 @@ class _Recurrent(nn.RNNBase):
     """What the three layers add to torch.nn's; each goes before one of these in its bases."""
 
     cell: str
+    start: Start | None = None
+    """None: the weights are torch.nn's own, so far."""
 
-    def _add(self, activation: Named, engine: str, *, keep_gradient_norms: bool) -> None:
+    def _add(self, activation: Named, engine: str, *, keep_gradient_norms: bool, start: tuple[str, int | None]) -> None:
         """What is asked of a layer whose weights are there."""
         if self.proj_size:
             raise ValueError("proj_size: flatspot.nn has no projections; torch.nn.LSTM has")
@@ -40,6 +43,18 @@ class _Recurrent(nn.RNNBase):
             _ = ACTIVATIONS[activation]
         if engine != "auto":
             self.choice()
+        scheme, length = start
+        self.start = Start(scheme, CELLS[self.cell], self._of_table()[0], length)
+        self._initialise(self.start)
+
+    def reset_parameters(self) -> None:
+        """Start the weights again as the layer was told; a trained activation keeps what it has."""
+        start_as_torch((getattr(self, name) for name in self._flat_weights_names), self.hidden_size)
+        if self.start is not None:
+            self._initialise(self.start)
+
+    def _initialise(self, start: Start) -> None:
+        initialise({name: getattr(self, name) for name in self._flat_weights_names}, start)
 
     @property
     def gradient_norms(self) -> dict[str, Tensor]:
@@ -105,10 +120,8 @@ class _Recurrent(nn.RNNBase):
 
     def _of_table(self) -> tuple[str | None, Callable[[Tensor], Tensor]]:
         """The activation's name in the table, if it has one, and the function."""
-        if isinstance(self.activation, str):
-            return self.activation, ACTIVATIONS[self.activation].function
         function = self.activation
-        return next((name for name, row in ACTIVATIONS.items() if row.function is function), None), function
+        return name_of(function), ACTIVATIONS[function].function if isinstance(function, str) else function
 
     def _packed(self, x: PackedSequence, hx: State | None, engine: str) -> tuple[PackedSequence, State]:
         """A packed batch is sorted by length: what is given and returned in the user's order is permuted."""
@@ -232,10 +245,12 @@ class RNN(_Recurrent, nn.RNN):
             after another), or `auto`, which takes the first of fused, native and scan that can, but native for an LSTM
             in float32 on a CPU, where it is faster; `choice()` tells. All give the same numbers; fused has no second
             derivatives.
+        recurrent_init: the starting weights: `torch` (torch.nn's own), `auto`, `orthogonal`, `identity` or `chrono`, as
+            `flatspot.nn.initialisation.Start` has them. chrono_length: the steps that `chrono` is to remember.
         keep_gradient_norms: whether a backward pass leaves `gradient_norms`.
 
     Raises:
-        ValueError: for an engine that cannot do what is asked.
+        ValueError: for an engine that cannot do what is asked, or starting weights that the cell cannot have.
         BadInput: for an activation that the table has not.
 
     >>> layer = RNN(3, 5, batch_first=True, activation="softsign")
@@ -251,15 +266,20 @@ class RNN(_Recurrent, nn.RNN):
         *args: Any,  # noqa: ANN401 - torch.nn's
         activation: Named | None = None,
         engine: str = "auto",
+        recurrent_init: str = "torch",
+        chrono_length: int | None = None,
         keep_gradient_norms: bool = False,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
         said = "nonlinearity" in kwargs or len(args) > 3
-        if activation is not None and said and activation != self.nonlinearity:
-            raise ValueError(f"nonlinearity={self.nonlinearity} and activation={activation}: say one of them")
-        self._add(activation or self.nonlinearity, engine, keep_gradient_norms=keep_gradient_norms)
-        if activation in ("relu", F.relu):
+        name = activation if activation is None else name_of(activation)
+        if activation is not None and said and name != self.nonlinearity:
+            other = name or getattr(activation, "__name__", "its own")
+            raise ValueError(f"nonlinearity={self.nonlinearity} and activation={other}: say one of them")
+        start = recurrent_init, chrono_length
+        self._add(activation or self.nonlinearity, engine, keep_gradient_norms=keep_gradient_norms, start=start)
+        if name == "relu":
             self.nonlinearity, self.mode = "relu", "RNN_RELU"
 
 
@@ -271,18 +291,21 @@ class _Gated(_Recurrent):
         *args: Any,  # noqa: ANN401 - torch.nn's
         activation: Named = "tanh",
         engine: str = "auto",
+        recurrent_init: str = "torch",
+        chrono_length: int | None = None,
         keep_gradient_norms: bool = False,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._add(activation, engine, keep_gradient_norms=keep_gradient_norms)
+        start = recurrent_init, chrono_length
+        self._add(activation, engine, keep_gradient_norms=keep_gradient_norms, start=start)
 
 
 class GRU(_Gated, nn.GRU):
     """torch.nn.GRU with any activation for its candidate: its arguments, calls, parameters and numbers.
 
-    See `RNN` for `activation`, `engine`, `keep_gradient_norms` and the errors; the others are torch.nn.GRU's. The gates
-    stay sigmoids, and the reset gate multiplies the product, as in torch.
+    See `RNN` for `activation`, `engine`, `recurrent_init`, `keep_gradient_norms` and the errors; the others are
+    torch.nn.GRU's. The gates stay sigmoids, and the reset gate multiplies the product, as in torch.
     """
 
     cell = "gru"
@@ -291,8 +314,8 @@ class GRU(_Gated, nn.GRU):
 class LSTM(_Gated, nn.LSTM):
     """torch.nn.LSTM with any activation for its candidate and its output: its arguments, calls, parameters and numbers.
 
-    See `RNN` for `activation`, `engine`, `keep_gradient_norms` and the errors; the others are torch.nn.LSTM's, but for
-    `proj_size`, which is refused. The gates stay sigmoids.
+    See `RNN` for `activation`, `engine`, `recurrent_init`, `keep_gradient_norms` and the errors; the others are
+    torch.nn.LSTM's, but for `proj_size`, which is refused. The gates stay sigmoids.
     """
 
     cell = "lstm"

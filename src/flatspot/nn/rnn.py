@@ -21,4 +21,6 @@ def step(
     return (activation(norm(from_input + from_state, 0)),)
 
 
-RNN: Final = Cell(step, gates=1, native=((torch.tanh, nn.RNN), (F.relu, partial(nn.RNN, nonlinearity="relu"))))
+RNN: Final = Cell(
+    step, gates=1, native=((torch.tanh, nn.RNN), (F.relu, partial(nn.RNN, nonlinearity="relu"))), candidate=0
+)

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from flatspot.nn.cell import Cell, Elementwise, Norm
+from flatspot.nn.engines import Choice
+from flatspot.nn.initialisation import Start, initialise, name_of, start_as_torch
 
 State = Tensor | tuple[Tensor, ...]
 """As torch.nn has it: h `[layer, batch, hidden]`, or the tuple (h, c)."""
@@ -18,6 +20,11 @@ Sequences = Float[Tensor, "batch time feature"] | PackedSequence
 """Sequences of one length, or packed ones of any."""
 
 DIRECTIONS: Final = ("", "_reverse")
+
+NORMS: Final = ("norm_weight", "norm_bias")
+
+OWN: Final = ("weight_", "bias_", *NORMS)
+"""What the names of a layer's own parameters begin with; an activation may have others."""
 
 
 @final
@@ -36,6 +43,11 @@ class Scan(nn.Module):
         layer_norm: every gate's pre-activation is normalised over the layer's units at every step, with a gain and a
             bias of its own (Ba, Kiros, Hinton 2016, eq. 4). An LSTM's cell state is not normalised.
         residual: every layer after the first adds its input to its output (He et al. 2016).
+        recurrent_init: the starting weights: `torch` (torch.nn's own), `auto`, `orthogonal`, `identity` or `chrono`, as
+            `flatspot.nn.initialisation.Start` has them. chrono_length: the steps that `chrono` is to remember.
+
+    Raises:
+        ValueError: for starting weights that the cell cannot have.
     """
 
     def __init__(
@@ -50,8 +62,11 @@ class Scan(nn.Module):
         bidirectional: bool = False,
         layer_norm: bool = False,
         residual: bool = False,
+        recurrent_init: str = "torch",
+        chrono_length: int | None = None,
     ) -> None:
         super().__init__()
+        self.start = Start(recurrent_init, cell, name_of(activation), chrono_length)
         self.cell = cell
         self.activation = activation
         self.hidden_size = hidden_size
@@ -63,6 +78,21 @@ class Scan(nn.Module):
         self._add_weights(input_size)
         if layer_norm:
             self._add_norms()
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start the weights, by random numbers of their own."""
+        weights = {name: value for name, value in self.named_parameters() if name.startswith(OWN)}
+        start_as_torch((each for name, each in weights.items() if not name.startswith(NORMS)), self.hidden_size)
+        for name, each in weights.items():
+            if name.startswith(NORMS):
+                nn.init.constant_(each, float(name.startswith(NORMS[0])))
+        initialise(weights, self.start)
+
+    @staticmethod
+    def choice() -> Choice:
+        """As the other layers': there is no other engine here."""
+        return Choice("scan", "layer norm, residual layers and cells of others are run by plain torch alone")
 
     def forward(
         self, x: Sequences, hx: State | None = None
@@ -148,22 +178,21 @@ class Scan(nn.Module):
         return parameter
 
     def _add_weights(self, input_size: int) -> None:
-        rows, bound = self.cell.gates * self.hidden_size, self.hidden_size**-0.5
+        rows = self.cell.gates * self.hidden_size
         for layer in range(self.num_layers):
             width = self.hidden_size * len(self._directions) if layer else input_size
             weights = {"weight_ih": (rows, width), "weight_hh": (rows, self.hidden_size)}
             sizes = {**weights, "bias_ih": (rows,), "bias_hh": (rows,)}
             for direction in self._directions:
                 for kind, size in sizes.items():
-                    start = nn.init.uniform_(torch.empty(size), -bound, bound)
-                    self.register_parameter(f"{kind}_l{layer}{direction}", nn.Parameter(start))
+                    self.register_parameter(f"{kind}_l{layer}{direction}", nn.Parameter(torch.empty(size)))
 
     def _add_norms(self) -> None:
         for layer in range(self.num_layers):
             for direction in self._directions:
                 size = (self.cell.gates, self.hidden_size)
-                self.register_parameter(f"norm_weight_l{layer}{direction}", nn.Parameter(torch.ones(size)))
-                self.register_parameter(f"norm_bias_l{layer}{direction}", nn.Parameter(torch.zeros(size)))
+                for kind in NORMS:
+                    self.register_parameter(f"{kind}_l{layer}{direction}", nn.Parameter(torch.empty(size)))
 
 
 def as_it_is(gate: Tensor, _: int) -> Tensor:

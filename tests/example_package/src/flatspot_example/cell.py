@@ -13,7 +13,7 @@ def step(from_input, from_state, state, activation, norm):
     return (state[0] + forget * (candidate - state[0]),)
 
 
-MGU = Cell(step, gates=2)
+MGU = Cell(step, gates=2, candidate=1, write=0)
 
 
 def equation(w, x, state, f):
