@@ -41,7 +41,7 @@ MEMORY: Final = ((64, 96, 64, 1), (256, 336, 128, 7))
 
 PARTS: Final = ("grid", "activations", "memory", "first")
 
-ENOUGH: Final = 1.0
+ENOUGH: Final = 0.7
 """Seconds for a point and a kind of step, after which no further round begins."""
 
 LAYERS: Final = {"rnn": (nn.RNN, ours.RNN), "gru": (nn.GRU, ours.GRU), "lstm": (nn.LSTM, ours.LSTM)}

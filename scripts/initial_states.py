@@ -110,7 +110,9 @@ ARMS: Final[dict[str, Callable[[], Forecaster]]] = {
 
 
 def _model(initial_state: str = "zeros") -> Forecaster:
-    return Forecaster(horizon=24, lr=3e-3, weight_decay=1e-2, scheduler="cosine", initial_state=initial_state)
+    return Forecaster(
+        horizon=24, lr=3e-3, weight_decay=1e-2, scheduler="cosine", initial_state=initial_state, recurrent_init="torch"
+    )
 
 
 def figures(

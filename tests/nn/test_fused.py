@@ -16,7 +16,7 @@ from flatspot.activations import ACTIVATIONS
 from flatspot.nn import GRU, LSTM, RNN
 from flatspot.nn.fused.compiled import Kernels, apply_formula, shares
 from flatspot.nn.fused.formulas import FORMULAS
-from flatspot.nn.fused.room import LEAST, Room
+from flatspot.nn.fused.room import LEAST, PATIENCE, Room
 from flatspot.nn.fused.steps import steps_of, stretches
 
 LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
@@ -277,3 +277,107 @@ def test_outputs_that_are_held_stay_as_they_are_while_the_layer_goes_on():
     layer.zero_grad()
     layer(x)[0].sum().backward()
     assert torch.equal(layer.weight_hh_l0.grad, expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("cell", LAYERS)
+def test_gradient_norms_are_those_of_the_scan_when_steps_come_in_stretches(cell, threads, monkeypatch):
+    monkeypatch.setattr("flatspot.nn.fused.function.CACHE", 4 * 8 * 6 * 4)
+    monkeypatch.setattr("flatspot.nn.fused.compiled.LEAST_WORK", 500)
+    layers = [
+        LAYERS[cell](2, 5, num_layers=2, engine=engine, keep_gradient_norms=True, dtype=torch.float64)
+        for engine in ("fused", "scan")
+    ]
+    layers[1].load_state_dict(layers[0].state_dict())
+    x, before = torch.randn(17, 6, 2, dtype=torch.float64), torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        for layer in layers:
+            layer(x)[0].square().sum().backward()
+    finally:
+        torch.set_num_threads(before)
+    for name, expected in layers[1].gradient_norms.items():
+        assert torch.allclose(layers[0].gradient_norms[name], expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("make", "state"),
+    [(LSTM, (torch.float64, torch.float32)), (LSTM, (torch.float32, torch.float64)), (GRU, (torch.float32,))],
+)
+def test_a_state_of_other_numbers_is_refused_before_memory_is_read(make, state):
+    layer = make(3, 5, engine="fused", dtype=torch.float64)
+    parts = tuple(torch.zeros(1, 2, 5, dtype=dtype) for dtype in state)
+    with pytest.raises(ValueError, match="must be alike"):
+        layer(torch.zeros(9, 2, 3, dtype=torch.float64), parts if len(parts) > 1 else parts[0])
+
+
+def test_weights_that_were_changed_in_kind_or_shape_are_refused():
+    layer, x = GRU(3, 5, num_layers=2, engine="fused"), torch.zeros(9, 2, 3)
+    layer.weight_ih_l1.data = layer.weight_ih_l1.data.double()
+    with pytest.raises(ValueError, match="must be alike"):
+        layer(x)
+    layer.weight_ih_l1.data = layer.weight_ih_l1.data.float().t()
+    with pytest.raises(ValueError, match="do not fit"):
+        layer(x)
+
+
+@pytest.mark.parametrize("units", [5, 16])
+def test_transforms_of_torch_go_another_way_and_leave_ours_open(units):
+    """torch.func has no memory to look at; what is cached under it must be of use afterwards."""
+    layer = GRU(3, units)
+    x = torch.randn(11, 2, 3)
+    fused = layer(x)[0]
+    found = torch.func.grad(lambda x: layer(x)[0].square().sum())(x)
+    y = x.clone().requires_grad_()
+    expected = torch.autograd.grad(layer(y)[0].square().sum(), y)[0]
+    assert torch.allclose(found, expected, atol=1e-5)
+    with torch.device("meta"):
+        assert torch.equal(layer(x)[0], fused)
+    assert layer.choice(x).engine == "fused"
+
+
+@pytest.mark.parametrize("units", [5, 16])
+def test_outputs_are_of_their_own_shape_in_memory(units):
+    output, h_n = RNN(3, units, engine="fused")(torch.randn(9, 2, 3))
+    assert (output.view(-1).shape, h_n.view(-1).shape) == ((9 * 2 * units,), (2 * units,))
+    h_n.mul_(2)
+
+
+def test_frozen_weights_have_no_gradients_and_the_others_have_theirs():
+    layer = LSTM(3, 5, engine="fused", dtype=torch.float64)
+    x = torch.randn(9, 2, 3, dtype=torch.float64)
+    expected = dict(zip(dict(layer.named_parameters()), gradients(layer, x)[1:], strict=True))
+    layer.weight_hh_l0.requires_grad_(False)
+    layer.bias_ih_l0.requires_grad_(False)
+    layer(x)[0].square().sum().backward()
+    for name, weight in layer.named_parameters():
+        assert weight.grad is None if not weight.requires_grad else torch.allclose(weight.grad, expected[name])
+
+
+def test_memory_comes_back_while_other_is_taken():
+    """As when Python collects garbage in between; a lock would wait for itself."""
+    room, like = Room(), torch.zeros(0)
+    for _ in range(300):
+        cycle = [room.take(like, 100_000)]
+        cycle.append(cycle)
+    assert room.take(like, 100_000).shape == (100_000,)
+
+
+def test_room_that_is_not_wanted_again_is_freed(made):
+    room, like = Room(), torch.zeros(0)
+    room.take(like, 1_000_000)
+    for _ in range(PATIENCE + 1):
+        room.take(like, 10)
+    room.take(like, 1_000_000)
+    assert len(made) == 2
+
+
+def test_a_negated_view_is_read_as_what_it_stands_for():
+    layer, x = RNN(2, 5, engine="fused"), torch.randn(9, 3, 2)
+    assert torch.equal(layer(torch._neg_view(x))[0], layer(-x)[0])
+
+
+def test_numbers_of_64_bits_stay_so_under_autocast():
+    layer = RNN(2, 5, dtype=torch.float64)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.zeros(9, 3, 2, dtype=torch.float64))[0].dtype == torch.float64

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, final, get_args
+from typing import Final, Literal, final, get_args
 
 import torch
 
@@ -11,6 +11,9 @@ from flatspot.nn.fused import team  # noqa: F401 - so that a process that is for
 from flatspot.registry import nearest
 
 Engine = Literal["auto", "native", "fused", "scan"]
+
+FEW: Final = 8
+"""Time steps from which on machine code is worth what surrounds it."""
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,8 @@ class Asked:
     Args:
         cell: by name. activation: by name in the table; None: a function that it does not have.
         native: whether torch.nn has a layer that does the same. dtype, device: of the input.
-        norms: whether the gradients by time step are wanted. autocast: whether numbers are cast on the way.
+        norms: whether the gradients by time step are wanted. few: whether there are few time steps.
+        plain: whether all is memory that can be looked at.
     """
 
     cell: str
@@ -44,7 +48,8 @@ class Asked:
     dtype: torch.dtype
     device: str
     norms: bool
-    autocast: bool = False
+    few: bool = False
+    plain: bool = True
 
 
 def known_engine(name: str) -> str:
@@ -72,19 +77,13 @@ def choose(engine: str, asked: Asked) -> Choice:
         if hindrances[engine] is not None:
             raise ValueError(f"engine={engine}: {hindrances[engine]}; engine=auto finds one that can")
         return Choice(engine, "asked for")
-    if hindrances["native"] is None and _has_onednn(asked):
-        return Choice("native", "torch.nn's LSTM is oneDNN's on a CPU, and mostly faster than machine code of ours")
+    if hindrances["native"] is None and asked.few:
+        return Choice("native", f"torch.nn's own, which is sooner done with fewer than {FEW} time steps")
     if hindrances["fused"] is None:
         return Choice("fused", f"machine code for a {asked.cell} with {asked.activation} on this processor")
     if hindrances["native"] is None:
         return Choice("native", f"torch.nn's own; the fused engine is out: {hindrances['fused']}")
     return Choice("scan", f"plain torch; fused is out: {hindrances['fused']}; native is out: {hindrances['native']}")
-
-
-def _has_onednn(asked: Asked) -> bool:
-    """Whether torch.nn hands the layer to oneDNN (docs/layers.md has the times); cast to bfloat16 it fails there."""
-    plain = asked.dtype == torch.float32 and not asked.autocast
-    return asked.cell == "lstm" and asked.device == "cpu" and plain and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def _against_native(asked: Asked) -> str | None:
@@ -94,12 +93,14 @@ def _against_native(asked: Asked) -> str | None:
 
 
 def _against_fused(asked: Asked) -> str | None:
-    if asked.activation is None or not _has_formula(asked.activation):
-        return "it has no formula for this activation"
     if asked.device != "cpu":
         return f"it runs on a CPU, not on {asked.device}"
     if asked.dtype not in {torch.float32, torch.float64}:
         return f"it takes float32 and float64, not {asked.dtype}"
+    if not asked.plain:
+        return "it takes plain tensors, not what torch.func, a trace or another kind of tensor makes of them"
+    if asked.activation is None or not _has_formula(asked.activation):
+        return "it has no formula for this activation"
     return _why_no_fused()
 
 
@@ -115,9 +116,9 @@ def _has_formula(activation: str) -> bool:
 def _why_no_fused() -> str | None:
     """Why there is no fused engine here; None: there is one. Said once in the log."""
     try:
-        from flatspot.nn.fused.compiled import apply_formula  # noqa: PLC0415
+        from flatspot.nn.fused.compiled import try_it  # noqa: PLC0415
 
-        apply_formula("identity", torch.zeros(1))
+        try_it()
     except Exception as error:  # noqa: BLE001 - whatever keeps it from being compiled, plain torch serves
         told = str(error).strip().partition("\n")[0] or type(error).__name__
         log.warning("flatspot.nn: no fused engine here (%s); plain torch serves", told)

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from flatspot.activations import ACTIVATIONS
 from flatspot.nn.cells import CELLS
-from flatspot.nn.engines import Asked, Choice, choose, known_engine
+from flatspot.nn.engines import FEW, Asked, Choice, choose, known_engine
 from flatspot.nn.fused.room import Room
 from flatspot.nn.initialisation import Start, initialise, name_of, start_as_torch
 from flatspot.nn.scan import DIRECTIONS, State, as_torch_has_it, permuted, scan
@@ -60,6 +60,7 @@ class _Recurrent(nn.RNNBase):
     def gradient_norms(self) -> dict[str, Tensor]:
         """‖∂L/∂h_t‖ over samples and units at each time step, of the last backward pass, for each layer and direction.
 
+        Of several calls of the layer, that which the pass came by last.
         Named as the parameters are: `l0`, `l0_reverse`, `l1`, ...; each `[time]`. Empty without `keep_gradient_norms`.
         """
         return {
@@ -76,11 +77,13 @@ class _Recurrent(nn.RNNBase):
         like = weight if x is None else x.data if isinstance(x, PackedSequence) else x
         device = like.device.type
         dtype = weight.dtype if _autocasts(device) else like.dtype
-        key = (self.activation, self.engine, self.keep_gradient_norms, dtype, device, _autocasts(device))
+        few = x is not None and self._steps(x) < FEW and not _autocasts(device)
+        plain = all(map(_is_plain, (like, weight)))
+        key = (self.activation, self.engine, self.keep_gradient_norms, dtype, device, few, plain)
         if self._chosen is None or self._chosen[0] != key:  # it is asked at every call
             name, function = self._of_table()
             native = any(known is function for known, _ in CELLS[self.cell].native)
-            asked = Asked(self.cell, name, native, dtype, device, self.keep_gradient_norms, _autocasts(device))
+            asked = Asked(self.cell, name, native, dtype, device, self.keep_gradient_norms, few, plain)
             self._chosen = key, choose(self.engine, asked)
         return self._chosen[1]
 
@@ -106,6 +109,8 @@ class _Recurrent(nn.RNNBase):
         x = input.transpose(0, 1) if batched and self.batch_first else input if batched else input.unsqueeze(1)
         parts = None if hx is None else _parts(hx) if batched else tuple(part.unsqueeze(1) for part in _parts(hx))
         time, batch = x.shape[:2]
+        if not time:
+            raise RuntimeError("Expected sequence length to be larger than 0")
         rows = x.reshape(time * batch, x.shape[2])
         out, final = self._layers(rows, (batch,) * time, self._start(rows, batch, parts, engine), engine)
         outputs = out.view(time, batch, out.shape[1])
@@ -117,6 +122,12 @@ class _Recurrent(nn.RNNBase):
         """As torch.nn's, with what was added."""
         name = self._of_table()[0] or getattr(self.activation, "__name__", "its own")
         return f"{super().extra_repr()}, activation={name}, engine={self.engine}"
+
+    def _steps(self, x: Tensor | PackedSequence) -> int:
+        """Time steps of an input."""
+        if isinstance(x, PackedSequence):
+            return len(x.batch_sizes)
+        return x.shape[1 if self.batch_first and x.dim() == 3 else 0]
 
     def _of_table(self) -> tuple[str | None, Callable[[Tensor], Tensor]]:
         """The activation's name in the table, if it has one, and the function."""
@@ -165,8 +176,7 @@ class _Recurrent(nn.RNNBase):
         known, function = self._of_table()
         watch = None
         if self.keep_gradient_norms and torch.is_grad_enabled():
-            watch = _Watch()
-            self._norms[name] = watch.norms
+            watch = _Watch(self._norms, name)
         if engine == "scan":
             return scan(CELLS[self.cell], function, rows, sizes, state, weights, backwards=backwards, watch=watch)
         from flatspot.nn.fused.function import fused  # noqa: PLC0415 - LLVM is loaded where it is wanted
@@ -191,8 +201,6 @@ class _Recurrent(nn.RNNBase):
             raise RuntimeError(
                 f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {rows.shape[1]}"
             )
-        if batch and not len(rows):
-            raise RuntimeError("Expected sequence length to be larger than 0")
         shape = (self.num_layers * (2 if self.bidirectional else 1), batch, self.hidden_size)
         if parts is None:
             return None if engine == "fused" else (weight.new_zeros(shape),) * CELLS[self.cell].states
@@ -213,8 +221,9 @@ class _Recurrent(nn.RNNBase):
 class _Watch:
     """Takes the norms of the gradients of a layer's outputs as they come by, in a backward pass."""
 
-    def __init__(self) -> None:
-        self.norms: dict[int, Tensor] = {}
+    def __init__(self, store: dict[str, dict[int, Tensor]], name: str) -> None:
+        self._store, self._name = store, name
+        self._norms: dict[int, Tensor] = {}
 
     def __call__(self, time: int, outputs: Tensor) -> None:
         """Of the outputs of a time step, whose gradient will come by."""
@@ -223,7 +232,19 @@ class _Watch:
 
     def found(self, time: int, norm: Tensor) -> None:
         """The norm at a time step."""
-        self.norms[time] = norm.detach()
+        self._norms[time] = norm.detach()
+        self._store[self._name] = self._norms
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether it is memory that can be looked at: not so in a trace, under torch.func, or of another kind of tensor."""
+    if type(tensor) not in {Tensor, nn.Parameter} or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return False
+    try:
+        tensor.data_ptr()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _autocasts(device: str) -> bool:
@@ -242,8 +263,8 @@ class RNN(_Recurrent, nn.RNN):
         activation: a name of the table in `flatspot.activations`, or any elementwise function of torch; a module's
             parameters are trained. None: the `nonlinearity`, tanh if not said.
         engine: `native` (torch.nn's own code), `fused` (machine code for this processor), `scan` (plain torch, one step
-            after another), or `auto`, which takes the first of fused, native and scan that can, but native for an LSTM
-            in float32 on a CPU, where it is faster; `choice()` tells. All give the same numbers; fused has no second
+            after another), or `auto`, which takes the first of fused, native and scan that can, and native before fused
+            where there are few time steps; `choice()` tells. All give the same numbers; fused has no second
             derivatives.
         recurrent_init: the starting weights: `torch` (torch.nn's own), `auto`, `orthogonal`, `identity` or `chrono`, as
             `flatspot.nn.initialisation.Start` has them. chrono_length: the steps that `chrono` is to remember.

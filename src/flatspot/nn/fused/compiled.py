@@ -6,6 +6,7 @@ from functools import cache, cached_property, lru_cache
 from itertools import chain, pairwise
 from typing import Any, Final, final
 
+import numpy as np
 import torch
 from llvmlite import binding, ir
 from torch import Tensor
@@ -21,7 +22,7 @@ from flatspot.nn.fused.vectors import Bits
 BITS: Final[dict[torch.dtype, Bits]] = {torch.float32: 32, torch.float64: 64}
 """The numbers that kernels are made for."""
 
-LEAST_WORK: Final = 200_000
+LEAST_WORK: Final = 2_000_000
 """Multiplications for which another thread is worth waking."""
 
 TOGETHER: Final = SAMPLES
@@ -90,6 +91,21 @@ def apply_formula(activation: str, z: Tensor) -> tuple[Tensor, Tensor]:
     write_elementwise(module, "elementwise", FORMULAS[activation], bits=BITS[z.dtype], lanes=lanes)
     Function(module, "elementwise")([flat.data_ptr(), values.data_ptr(), slopes.data_ptr(), len(flat)])
     return values[: z.numel()].view_as(z), slopes[: z.numel()].view_as(z)
+
+
+def try_it() -> None:
+    """Compile and run something small, in memory that torch has no part in.
+
+    Raises:
+        RuntimeError: if it is not what it should be.
+    """
+    module = ir.Module("flatspot")
+    lanes = _vector_bytes() // 4
+    write_elementwise(module, "elementwise", FORMULAS["identity"], bits=32, lanes=lanes)
+    given, values, slopes = np.arange(lanes, dtype=np.float32), *np.zeros((2, lanes), np.float32)
+    Function(module, "elementwise")([*(each.ctypes.data for each in (given, values, slopes)), lanes])
+    if not ((values == given).all() and (slopes == 1).all()):
+        raise RuntimeError("machine code computes something else than was written")
 
 
 @cache

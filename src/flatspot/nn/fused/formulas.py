@@ -48,6 +48,9 @@ TANH_EDGE: Final = {32: 9.1, 64: 20.0}
 
 SOFTPLUS_EDGE: Final = 20.0
 
+GELU_EDGE: Final = 100.0
+"""From here on the normal's tail is nothing."""
+
 ERF_CENTRE: Final = 4.0
 """The number that is halfway between 0 and infinity, to the polynomial of the normal's tail."""
 
@@ -140,7 +143,7 @@ def selu(z: Vector) -> tuple[Vector, Vector]:
 
 def gelu(z: Vector) -> tuple[Vector, Vector]:
     """Z times the normal distribution function, which is a polynomial times its density far out."""
-    far = z.magnitude()
+    far = z.magnitude().at_most(GELU_EDGE)
     density = exp(far * far * -0.5)
     place = (far - ERF_CENTRE) / (far + ERF_CENTRE)
     tail = place.polynomial(_tail_of_the_normal(ERF_TERMS[z.code.bits])) * density

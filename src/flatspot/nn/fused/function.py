@@ -9,10 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from flatspot.nn.fused.compiled import BITS, Kernels, kernels
+from flatspot.nn.fused.gates import GATES
 from flatspot.nn.fused.kernels import GROUP, Shape
 from flatspot.nn.fused.packing import packed_backward, packed_forward
 from flatspot.nn.fused.room import Room
 from flatspot.nn.fused.steps import Steps, Stretch, steps_of, stretches
+
+HALF: Final = frozenset({torch.float16, torch.bfloat16})
 
 CACHE: Final = 1 << 22
 """Bytes of gradients of pre-activations that are there at a time."""
@@ -57,21 +60,36 @@ def fused(
 
     Raises:
         TypeError: for numbers that are neither float32 nor float64, or not on a CPU.
+        ValueError: for a state or weights of another kind of number or of other shapes.
         RuntimeError: in a backward pass for second derivatives.
     """
     tensors = (rows, *state, *weights)
     if torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
-            tensors = tuple(None if each is None else each.float() for each in tensors)
+            tensors = tuple(each.float() if each is not None and each.dtype in HALF else each for each in tensors)
             rows, state, weights = tensors[0], tensors[1:-4], tensors[-4:]  # type: ignore[assignment]
             return fused(cell, activation, rows, sizes, state, weights, backwards=backwards, watch=watch, room=room)
-    if rows.dtype not in BITS or rows.device.type != "cpu":
-        raise TypeError(f"the fused engine takes float32 and float64 on a CPU, not {rows.dtype} on {rows.device}")
+    _check(tensors, GATES[cell].count)
     made = kernels(cell, activation, rows.shape[1], weights[1].shape[1], rows.dtype)
     steps = steps_of(sizes, backwards=backwards)
     keep = torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in tensors)
     outputs, *final = _Fused.apply(made, steps, watch, room or Room(), keep, *tensors)  # type: ignore[no-untyped-call]
     return outputs, tuple(final)
+
+
+def _check(tensors: tuple[Tensor | None, ...], gates: int) -> None:
+    """Kernels look at memory alone: what they are given must be what they were made for."""
+    rows, of_input, of_state = tensors[0], tensors[-4], tensors[-3]
+    assert rows is not None and of_input is not None and of_state is not None  # noqa: S101, PT018
+    if rows.dtype not in BITS or rows.device.type != "cpu":
+        raise TypeError(f"the fused engine takes float32 and float64 on a CPU, not {rows.dtype} on {rows.device}")
+    for each in tensors:
+        if each is not None and (each.dtype != rows.dtype or each.device != rows.device):
+            both = f"{rows.dtype} on {rows.device} and {each.dtype} on {each.device}"
+            raise ValueError(f"input, state and weights must be alike: {both}")
+    units = of_state.shape[1]
+    if of_state.shape[0] != gates * units or of_input.shape != (gates * units, rows.shape[1]):
+        raise ValueError(f"weights of the shapes {[*of_input.shape]} and {[*of_state.shape]} do not fit the input")
 
 
 class _Fused(torch.autograd.Function):
@@ -81,8 +99,9 @@ class _Fused(torch.autograd.Function):
     def forward(ctx: Any, *given: Any) -> tuple[Tensor, ...]:  # noqa: ANN401 - as autograd hands them over
         made, steps, watch, room, keep, rows, *state, of_input, of_state, input_bias, state_bias = given
         shape: Shape = made.shape
-        rows = rows.contiguous()
-        states = room.take(rows, steps.rows + steps.samples, shape.wide)
+        rows = rows.resolve_neg().contiguous()
+        held = steps.rows + steps.samples
+        states = room.take(rows, held, shape.wide) if keep else rows.new_empty(held, shape.wide)
         initial = states[: steps.samples] if _leads(steps) else states[steps.rows :]
         outputs = states[steps.samples :] if _leads(steps) else states[: steps.rows]
         if state[0] is None:
@@ -92,9 +111,9 @@ class _Fused(torch.autograd.Function):
         cells = _changing(state[1], rows, steps, shape) if shape.gates.cell else initial
         factors = room.take(rows, steps.rows, shape.gates.factors, shape.wide) if keep else initial
         weights = packed_forward(of_input, of_state, input_bias, state_bias, made.orders)
-        held = rows.new_empty(len(made.shares(steps, steps.count)) * GROUP * shape.gates.sums * shape.wide)
+        sums = rows.new_empty(len(made.shares(steps, steps.count)) * GROUP * shape.gates.sums * shape.wide)
         if steps.samples:
-            arrays = [rows, weights, outputs, initial, cells, factors, held]
+            arrays = [rows, weights, outputs, initial, cells, factors, sums]
             made.run("forward_and_keep" if keep else "forward", arrays, steps)
         if keep:
             ctx.made, ctx.steps, ctx.watch, ctx.room = made, steps, watch, room
@@ -103,7 +122,7 @@ class _Fused(torch.autograd.Function):
         final = [_last(outputs, steps), *([cells] if shape.gates.cell else [])]
         if shape.units == shape.wide:
             return outputs, *final
-        return tuple(each[:, : shape.units] for each in (outputs, *final))
+        return tuple(each[:, : shape.units].contiguous() for each in (outputs, *final))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:  # noqa: ANN401
@@ -119,23 +138,26 @@ def _backward(ctx: Any, of_outputs: Tensor | None, *of_final: Tensor | None) -> 
     steps: Steps = ctx.steps
     shape, gates = made.shape, made.shape.gates
     rows, of_input, of_state, states, factors = ctx.saved_tensors
-    wanted, biased = ctx.needs_input_grad[5:-4], ctx.needs_input_grad[-1] or ctx.needs_input_grad[-2]
+    *wanted, of_weights, of_recurrent, of_bias, of_other_bias = ctx.needs_input_grad[5:]
     carries = [_changing(each, rows, steps, shape) for each in of_final]
     every = stretches(steps.sizes, backwards=steps.backwards, most=_most_rows(rows, shape))
     threads = len(made.shares(steps, steps.count))
     sums = ctx.room.take(rows, max(_count(each.rows) for each in every), gates.sums * shape.wide)
     totals = rows.new_zeros(threads, sums.shape[1])
-    norms = rows.new_zeros(threads, steps.count if ctx.watch else 1, shape.lanes)
+    watched = 0 if ctx.watch is None else steps.count
+    norms = rows.new_zeros(threads, max(watched, 1), shape.lanes)
     orders = made.orders
     products = _Products(made, rows, states, steps, of_input if wanted[0] else None)
+    products.wanted = of_weights, of_recurrent
     arrays = [
         packed_backward(of_state, made.orders),
-        0 if of_outputs is None else _wide(of_outputs, shape).contiguous(),
+        0 if of_outputs is None else _wide(of_outputs.resolve_neg(), shape).contiguous(),
     ]
     for stretch in reversed(every) if steps.samples else ():
         first = stretch.rows[0] * sums.shape[1] * sums.element_size()
         changed = [factors, sums.data_ptr() - first, totals, carries[0], carries[-1]]
-        made.run("backward", [*arrays, *changed, norms, int(ctx.watch is not None)], steps, stretch.steps)
+        of_stretch = [norms.data_ptr() + bool(watched) * stretch.steps[0] * shape.lanes * norms.element_size(), watched]
+        made.run("backward", [*arrays, *changed, *of_stretch], steps, stretch.steps)
         products.add(sums[: _count(stretch.rows)], stretch)
         if ctx.watch is not None:
             _tell(ctx.watch, norms, steps, stretch)
@@ -145,8 +167,8 @@ def _backward(ctx: Any, of_outputs: Tensor | None, *of_final: Tensor | None) -> 
         products.of_rows,
         *(each[:, : shape.units] if want else None for each, want in zip(carries, wanted[1:], strict=True)),
         *products.of_weights(),
-        added[slice(*orders.input_columns)].index_select(0, orders.of_input) if biased else None,
-        added[slice(*orders.state_columns)].index_select(0, orders.of_state) if biased else None,
+        added[slice(*orders.input_columns)].index_select(0, orders.of_input) if of_bias else None,
+        added[slice(*orders.state_columns)].index_select(0, orders.of_state) if of_other_bias else None,
     )
 
 
@@ -156,7 +178,8 @@ class _Products:
 
     def __init__(self, made: Kernels, rows: Tensor, states: Tensor, steps: Steps, of_input: Tensor | None) -> None:
         self._shape, self._orders, self._rows, self._states, self._steps = made.shape, made.orders, rows, states, steps
-        self._found: tuple[Tensor, Tensor] | None = None
+        self._found: list[Tensor | None] = [None, None]
+        self.wanted = True, True
         self.of_rows: Tensor | None = None
         if of_input is not None:
             shape = made.shape
@@ -174,27 +197,27 @@ class _Products:
             (self._rows[slice(*stretch.rows)].t(), of_input),  # the other way round: ten times slower if it is narrow
             (of_state.t(), _before(self._states, self._steps, self._shape, stretch.rows)),
         )
-        if self._found is None:
-            self._found = torch.mm(*factors[0]), torch.mm(*factors[1])
-        else:
-            for total, both in zip(self._found, factors, strict=True):
-                total.addmm_(*both)
+        for place, (both, wanted) in enumerate(zip(factors, self.wanted, strict=True)):
+            total = self._found[place]
+            if wanted:
+                self._found[place] = torch.mm(*both) if total is None else total.addmm_(*both)
         if self.of_rows is not None:
             torch.mm(of_input, self._weights, out=self.of_rows[slice(*stretch.rows)])
 
-    def of_weights(self) -> tuple[Tensor, Tensor]:
-        """The gradients of the weights of the input and of the state."""
-        if self._found is None:
-            count = self._shape.gates.count * self._shape.units
-            return self._rows.new_zeros(count, self._shape.features), self._rows.new_zeros(count, self._shape.units)
+    def of_weights(self) -> tuple[Tensor | None, Tensor | None]:
+        """The gradients of the weights of the input and of the state; None: zeros, or not wanted."""
         of_input, of_state = self._found
-        return of_input.t().index_select(0, self._orders.of_input), of_state.index_select(0, self._orders.of_state)
+        return (
+            None if of_input is None else of_input.t().index_select(0, self._orders.of_input),
+            None if of_state is None else of_state.index_select(0, self._orders.of_state),
+        )
 
 
 def _changing(table: Tensor | None, rows: Tensor, steps: Steps, shape: Shape) -> Float[Tensor, "sample wide"]:
     """A copy that is as wide as vectors; None: zeros."""
     if table is None:
         return rows.new_zeros(steps.samples, shape.wide)
+    table = table.resolve_neg()
     return _wide(table, shape) if shape.wide > shape.units else table.clone(memory_format=torch.contiguous_format)
 
 

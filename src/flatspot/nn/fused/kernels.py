@@ -59,7 +59,7 @@ BACKWARD: Final[Mapping[str, Argument]] = {
     "carry": "address",  # [sample, wide]: of the final state's gradient to the initial one's
     "cell_carry": "address",
     "norms": "address",  # [share, step, lane]: sums of squared gradients of the outputs
-    "has_norms": "number",  # 1, or 0 where they are not wanted, and there is room for one step's
+    "norm_steps": "number",  # of all stretches together; 0 where norms are not wanted, and there is room for one step's
     **STEPS,
 }
 
@@ -350,8 +350,9 @@ class _Backward(_Kernel):
                     unit = code.sum(code.times(block, size * code.lanes), done)
                     self.by_samples(start, stop, partial(self.block, size, unit, first))
                 done += size * count * code.lanes
-        place = code.sum(code.build.mul(self.share, self.given["steps"]), step)
-        place = code.build.mul(place, self.given["has_norms"])
+        every = self.given["norm_steps"]
+        wanted = code.build.icmp_signed("!=", every, code.number(0))
+        place = code.build.select(wanted, code.sum(code.build.mul(self.share, every), step), code.number(0))
         code.store(norm.get(), code.at(self.given["norms"], code.times(place, code.lanes)))
 
     def gate(self, sample: Any, row: Any, unit: Any, norm: Variable) -> None:  # noqa: ANN401

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -75,41 +76,42 @@ def orders_of(shape: Shape) -> Orders:
 def _forward_order(shape: Shape, *, biased: bool) -> Int64[Tensor, " number"]:
     gates, rows = shape.gates, shape.gates.count * shape.units
     zero = rows * (shape.features + shape.units)
-    places = torch.arange(zero)
-    of_input, of_state = places[: rows * shape.features], places[rows * shape.features :]
-    packed = [_tiled(each.view(gates.count, shape.units, -1), shape, zero) for each in (of_input, of_state)]
-    biases = torch.full((2, gates.sums, shape.wide), zero)
+    of_input, of_state = np.split(np.arange(zero), [rows * shape.features])
+    packed = [_tiled(each.reshape(gates.count, shape.units, -1), shape, zero) for each in (of_input, of_state)]
+    biases = np.full((2, gates.sums, shape.wide), zero)
     if biased:
-        of_gates = torch.arange(zero + 1, zero + 1 + 2 * rows).view(2, gates.count, shape.units)
+        of_gates = np.arange(zero + 1, zero + 1 + 2 * rows).reshape(2, gates.count, shape.units)
         for place, which in enumerate((gates.of_input, gates.of_state)):
             biases[place, list(which), : shape.units] = of_gates[place]
-    return torch.cat([*packed, biases.flatten()])
+    return torch.from_numpy(np.concatenate([*packed, biases.ravel()]))
 
 
-def _tiled(table: Int64[Tensor, "gate unit depth"], shape: Shape, zero: int) -> Int64[Tensor, " number"]:
-    wide = F.pad(table, (0, 0, 0, shape.wide - shape.units), value=zero)
-    wide = wide.view(shape.gates.count, shape.vectors, shape.lanes, -1)
-    parts, done = [], 0
+def _tiled(table: np.ndarray, shape: Shape, zero: int) -> np.ndarray:
+    """Places `[gate, unit, depth]`, block after block and tile after tile."""
+    wide = np.pad(table, ((0, 0), (0, shape.wide - shape.units), (0, 0)), constant_values=zero)
+    wide = wide.reshape(shape.gates.count, shape.vectors, shape.lanes, -1)
+    parts, done = [np.zeros(0, np.int64)], 0
     for size, count in blocks(shape.vectors, shape.forward_block):
         for start in range(done, done + count * size, size):
             for tile in tiles(size, shape.gates.count):
-                chosen = torch.stack([wide[gate, start + vector] for gate, vector in tile])
-                parts.append(chosen.permute(2, 0, 1).flatten())
+                chosen = np.stack([wide[gate, start + vector] for gate, vector in tile])
+                parts.append(chosen.transpose(2, 0, 1).ravel())
         done += count * size
-    return torch.cat(parts)
+    return np.concatenate(parts)
 
 
 def _backward_order(shape: Shape) -> Int64[Tensor, " number"]:
     gates, spare = shape.gates.count, shape.wide - shape.units
     count = gates * shape.units**2
-    table = F.pad(torch.arange(count).view(gates, shape.units, -1), (0, spare, 0, spare), value=count)
-    table = table.view(gates * shape.wide, shape.vectors, shape.lanes)
+    table = np.arange(count).reshape(gates, shape.units, -1)
+    table = np.pad(table, ((0, 0), (0, spare), (0, spare)), constant_values=count)
+    table = table.reshape(gates * shape.wide, shape.vectors, shape.lanes)
     parts, done = [], 0
     for size, many in blocks(shape.vectors, BLOCK):
         some = table[:, done : done + many * size].reshape(len(table), many, -1)
-        parts.append(some.transpose(0, 1).flatten())
+        parts.append(some.transpose(1, 0, 2).ravel())
         done += many * size
-    return torch.cat(parts)
+    return torch.from_numpy(np.concatenate(parts))
 
 
 def _columns(which: tuple[int, ...], shape: Shape) -> tuple[int, int]:
@@ -118,6 +120,6 @@ def _columns(which: tuple[int, ...], shape: Shape) -> tuple[int, int]:
 
 
 def _gates_order(which: tuple[int, ...], shape: Shape) -> Int64[Tensor, " gate_unit"]:
-    places = torch.tensor([shape.gates.order.index(each) for each in which])
+    places = np.array([shape.gates.order.index(each) for each in which])
     firsts = (places - places.min()) * shape.wide
-    return (firsts.unsqueeze(1) + torch.arange(shape.units)).flatten()
+    return torch.from_numpy((firsts[:, None] + np.arange(shape.units)).ravel())

@@ -5,6 +5,7 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,14 +28,14 @@ class Steps:
 
     sizes: tuple[int, ...]
     backwards: bool
-    arrays: tuple[Tensor, Tensor, Tensor, Tensor]
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     before: Tensor | None
     last: Tensor | None
 
     @cached_property
     def addresses(self) -> tuple[int, ...]:
         """Of the arrays."""
-        return tuple(each.data_ptr() for each in self.arrays)
+        return tuple(each.ctypes.data for each in self.arrays)
 
     @property
     def count(self) -> int:
@@ -84,7 +85,7 @@ def stretches(sizes: tuple[int, ...], *, backwards: bool, most: int) -> list[Str
     return edges
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # made of NumPy's arrays: a tensor that is made under torch.func could not be used again
 def steps_of(sizes: tuple[int, ...], *, backwards: bool) -> Steps:
     """The steps of a batch with so many sequences at each time step, of which there are no more later on.
 
@@ -92,19 +93,18 @@ def steps_of(sizes: tuple[int, ...], *, backwards: bool) -> Steps:
     >>> [each.tolist() for each in steps.arrays], steps.before.tolist(), steps.last.tolist()
     ([[0, 2], [2, 1], [0, 0], [0, 1]], [3, 4, 0], [2, 1])
     """
-    count = len(sizes)
-    firsts = [0, *accumulate(sizes)][:-1]
-    order = range(count)[::-1] if backwards else range(count)
-    size, first = torch.tensor([sizes[time] for time in order]), torch.tensor([firsts[time] for time in order])
-    before = torch.cat([first.new_zeros(1), first[:-1]])
-    has_before = torch.minimum(torch.cat([size.new_zeros(1), size[:-1]]), size)
-    arrays = (first, size, before, has_before)
+    taken = np.array(sizes[::-1] if backwards else sizes, dtype=np.int64)
+    firsts = np.array([0, *accumulate(sizes)][:-1], dtype=np.int64)
+    first = np.ascontiguousarray(firsts[::-1]) if backwards else firsts
+    before = np.concatenate([np.zeros(1, np.int64), first[:-1]])
+    has_before = np.minimum(np.concatenate([np.zeros(1, np.int64), taken[:-1]]), taken)
+    arrays = (first, taken, before, has_before)
     if sizes[0] == sizes[-1]:
         return Steps(sizes, backwards, arrays, None, None)
-    rows, place = sum(sizes), torch.zeros(sum(sizes), dtype=torch.int64)
-    last = torch.zeros(sizes[0], dtype=torch.int64)
+    rows, place = sum(sizes), np.zeros(sum(sizes), np.int64)
+    last = np.zeros(sizes[0], np.int64)
     for start, held, start_before, held_before in zip(*(each.tolist() for each in arrays), strict=True):
-        place[start : start + held_before] = torch.arange(start_before, start_before + held_before)
-        place[start + held_before : start + held] = rows + torch.arange(held_before, held)
-        last[:held] = torch.arange(start, start + held)
-    return Steps(sizes, backwards, arrays, place, last)
+        place[start : start + held_before] = np.arange(start_before, start_before + held_before)
+        place[start + held_before : start + held] = rows + np.arange(held_before, held)
+        last[:held] = np.arange(start, start + held)
+    return Steps(sizes, backwards, arrays, torch.from_numpy(place), torch.from_numpy(last))

@@ -6,6 +6,7 @@ it with them. And torch's are waiting already, so that they begin at once.
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -54,7 +55,8 @@ def _parallel() -> Callable[[int, int, int, int], None] | None:
 
 def _of_this_process() -> bool:
     """Whether threads of OpenMP can be had: a process that was forked has lost them, and would wait for ever."""
-    return _first_process() == os.getpid()
+    forked = multiprocessing.parent_process() is not None and multiprocessing.get_start_method(True) != "spawn"
+    return not forked and _first_process() == os.getpid()
 
 
 @cache
