@@ -19,8 +19,9 @@ from flatspot.nn.layer import build_layer
 from flatspot.nn.scan import Scan
 from flatspot.nn.zoo import ZooCell, ZooLayer
 
-BATCH, TIME, FEATURES, UNITS = 2, 5, 2, 3
-"""Small sizes: the examination is about what is computed, and finite differences take every weight twice."""
+BATCH, TIME, FEATURES, UNITS = 2, 8, 2, 3
+"""Small sizes: the examination is about what is computed, and finite differences take every weight twice. So many steps
+as machine code is chosen for."""
 
 EPSILON: Final = 1e-6
 """The step of the central differences, in float64."""
