@@ -1,6 +1,7 @@
 """The layer that runs a cell with an activation: a drop-in of torch.nn's where it does what is asked, else the scan."""
 
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from torch import nn
 
@@ -40,20 +41,12 @@ def build_layer(
         ValueError: for an engine that cannot do what is asked, or starting weights that the cell cannot have.
         BadInput: for a cell of torchrecurrent's that cannot, or is not there.
     """
+    sizes = input_size, hidden_size, num_layers
     make = next((layer for known, layer in DROP_INS if known is cell), None)
     if make is not None and not (layer_norm or residual):
-        return make(
-            input_size,
-            hidden_size,
-            num_layers,
-            batch_first=True,
-            dropout=dropout,
-            bidirectional=bidirectional,
-            activation=activation.function,
-            engine=engine,
-            recurrent_init=recurrent_init,
-            chrono_length=chrono_length,
-        )
+        layer: Any = partial(make, *sizes, batch_first=True, dropout=dropout, bidirectional=bidirectional)
+        starting = {"recurrent_init": recurrent_init, "chrono_length": chrono_length}
+        return layer(activation=activation.function, engine=engine, **starting)  # type: ignore[no-any-return]
     if known_engine(engine) not in {"auto", "scan"}:
         raise ValueError(f"engine={engine}: layer norm, residual layers and cells of others are run by scan alone")
     if isinstance(cell, ZooCell):
@@ -62,9 +55,7 @@ def build_layer(
         return ZooLayer(
             cell,
             activation,
-            input_size,
-            hidden_size,
-            num_layers,
+            *sizes,
             dropout=dropout,
             bidirectional=bidirectional,
             layer_norm=layer_norm,
@@ -73,9 +64,7 @@ def build_layer(
     return Scan(
         cell,
         activation.function,
-        input_size,
-        hidden_size,
-        num_layers,
+        *sizes,
         dropout=dropout,
         bidirectional=bidirectional,
         layer_norm=layer_norm,
