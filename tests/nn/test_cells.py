@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from flatspot.activations import ACTIVATIONS
+from flatspot.nn import GRU, LSTM, RNN
 from flatspot.nn.cell import Cell
 from flatspot.nn.cells import CELLS
 from flatspot.nn.examination import EQUATIONS, examine_cell
 
 PAIRS = [(cell, activation) for cell in CELLS for activation in ACTIVATIONS]
 EXACT = 1e-10
+LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
 
 @cache
@@ -39,6 +41,22 @@ def test_every_cell_passes_with_every_activation(cell, activation):
 
 def test_machine_code_runs_all_of_them():
     assert {examined(*pair).engine for pair in PAIRS} == {"fused"}
+
+
+@pytest.mark.parametrize(("cell", "activation"), PAIRS)
+def test_gradients_of_machine_code_are_those_of_finite_differences(cell, activation):
+    """Of the sizes of the examination, so that the machine code is there already."""
+    torch.manual_seed(1)
+    layer = LAYERS[cell](2, 3, activation=activation, engine="fused", dtype=torch.float64)
+    weights = [weight.detach().clone().requires_grad_() for weight in layer.parameters()]
+    names = [name for name, _ in layer.named_parameters()]
+    x = torch.randn(4, 3, 2, dtype=torch.float64, requires_grad=True)
+
+    def outputs(x, *weights):
+        out, state = torch.func.functional_call(layer, dict(zip(names, weights, strict=True)), (x,))
+        return (out, *(state if isinstance(state, tuple) else (state,)))
+
+    assert torch.autograd.gradcheck(outputs, (x, *weights), eps=1e-6, atol=1e-7)
 
 
 def deaf(from_input, from_state, state, activation, norm):

@@ -50,22 +50,6 @@ def test_not_a_number_stays_so_and_huge_numbers_do_not_become_so(name, dtype):
 
 
 @pytest.mark.parametrize("cell", LAYERS)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_gradients_are_those_of_finite_differences(cell, activation):
-    torch.manual_seed(1)
-    layer = LAYERS[cell](2, 3, activation=activation, engine="fused", dtype=torch.float64)
-    weights = [weight.detach().clone().requires_grad_() for weight in layer.parameters()]
-    names = [name for name, _ in layer.named_parameters()]
-    x = torch.randn(4, 3, 2, dtype=torch.float64, requires_grad=True)
-
-    def outputs(x, *weights):
-        out, state = torch.func.functional_call(layer, dict(zip(names, weights, strict=True)), (x,))
-        return (out, *(state if isinstance(state, tuple) else (state,)))
-
-    assert torch.autograd.gradcheck(outputs, (x, *weights), eps=1e-6, atol=1e-7)
-
-
-@pytest.mark.parametrize("cell", LAYERS)
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_nothing_is_kept_for_a_way_back_that_is_not_taken(cell, mode, monkeypatch):
     layer = LAYERS[cell](2, 3, engine="fused")
