@@ -301,8 +301,15 @@ def test_weights_that_were_changed_in_kind_or_shape_are_refused():
     with pytest.raises(ValueError, match="must be alike"):
         layer(x)
     layer.weight_ih_l1.data = layer.weight_ih_l1.data.float().t()
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match=r"the shape \[5, 15\] does not fit: \[15, 5\] is wanted"):
         layer(x)
+
+
+def test_a_bias_of_another_size_is_refused():
+    layer = GRU(3, 5, engine="fused")
+    layer.bias_hh_l0.data = torch.zeros(16)
+    with pytest.raises(ValueError, match=r"the shape \[16\] does not fit"):
+        layer(torch.zeros(9, 2, 3))
 
 
 @pytest.mark.parametrize("units", [5, 16])

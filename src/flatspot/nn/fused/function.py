@@ -88,8 +88,10 @@ def _check(tensors: tuple[Tensor | None, ...], gates: int) -> None:
             both = f"{rows.dtype} on {rows.device} and {each.dtype} on {each.device}"
             raise ValueError(f"input, state and weights must be alike: {both}")
     units = of_state.shape[1]
-    if of_state.shape[0] != gates * units or of_input.shape != (gates * units, rows.shape[1]):
-        raise ValueError(f"weights of the shapes {[*of_input.shape]} and {[*of_state.shape]} do not fit the input")
+    shapes = [(gates * units, rows.shape[1]), (gates * units, units), (gates * units,), (gates * units,)]
+    for each, shape in zip(tensors[-4:], shapes, strict=True):
+        if each is not None and each.shape != shape:
+            raise ValueError(f"a weight of the shape {[*each.shape]} does not fit: {[*shape]} is wanted")
 
 
 class _Fused(torch.autograd.Function):
@@ -147,10 +149,9 @@ def _backward(ctx: Any, of_outputs: Tensor | None, *of_final: Tensor | None) -> 
     watched = 0 if ctx.watch is None else steps.count
     norms = rows.new_zeros(threads, max(watched, 1), shape.lanes)
     orders = made.orders
-    products = _Products(made, rows, states, steps, of_input if wanted[0] else None)
-    products.wanted = of_weights, of_recurrent
+    products = _Products(made, rows, states, steps, of_input if wanted[0] else None, (of_weights, of_recurrent))
     arrays = [
-        packed_backward(of_state, made.orders),
+        packed_backward(of_state, orders),
         0 if of_outputs is None else _wide(of_outputs.resolve_neg(), shape).contiguous(),
     ]
     for stretch in reversed(every) if steps.samples else ():
@@ -176,10 +177,18 @@ def _backward(ctx: Any, of_outputs: Tensor | None, *of_final: Tensor | None) -> 
 class _Products:
     """The products that are left to torch, added up over stretches of steps whose sums are there for a while only."""
 
-    def __init__(self, made: Kernels, rows: Tensor, states: Tensor, steps: Steps, of_input: Tensor | None) -> None:
+    def __init__(
+        self,
+        made: Kernels,
+        rows: Tensor,
+        states: Tensor,
+        steps: Steps,
+        of_input: Tensor | None,
+        wanted: tuple[bool, bool],
+    ) -> None:
         self._shape, self._orders, self._rows, self._states, self._steps = made.shape, made.orders, rows, states, steps
         self._found: list[Tensor | None] = [None, None]
-        self.wanted = True, True
+        self._wanted = wanted
         self.of_rows: Tensor | None = None
         if of_input is not None:
             shape = made.shape
@@ -197,7 +206,7 @@ class _Products:
             (self._rows[slice(*stretch.rows)].t(), of_input),  # the other way round: ten times slower if it is narrow
             (of_state.t(), _before(self._states, self._steps, self._shape, stretch.rows)),
         )
-        for place, (both, wanted) in enumerate(zip(factors, self.wanted, strict=True)):
+        for place, (both, wanted) in enumerate(zip(factors, self._wanted, strict=True)):
             total = self._found[place]
             if wanted:
                 self._found[place] = torch.mm(*both) if total is None else total.addmm_(*both)
