@@ -1,7 +1,7 @@
 """A recurrent layer in plain torch: any cell, any elementwise activation, any device; one time step after another."""
 
 from collections.abc import Callable, Sequence
-from typing import Final, final
+from typing import Any, Final, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -74,7 +74,7 @@ class Scan(nn.Module):
         self.dropout = dropout
         self.layer_norm = layer_norm
         self.residual = residual
-        self._directions = DIRECTIONS if bidirectional else DIRECTIONS[:1]
+        self.directions: tuple[str, ...] = DIRECTIONS if bidirectional else DIRECTIONS[:1]
         self._add_weights(input_size)
         if layer_norm:
             self._add_norms()
@@ -110,62 +110,16 @@ class Scan(nn.Module):
         Raises:
             ValueError: for an initial state of other shapes.
         """
-        if isinstance(x, PackedSequence):
-            return self._packed(x, hx)
-        batch, time = x.shape[:2]
-        start = self._initial(x, batch, hx)
-        rows, state = self._stack(x.transpose(0, 1).flatten(0, 1), [batch] * time, start)
-        return rows.view(time, batch, rows.shape[1]).transpose(0, 1), as_torch_has_it(state)
+        return run_stacked(self, x, hx)
 
-    def _packed(self, x: PackedSequence, hx: State | None) -> tuple[PackedSequence, State]:
-        """A packed batch is sorted by length: what is given and returned in the user's order is permuted."""
-        start = permuted(self._initial(x.data, int(x.batch_sizes[0]), hx), x.sorted_indices)
-        rows, state = self._stack(x.data, x.batch_sizes.tolist(), start)
-        outputs = PackedSequence(rows, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
-        return outputs, as_torch_has_it(permuted(state, x.unsorted_indices))
-
-    def _stack(
-        self, rows: Float[Tensor, "row feature"], sizes: list[int], start: tuple[Tensor, ...]
-    ) -> tuple[Float[Tensor, "row output"], tuple[Tensor, ...]]:
-        """All layers, each over all time steps.
-
-        Args:
-            rows: of all sequences, one time step after another; `sizes`: how many each step has. The longest sequences
-                come first, so those that a step has are the first ones.
-            start: the state, each part `[layer, batch, hidden]`.
-        """
-        starts, final = zip(*start, strict=True), []
-        for layer in range(self.num_layers):
-            outputs = []
-            for direction in self._directions:
-                out, state = self._scan(f"l{layer}{direction}", rows, sizes, next(starts))
-                outputs.append(out)
-                final.append(state)
-            together = torch.cat(outputs, dim=-1)
-            rows = rows + together if self.residual and layer else together
-            if layer < self.num_layers - 1:
-                rows = F.dropout(rows, self.dropout, self.training)
-        return rows, tuple(torch.stack(part) for part in zip(*final, strict=True))
-
-    def _scan(
+    def one(
         self, name: str, rows: Float[Tensor, "row feature"], sizes: list[int], state: tuple[Tensor, ...]
     ) -> tuple[Float[Tensor, "row hidden"], tuple[Tensor, ...]]:
-        """One layer in one direction."""
+        """One layer in one direction, by its name: `l0`, `l0_reverse`, ..."""
         weights = [self._named(kind, name) for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
         backwards = name.endswith(DIRECTIONS[1])
         norm = self._norm(name)
         return scan(self.cell, self.activation, rows, sizes, state, weights, norm=norm, backwards=backwards)
-
-    def _initial(self, x: Tensor, batch: int, hx: State | None) -> tuple[Tensor, ...]:
-        """The initial state's parts, each `[layer, batch, hidden]`."""
-        shape = (self.num_layers * len(self._directions), batch, self.hidden_size)
-        if hx is None:
-            return (x.new_zeros(shape),) * self.cell.states
-        parts = (hx,) if isinstance(hx, Tensor) else hx
-        shapes, expected = [tuple(part.shape) for part in parts], [shape] * self.cell.states
-        if shapes != expected:
-            raise ValueError(f"the initial state has the shapes {shapes}, not {expected}")
-        return parts
 
     def _norm(self, name: str) -> Norm:
         if not self.layer_norm:
@@ -180,19 +134,91 @@ class Scan(nn.Module):
     def _add_weights(self, input_size: int) -> None:
         rows = self.cell.gates * self.hidden_size
         for layer in range(self.num_layers):
-            width = self.hidden_size * len(self._directions) if layer else input_size
+            width = self.hidden_size * len(self.directions) if layer else input_size
             weights = {"weight_ih": (rows, width), "weight_hh": (rows, self.hidden_size)}
             sizes = {**weights, "bias_ih": (rows,), "bias_hh": (rows,)}
-            for direction in self._directions:
+            for direction in self.directions:
                 for kind, size in sizes.items():
                     self.register_parameter(f"{kind}_l{layer}{direction}", nn.Parameter(torch.empty(size)))
 
     def _add_norms(self) -> None:
         for layer in range(self.num_layers):
-            for direction in self._directions:
+            for direction in self.directions:
                 size = (self.cell.gates, self.hidden_size)
                 for kind in NORMS:
                     self.register_parameter(f"{kind}_l{layer}{direction}", nn.Parameter(torch.empty(size)))
+
+
+@runtime_checkable
+class Stacked(Protocol):
+    """Layers and directions that are run one after another."""
+
+    hidden_size: int
+    num_layers: int
+    dropout: float
+    residual: bool
+    training: bool
+    directions: tuple[str, ...]
+
+    @property
+    def cell(self) -> Any:  # noqa: ANN401 - its `states` are asked for
+        """The cell."""
+
+    def one(
+        self, name: str, rows: Tensor, sizes: list[int], state: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """One layer in one direction."""
+
+
+def run_stacked(layer: Stacked, x: Sequences, hx: State | None) -> tuple[Tensor | PackedSequence, State]:
+    """All layers, over sequences of one length or packed; see `Scan.forward`."""
+    if not isinstance(x, PackedSequence):
+        batch, time = x.shape[:2]
+        start = _initial(layer, x, batch, hx)
+        rows, state = _layers(layer, x.transpose(0, 1).flatten(0, 1), [batch] * time, start)
+        return rows.view(time, batch, rows.shape[1]).transpose(0, 1), as_torch_has_it(state)
+    # A packed batch is sorted by length: what is given and returned in the user's order is permuted.
+    start = permuted(_initial(layer, x.data, int(x.batch_sizes[0]), hx), x.sorted_indices)
+    rows, state = _layers(layer, x.data, x.batch_sizes.tolist(), start)
+    outputs = PackedSequence(rows, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
+    return outputs, as_torch_has_it(permuted(state, x.unsorted_indices))
+
+
+def _layers(
+    layer: Stacked, rows: Float[Tensor, "row feature"], sizes: list[int], start: tuple[Tensor, ...]
+) -> tuple[Float[Tensor, "row output"], tuple[Tensor, ...]]:
+    """All layers, each over all time steps.
+
+    Args:
+        rows: of all sequences, one time step after another; `sizes`: how many each step has. The longest sequences
+            come first, so those that a step has are the first ones.
+        start: the state, each part `[layer, batch, hidden]`.
+    """
+    starts, final = zip(*start, strict=True), []
+    for number in range(layer.num_layers):
+        outputs = []
+        for direction in layer.directions:
+            out, state = layer.one(f"l{number}{direction}", rows, sizes, next(starts))
+            outputs.append(out)
+            final.append(state)
+        together = torch.cat(outputs, dim=-1)
+        rows = rows + together if layer.residual and number else together
+        if number < layer.num_layers - 1:
+            rows = F.dropout(rows, layer.dropout, layer.training)
+    return rows, tuple(torch.stack(part) for part in zip(*final, strict=True))
+
+
+def _initial(layer: Stacked, x: Tensor, batch: int, hx: State | None) -> tuple[Tensor, ...]:
+    """The initial state's parts, each `[layer, batch, hidden]`."""
+    shape = (layer.num_layers * len(layer.directions), batch, layer.hidden_size)
+    if hx is None:
+        nothing: tuple[Tensor, ...] = (x.new_zeros(shape),) * layer.cell.states
+        return nothing
+    parts = (hx,) if isinstance(hx, Tensor) else hx
+    shapes, expected = [tuple(part.shape) for part in parts], [shape] * layer.cell.states
+    if shapes != expected:
+        raise ValueError(f"the initial state has the shapes {shapes}, not {expected}")
+    return parts
 
 
 def as_it_is(gate: Tensor, _: int) -> Tensor:

@@ -11,12 +11,11 @@ from typing import Any, Final, final
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from flatspot.activations import ACTIVATIONS, Activation
 from flatspot.errors import BadInput
-from flatspot.nn.scan import DIRECTIONS, Sequences, State, as_torch_has_it, first_of, permuted, replaced
+from flatspot.nn.scan import DIRECTIONS, Sequences, State, as_torch_has_it, first_of, replaced, run_stacked
 
 
 @final
@@ -178,13 +177,13 @@ class ZooLayer(nn.Module):
         self.num_layers = num_layers
         self.dropout = dropout
         self.residual = residual
-        self._directions = DIRECTIONS if bidirectional else DIRECTIONS[:1]
-        widths = [input_size, *[hidden_size * len(self._directions)] * (num_layers - 1)]
+        self.directions: tuple[str, ...] = DIRECTIONS if bidirectional else DIRECTIONS[:1]
+        widths = [input_size, *[hidden_size * len(self.directions)] * (num_layers - 1)]
         self.cells = nn.ModuleDict(
             {
                 f"l{layer}{direction}": cell.build(activation, width, hidden_size)
                 for layer, width in enumerate(widths)
-                for direction in self._directions
+                for direction in self.directions
             }
         )
 
@@ -196,36 +195,9 @@ class ZooLayer(nn.Module):
         Raises:
             ValueError: for an initial state of other shapes.
         """
-        if isinstance(x, PackedSequence):
-            return self._packed(x, hx)
-        batch, time = x.shape[:2]
-        start = self._initial(x, batch, hx)
-        rows, state = self._stack(x.transpose(0, 1).flatten(0, 1), [batch] * time, start)
-        return rows.view(time, batch, rows.shape[1]).transpose(0, 1), as_torch_has_it(state)
+        return run_stacked(self, x, hx)
 
-    def _packed(self, x: PackedSequence, hx: State | None) -> tuple[PackedSequence, State]:
-        start = permuted(self._initial(x.data, int(x.batch_sizes[0]), hx), x.sorted_indices)
-        rows, state = self._stack(x.data, x.batch_sizes.tolist(), start)
-        outputs = PackedSequence(rows, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
-        return outputs, as_torch_has_it(permuted(state, x.unsorted_indices))
-
-    def _stack(
-        self, rows: Float[Tensor, "row feature"], sizes: list[int], start: tuple[Tensor, ...]
-    ) -> tuple[Float[Tensor, "row output"], tuple[Tensor, ...]]:
-        starts, final = zip(*start, strict=True), []
-        for layer in range(self.num_layers):
-            outputs = []
-            for direction in self._directions:
-                out, state = self._run(f"l{layer}{direction}", rows, sizes, next(starts))
-                outputs.append(out)
-                final.append(state)
-            together = torch.cat(outputs, dim=-1)
-            rows = rows + together if self.residual and layer else together
-            if layer < self.num_layers - 1:
-                rows = F.dropout(rows, self.dropout, self.training)
-        return rows, tuple(torch.stack(part) for part in zip(*final, strict=True))
-
-    def _run(
+    def one(
         self, name: str, rows: Float[Tensor, "row feature"], sizes: list[int], state: tuple[Tensor, ...]
     ) -> tuple[Float[Tensor, "row hidden"], tuple[Tensor, ...]]:
         """One layer in one direction, one step after another."""
@@ -236,16 +208,6 @@ class ZooLayer(nn.Module):
             state = replaced(state, (after,) if isinstance(after, Tensor) else after)
             outputs.append(state[0][: len(step)])
         return torch.cat(outputs[::order]), state
-
-    def _initial(self, x: Tensor, batch: int, hx: State | None) -> tuple[Tensor, ...]:
-        shape = (self.num_layers * len(self._directions), batch, self.hidden_size)
-        if hx is None:
-            return (x.new_zeros(shape),) * self.cell.states
-        parts = (hx,) if isinstance(hx, Tensor) else hx
-        shapes, expected = [tuple(part.shape) for part in parts], [shape] * self.cell.states
-        if shapes != expected:
-            raise ValueError(f"the initial state has the shapes {shapes}, not {expected}")
-        return parts
 
 
 @final
