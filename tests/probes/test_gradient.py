@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from flatspot.probes.gradient import by_block, fused_norms, gradient_norms, parameter_blocks
+from flatspot.probes.gradient import by_block, fused_norms, gradient_norms, parameter_blocks, update_ratios
 
 
 class Net(nn.Module):
@@ -98,3 +100,35 @@ def test_half_precision_norms_do_not_overflow():
 def test_a_child_called_total_keeps_its_own_name():
     net = nn.ModuleDict({"total": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
     assert set(parameter_blocks(net)) == {"total_", "head"}
+
+
+def ratio_by_hand(old, new):
+    """The slow, obvious twin."""
+    old, new = (torch.cat([each.flatten().double() for each in tensors]) for tensors in (old, new))
+    return ((new - old).abs().mean() / old.abs().mean()).log10().item()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_update_ratios_are_those_of_all_weights_of_a_block(dtype):
+    torch.manual_seed(0)
+    before = {
+        "rnn": [torch.randn(3, 4, dtype=dtype), torch.randn(5, dtype=dtype)],
+        "head": [torch.randn(2, dtype=dtype)],
+    }
+    after = {name: [each + 1e-2 * torch.randn_like(each) for each in block] for name, block in before.items()}
+    found = update_ratios(before, after)
+    assert set(found) == {"total", "rnn", "head"}
+    for name, block in before.items():
+        assert found[name].item() == pytest.approx(ratio_by_hand(block, after[name]), abs=0.03)
+    whole = ([each for block in tensors.values() for each in block] for tensors in (before, after))
+    assert found["total"].item() == pytest.approx(ratio_by_hand(*whole), abs=0.03)
+
+
+def test_weights_that_did_not_move_or_are_not_there():
+    still = {"still": [torch.ones(2)], "zero": [torch.zeros(2)], "empty": [torch.zeros(0)]}
+    found = update_ratios(still, still)
+    assert found["still"] == -math.inf
+    assert found["zero"].isnan()
+    assert found["empty"].isnan()
+    assert update_ratios({}, {}) == {}
+    assert update_ratios(still, {**still, "still": [torch.full((2,), math.nan)]})["still"].isnan()

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
+
+from flatspot.probes.moments import widest
 
 
 @final
@@ -40,6 +43,41 @@ def confusion_counter(classes: int) -> MulticlassConfusionMatrix:
     """
     # To validate its arguments is to ask the device for every batch's labels.
     return MulticlassConfusionMatrix(classes, validate_args=False)
+
+
+@final
+class NamedClasses(Metric):
+    """Counts how often each class is named, over batches and processes; its result is the entropy of that histogram.
+
+    H = -Σ p log p in nats: 0 where one class is named for all, log(classes) where all are named as often.
+
+    >>> named = NamedClasses(4)
+    >>> named.update(torch.tensor([0, 0, 1, 1]))
+    >>> round(named.compute().exp().item(), 3)  # the number of classes that are named
+    2.0
+    """
+
+    full_state_update = False
+    higher_is_better = None
+    is_differentiable = False
+
+    counts: Tensor
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.add_state("counts", default=torch.zeros(classes), dist_reduce_fx="sum")
+
+    def update(self, named: Int[Tensor, " sample"]) -> None:
+        """Take the numbers of the classes that were named."""
+        # Beyond 2^24 float32 counts no further; and bincount would wait for the device.
+        ones = torch.ones_like(named, dtype=widest(self.counts).dtype)
+        self.counts = widest(self.counts).scatter_add(0, named, ones)
+
+    def compute(self) -> Float[Tensor, ""]:
+        """The entropy; NaN before the first sample."""
+        shares = self.counts / self.counts.sum()
+        entropy: Tensor = torch.special.entr(shares).sum()
+        return entropy
 
 
 def class_scores(confusion: Int[Tensor, "class class"]) -> ClassScores:

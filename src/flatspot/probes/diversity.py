@@ -105,7 +105,7 @@ def distance_from_centre(
     predictions: Float[Tensor, "sample *output"], unit: Float[Tensor, " output"]
 ) -> Float[Tensor, " sample"]:
     """The root mean square distance of each output from the centre of all, in units of the target's spread."""
-    scaled = predictions.flatten(1) / unit
+    scaled = _scaled(predictions, unit)
     return (scaled - scaled.mean(dim=0)).square().mean(dim=1).sqrt()
 
 
@@ -113,22 +113,39 @@ def distance_to_nearest(
     predictions: Float[Tensor, "sample *output"], unit: Float[Tensor, " output"]
 ) -> Float[Tensor, " sample"]:
     """The root mean square distance of each output from its nearest neighbour. Cost: n² distances."""
-    scaled = predictions.flatten(1) / unit
-    # The faster way, by matrix product, cannot tell a distance of 1e-5 from none.
-    between = torch.cdist(scaled, scaled, compute_mode="donot_use_mm_for_euclid_dist")
-    between.fill_diagonal_(float("inf"))
-    nearest: Tensor = between.amin(dim=1)
-    return nearest / math.sqrt(scaled.shape[1])
+    return _nearest(_scaled(predictions, unit))
 
 
 def duplicate_share(predictions: Float[Tensor, "sample *output"], unit: Float[Tensor, " output"]) -> float:
     """The share of samples whose output is that of another sample, to 1e-5 of the target's spread.
 
-    NaN for fewer than two samples.
+    NaN for fewer than two samples. Cost: one matrix product of n² distances, which cannot tell 1e-5 from 1e-3 but
+    leaves few to be looked at exactly, unless the outputs are flat.
     """
     if len(predictions) < 2 or not predictions.isfinite().all():
         return float("nan")
-    return (distance_to_nearest(predictions, unit) < SAME).double().mean().item()
+    scaled = _scaled(predictions, unit)
+    rows = scaled - scaled.mean(dim=0)
+    near = torch.cdist(rows, rows, compute_mode="use_mm_for_euclid_dist").fill_diagonal_(float("inf")).amin(dim=1)
+    # A product's rounding, of the size of the largest squares, is the root of it in a distance.
+    rounding = (16 * rows.shape[1] * torch.finfo(rows.dtype).eps) ** 0.5 * rows.norm(dim=1).amax()
+    suspects = rows[near < SAME * math.sqrt(rows.shape[1]) + rounding]
+    same = (_nearest(suspects) < SAME).sum().item() if len(suspects) > 1 else 0
+    return same / len(rows)
+
+
+def _scaled(predictions: Tensor, unit: Tensor) -> Tensor:
+    """Outputs in units of the target's spread; no distance is told of half precision."""
+    wide = predictions.flatten(1)
+    return (wide.float() if wide.element_size() < 4 else wide) / unit
+
+
+def _nearest(scaled: Tensor) -> Tensor:
+    # The faster way, by matrix product, cannot tell a distance of 1e-5 from none.
+    between = torch.cdist(scaled, scaled, compute_mode="donot_use_mm_for_euclid_dist")
+    between.fill_diagonal_(float("inf"))
+    nearest: Tensor = between.amin(dim=1)
+    return nearest / math.sqrt(scaled.shape[1])
 
 
 @final

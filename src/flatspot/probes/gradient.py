@@ -92,3 +92,37 @@ def by_block(steps: Sequence[Sequence[Float[Tensor, ""]]], names: Sequence[str])
         "total": squares.sum(dim=1).sqrt(),
         **{name: squares[:, indices].sum(dim=1).sqrt() for name, indices in blocks.items()},
     }
+
+
+def update_ratios(
+    before: Mapping[str, Sequence[Tensor]], after: Mapping[str, Sequence[Tensor]]
+) -> dict[str, Float[Tensor, ""]]:
+    """log10(mean|Δw| / mean|w|) of each block's weights, and of all together as `total`. Nothing is copied to the host.
+
+    About -3 is usual; -1 throws the weights about, -6 leaves them where they are. -inf where nothing moved, and NaN of
+    weights that are all zero and did not move.
+
+    Args:
+        before, after: each block's weights at two times, in the same order.
+
+    Source: A. Karpathy, "A Recipe for Training Neural Networks" and CS231n's notes, "Ratio of weights:updates".
+
+    >>> update_ratios({"head": [torch.tensor([1.0, -3.0])]}, {"head": [torch.tensor([1.1, -3.1])]})["head"]
+    tensor(-1.3010)
+    """
+    names = [name for name, block in before.items() for _ in block]
+    old = [each.detach() for block in before.values() for each in block]
+    new = [each.detach() for name in before for each in after[name]]
+    if not old:
+        return {}
+    wide = torch.float64 if any(each.dtype == torch.float64 for each in old) else torch.float32
+    device = old[0].device  # a model may be spread over several
+    moved = torch._foreach_norm(torch._foreach_sub(new, old), 1, dtype=wide)
+    size = torch._foreach_norm(old, 1, dtype=wide)
+    sums = torch.stack([torch.stack([each.to(device) for each in norms]) for norms in (moved, size)])
+    blocks = {"total": list(range(len(names)))}
+    for index, name in enumerate(names):
+        blocks.setdefault(name, []).append(index)
+    # As many weights in both means: their ratio is that of the sums.
+    totals = {name: sums[:, indices].sum(dim=1) for name, indices in blocks.items()}
+    return {name: (each[0] / each[1]).log10() for name, each in totals.items()}
