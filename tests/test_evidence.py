@@ -37,3 +37,21 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path):
     (tmp_path / evidence.FILE).write_text("nonsense\n" * 2)
     with pytest.raises(ValueError, match=r"evidence.jsonl, line 1"):
         evidence.read(tmp_path)
+
+
+def test_curves_stand_beside_the_values_and_only_whole_ones(tmp_path):
+    entry = evidence.measurement("start", 0, 0, {"a": 1.0}, {"whole": [1.0, 2.0], "broken": [1.0, float("inf")]})
+    evidence.append(tmp_path, entry)
+    (back,) = evidence.read(tmp_path)
+    assert back.curves == {"whole": [1.0, 2.0]}
+
+
+def test_what_was_measured_after_a_step_is_cut(tmp_path):
+    for step in (0, 10, 20):
+        evidence.append(tmp_path, evidence.measurement("step", 0, step, {"a": step}))
+    with (tmp_path / evidence.FILE).open("a") as file:
+        file.write('{"when": "st')  # torn by a crash
+    evidence.cut(tmp_path, 10)
+    assert [entry.step for entry in evidence.read(tmp_path)] == [0, 10]
+    assert [path.name for path in tmp_path.iterdir()] == [evidence.FILE]
+    evidence.cut(tmp_path / "none", 10)

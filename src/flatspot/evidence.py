@@ -1,14 +1,14 @@
 """Named measurements of one run, as JSON lines: what rules judge and reports speak of.
 
 A line is one measurement time: `{"when": "epoch", "epoch": 3, "step": 116, "values": {"diversity/ratio_val": 0.71}}`.
-Every value is finite or absent, so that no rule ever compares with NaN. The file is only appended to, and a
-last line torn by a crash is passed over.
+Every value is finite or absent, so that no rule ever compares with NaN. What is one number for each time step or
+station stands beside them under `curves`. The file is only appended to, and a last line torn by a crash is passed over.
 """
 
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, final
 
@@ -21,31 +21,58 @@ class Measurement:
     """The numbers taken at one time of a run.
 
     Args:
-        when: `"epoch"` during training, `"end"` for the final examination.
+        when: `"start"` before the first step, `"step"` during training, `"epoch"` as one ends, `"trained"` after the
+            last step, `"end"` for the final examination.
         epoch: epochs finished. step: optimizer steps taken.
         values: finite numbers by name; others are left out.
+        curves: several finite numbers by name, in order.
     """
 
     when: str
     epoch: int
     step: int
     values: Mapping[str, float]
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
-def measurement(when: str, epoch: int, step: int, values: Mapping[str, float | None]) -> Measurement:
-    """A measurement of the values that are finite numbers.
+def measurement(
+    when: str,
+    epoch: int,
+    step: int,
+    values: Mapping[str, float | None],
+    curves: Mapping[str, Sequence[float]] | None = None,
+) -> Measurement:
+    """A measurement of the values that are finite numbers, and of the curves that are wholly so.
 
     >>> measurement("end", 1, 10, {"a": 1.0, "b": float("nan"), "c": None}).values
     {'a': 1.0}
     """
     kept = {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
-    return Measurement(when, epoch, step, kept)
+    whole = {name: list(curve) for name, curve in (curves or {}).items() if all(map(math.isfinite, curve))}
+    return Measurement(when, epoch, step, kept, whole)
 
 
 def append(folder: Path, entry: Measurement) -> None:
     """Append one measurement to the run folder's evidence."""
     with (folder / FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(entry), allow_nan=False) + "\n")
+        file.write(_line(entry))
+
+
+def cut(folder: Path, step: int) -> None:
+    """Leave out what was measured after a step, and what was the end: a run that goes on there measures it anew."""
+    kept = [entry for entry in read(folder) if entry.step <= step and entry.when not in {"trained", "end"}]
+    path = folder / FILE
+    if path.exists():
+        new = path.with_suffix(".new")
+        new.write_text("".join(map(_line, kept)), encoding="utf-8")
+        new.replace(path)
+
+
+def _line(entry: Measurement) -> str:
+    held = asdict(entry)
+    if not held["curves"]:
+        del held["curves"]
+    return json.dumps(held, allow_nan=False) + "\n"
 
 
 def read(folder: Path) -> list[Measurement]:
