@@ -1,9 +1,8 @@
 """What the user can mend: exit code 2, one sentence, no traceback, and nothing but the record of it left behind."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -170,27 +169,18 @@ def test_our_own_failure_is_code_3_with_its_traceback_in_the_log(train, monkeypa
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_run_that_is_stopped_says_so(sent, code, tmp_path):
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            ROOT / "train.py",
-            "trainer.max_epochs=1000",
-            "early_stopping.patience=null",
-            "hydra.run.dir=run",
-        ],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def test_a_run_that_is_stopped_says_so(sent, code, python, tmp_path):
     log = tmp_path / "run" / "train.log"
-    for _ in range(600):
-        if log.exists() and "epoch" in log.read_text():
-            break
-        time.sleep(0.2)
-    process.send_signal(sent)
-    process.communicate(timeout=120)
-    assert process.returncode == code
+
+    def stop(process):
+        for _ in range(1200):
+            if log.exists() and "epoch" in log.read_text():
+                break
+            time.sleep(0.1)
+        os.kill(process, sent)
+
+    endless = ("trainer.max_epochs=1000", "early_stopping.patience=null", "hydra.run.dir=run")
+    assert python.run(ROOT / "train.py", *endless, cwd=tmp_path, meanwhile=stop).returncode == code
     assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "failed"
 
 

@@ -1,8 +1,6 @@
 """`flatspot evaluate`, through its command line."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -156,15 +154,8 @@ def test_a_folder_without_a_run_is_told_in_a_sentence(folder):
         assert f"error: {path}: {message}" in done.stderr
 
 
-def test_the_script_evaluates_from_any_folder(run, tmp_path):
-    done = subprocess.run(
-        [Path(sys.executable).parent / "flatspot", "evaluate", run, "--json"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
+def test_the_script_evaluates_from_any_folder(run, python, tmp_path):
+    done = python.run(Path(sys.executable).parent / "flatspot", "evaluate", run, "--json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["test"] == metrics(run)["test"]
     assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -58,9 +57,8 @@ def test_the_areas_are_ten_and_none_is_said_twice():
         assert sorted(set(texts)) == sorted(texts)
 
 
-def test_the_page_is_fresh(tmp_path):
+def test_the_page_is_fresh(python, tmp_path):
     page = tmp_path / "refusals.md"
-    command = [sys.executable, ROOT / "scripts" / "write_refusals_page.py", "--page", page]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = python.run(ROOT / "scripts" / "write_refusals_page.py", "--page", page, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert page.read_text() == (ROOT / "docs" / "refusals.md").read_text()

@@ -1,6 +1,7 @@
 """The main job through its door, on the bundled series and on a file of one's own."""
 
 import json
+import logging
 import math
 import os
 import subprocess
@@ -29,6 +30,19 @@ def events(outcome):
     return accumulator
 
 
+@pytest.fixture(scope="module")
+def kept():
+    return {}
+
+
+@pytest.fixture
+def plain(train, kept):
+    """A run with what is there when nothing is said, made once."""
+    if not kept:
+        kept["run"] = train("logger=tensorboard")
+    return kept["run"]
+
+
 @pytest.fixture
 def my_csv(tmp_path):
     steps = np.arange(300)
@@ -40,35 +54,33 @@ def my_csv(tmp_path):
     return path
 
 
-def test_a_run_leaves_its_folder_complete(train):
-    done = train()
-    assert done.code == 0, done.err
-    named = [name for name in done.files() if not name.startswith("events.out.tfevents")]
+def test_a_run_leaves_its_folder_complete(plain):
+    assert plain.code == 0, plain.err
+    named = [name for name in plain.files() if not name.startswith("events.out.tfevents")]
     hydra = [".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"]
     ours = ["config.yaml", "evidence.jsonl", "metrics.json", "ridge.npz", "status.json", "train.log"]
     assert named == [*hydra, "checkpoints/best.ckpt", "checkpoints/last.ckpt", *ours]
-    assert len(done.files()) > len(named)
-    assert json.loads((done.folder / "status.json").read_text()) == {"status": "done"}
+    assert len(plain.files()) > len(named)
+    assert json.loads((plain.folder / "status.json").read_text()) == {"status": "done"}
 
 
-def test_metrics_hold_what_the_table_says_and_are_finite(train):
-    done = train()
-    found = metrics(done)
+def test_metrics_hold_what_the_table_says_and_are_finite(plain):
+    found = metrics(plain)
     assert set(found["test"]) == {"mae", "rmse", "mase", "smape", "r2"}
     assert set(found["baseline"]) == {"mean", "persistence", "ridge"}
-    assert f"{found['test']['mae']:.2f}" in done.out
-    assert f"{found['baseline']['ridge']['rmse']:.2f}" in done.out
-    assert f"verdict          {found['verdict']}: " in done.out
+    assert f"{found['test']['mae']:.2f}" in plain.out
+    assert f"{found['baseline']['ridge']['rmse']:.2f}" in plain.out
+    assert f"verdict          {found['verdict']}: " in plain.out
     assert found["findings"] == []
     assert "no cause was looked for yet" in found["not_examined"]["causes"]
     assert found["steps"] == math.ceil((1974 - 12 - 3 + 1) / 64)
     assert 0 < found["fit_seconds"] < found["seconds"]
-    assert "tensorboard --logdir run" in done.out
+    assert "tensorboard --logdir run" in plain.out
 
 
-def test_baselines_are_right_in_original_units(train):
+def test_baselines_are_right_in_original_units(plain):
     """Against a transcription that goes window by window."""
-    baseline = metrics(train())["baseline"]
+    baseline = metrics(plain)["baseline"]
     rows = (ROOT / "src/flatspot/data/bundled/sunspots_monthly.csv").read_text().splitlines()[1:]
     values = np.array([float(row.split(",")[1]) for row in rows])
     train_rows, first = values[:1974], 2397
@@ -85,7 +97,7 @@ def test_baselines_are_right_in_original_units(train):
 
 
 def test_tensorboard_holds_scalars_histograms_the_figure_and_the_final_figures(train):
-    done = train("trainer.log_every_n_steps=10")
+    done = train("trainer.log_every_n_steps=10", "logger=tensorboard")
     found = events(done)
     scalars = set(found.Tags()["scalars"])
     assert {"loss/train", "loss/val", "loss/test"} <= scalars
@@ -93,30 +105,35 @@ def test_tensorboard_holds_scalars_histograms_the_figure_and_the_final_figures(t
     figures = ("ratio", "minimum", "clock_share", "duplicates", "flat_share")
     assert {f"diversity/{name}_{part}" for name in figures for part in ("train", "val")} <= scalars
     assert {"gradient/total", "gradient/total_max", "gradient/encoder", "gradient/head"} <= scalars
-    assert found.Tags()["images"] == ["forecast/examples"]
-    assert set(found.Tags()["histograms"]) == {"diversity/distance_train", "diversity/distance_val"}
+    assert {"activation/network.encoder_saturated", "activation/network.encoder_dead", "update_ratio/total"} <= scalars
+    assert set(found.Tags()["images"]) == {"forecast/examples", "diversity/stations", "sensitivity/by_step"}
+    assert {"diversity/distance_train", "diversity/distance_val"} <= set(found.Tags()["histograms"])
     assert found.Scalars("final/mae")[0].value == pytest.approx(metrics(done)["test"]["mae"], rel=1e-5)
     assert "_hparams_/session_start_info" in found.PluginTagToContent("hparams")
 
 
-def test_evidence_is_one_line_an_epoch_and_one_for_the_end(train):
+def test_evidence_is_a_line_for_the_start_each_epoch_what_was_trained_and_the_end(train):
     done = train("trainer.max_epochs=2")
     entries = evidence.read(done.folder)
-    assert [(entry.when, entry.epoch) for entry in entries] == [("epoch", 1), ("epoch", 2), ("end", 2)]
-    assert {"diversity/ratio_val", "diversity/ratio_train", "gradient/total", "loss/train"} <= set(entries[0].values)
+    times = [("start", 0), ("epoch", 1), ("epoch", 2), ("trained", 2), ("end", 2)]
+    assert [(entry.when, entry.epoch) for entry in entries] == times
+    told = {"diversity/ratio_val", "diversity/ratio_train", "gradient/total", "loss/train"}
+    assert told <= set(entries[1].values)
+    looked_at = {"diversity/ratio_sample", "station/output/spread", "activation/network.encoder_dead", "sample/size"}
+    assert looked_at <= set(entries[0].values)
+    assert len(entries[0].curves["sensitivity/by_step"]) == 12
     assert entries[-1].values["test/mae"] == metrics(done)["test"]["mae"]
 
 
-def test_the_checkpoint_needs_no_more_than_weights(train):
-    done = train()
-    path = done.folder / "checkpoints" / "best.ckpt"
+def test_the_checkpoint_needs_no_more_than_weights(plain):
+    path = plain.folder / "checkpoints" / "best.ckpt"
     torch.load(path, weights_only=True)
     model = Forecaster.load_from_checkpoint(path, weights_only=True)
     assert model.target_scaling.mean.item() == pytest.approx(45.1, abs=0.1)
 
 
 def test_one_line_an_epoch_and_no_advert(train):
-    done = train("trainer.max_epochs=3")
+    done = train("trainer.max_epochs=3", "logger=tensorboard")
     lines = done.out.splitlines()
     assert len([line for line in lines if line.startswith("epoch ")]) == 3
     assert lines[0].startswith("data   sunspots: 2,820 rows, 1749-01-01 to 1983-12-01")
@@ -125,9 +142,19 @@ def test_one_line_an_epoch_and_no_advert(train):
     assert not Path("lightning_logs").exists()
 
 
+def test_what_runs_in_the_same_process_later_is_heard_as_before(train):
+    talkative = [logging.getLogger(f"flatspot.monitors.{name}") for name in ("subject", "output_diversity")]
+    before = [(each.level, list(each.filters)) for each in talkative]
+    advert = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    filters = list(advert.filters)
+    train("trainer.max_epochs=1")
+    assert [(each.level, list(each.filters)) for each in talkative] == before
+    assert advert.filters == filters
+
+
 def test_the_same_seed_gives_the_same_numbers_with_monitors_on_and_off(train, tmp_path):
     options = ("trainer.max_epochs=2", "model.num_layers=2", "model.dropout=0.3", "seed=5")
-    on = train(*options, folder=tmp_path / "on")
+    on = train(*options, "logger=tensorboard", folder=tmp_path / "on")
     again = train(*options, folder=tmp_path / "again")
     off = train(*options, "monitors=none", folder=tmp_path / "off")
     other = train(*options, "seed=6", folder=tmp_path / "other")
@@ -186,7 +213,7 @@ def test_a_flag_may_stand_behind_an_override(train, tmp_path):
 
 
 def test_logging_can_be_switched_off(train):
-    assert not [name for name in train("logger=none").files() if "tfevents" in name or "csv" in name]
+    assert not [name for name in train().files() if "tfevents" in name or "csv" in name]
 
 
 def test_ones_own_yaml(train, my_csv, tmp_path):
@@ -272,16 +299,16 @@ def test_the_console_script_says_what_it_can_do(tmp_path):
     assert unknown.returncode == 2
 
 
-def test_two_processes_end_in_one_table(quick, tmp_path):
+def test_two_processes_end_in_one_table(quick, python, tmp_path):
     """Lightning starts the second process with the command line as it was typed."""
     flatspot = Path(sys.executable).with_name("flatspot")
     overrides = [*quick, "trainer.devices=2", "trainer.accelerator=cpu", "hydra.run.dir=run"]
-    done = subprocess.run([flatspot, "train", *overrides], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = python.run(flatspot, "train", *overrides, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("test error in sunspots") == 1
     assert len([line for line in done.stdout.splitlines() if line.startswith("epoch ")]) == 1
     assert json.loads((tmp_path / "run" / "status.json").read_text()) == {"status": "done"}
-    assert len((tmp_path / "run" / "evidence.jsonl").read_text().splitlines()) == 2
+    assert [each.when for each in evidence.read(tmp_path / "run")] == ["start", "epoch", "trained", "end"]
     assert [path.name for path in (tmp_path / "run").glob("*.log")] == ["train.log"]
 
 

@@ -1,18 +1,25 @@
-"""Run by test_two_processes.py: a fit in N processes on the CPU; the figures that it logged, as JSON."""
+"""Run by test_two_processes.py: a fit in N processes on the CPU; the figures that it logged, as JSON.
+
+With two, another one follows: a stranger's module and loader, whose sampler repeats samples; what was said of it.
+"""
 
 import json
+import logging
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import torch
-from lightning import Callback, Trainer
+from lightning import Callback, LightningModule, Trainer
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Series
 from flatspot.data.split import Split
 from flatspot.models.forecaster import Forecaster
-from flatspot.monitors import GradientNormMonitor, OutputDiversityMonitor
+from flatspot.monitors import ActivationMonitor, Doctor, GradientNormMonitor, OutputDiversityMonitor
 from flatspot.monitors.denormals import FlushedDenormals
 from flatspot.nn.denormals import flushes
 
@@ -53,9 +60,69 @@ def main():
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        callbacks=[FlushedDenormals(), OutputDiversityMonitor(), GradientNormMonitor(), Report()],
+        callbacks=[
+            FlushedDenormals(),
+            # All outputs are kept: of fewer, two processes would choose others than one.
+            OutputDiversityMonitor(sample_size=512),
+            GradientNormMonitor(),
+            ActivationMonitor(first=4),
+            Doctor(Path(sys.argv[2]).with_suffix(""), first=4),
+            Report(),
+        ],
     )
     trainer.fit(Forecaster(horizon=3, cell="gru", hidden_size=8, lr=1e-2), datamodule=data)
+    if processes > 1:
+        fit_foreign(processes)
+
+
+class Foreign(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(2, 1)
+
+    def training_step(self, batch, batch_idx):
+        return (self.fc(batch[0]) - batch[1]).square().mean()
+
+    def validation_step(self, batch, batch_idx):
+        self.training_step(batch, batch_idx)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+class Heard(logging.Handler):
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.messages = []
+
+    def emit(self, record):
+        self.messages.append(record.getMessage())
+
+
+class Listens(Callback):
+    def setup(self, trainer, pl_module, stage):
+        self.heard = Heard()
+        logging.getLogger("flatspot").addHandler(self.heard)
+
+    def on_fit_end(self, trainer, pl_module):
+        if trainer.is_global_zero:
+            Path(sys.argv[2]).with_suffix(".foreign").write_text(json.dumps(self.heard.messages))
+
+
+def fit_foreign(processes):
+    loader = DataLoader(TensorDataset(torch.randn(59, 2), torch.randn(59, 1)), batch_size=8)
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=processes,
+        strategy="ddp_fork",  # quicker than to spawn
+        max_epochs=2,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[OutputDiversityMonitor(), Listens()],
+    )
+    trainer.fit(Foreign(), loader, loader)
 
 
 if __name__ == "__main__":

@@ -54,15 +54,6 @@ class ThroughChild(LitRNN):
         self.log("val_loss", self.criterion(self.model(batch[0]), batch[1]))
 
 
-class Classifier(LitRNN):
-    def training_step(self, batch, batch_idx):
-        x, y = batch
-        return F.binary_cross_entropy_with_logits(self(x)[:, 0], y.float())
-
-    def validation_step(self, batch, batch_idx):
-        self.training_step(batch, batch_idx)
-
-
 def loader(targets=None, shuffle=False):
     x = torch.randn(100, 10, 1, generator=torch.Generator().manual_seed(0))
     y = x.sum(dim=1) if targets is None else targets
@@ -101,52 +92,10 @@ def test_a_network_gone_flat_shows_as_flat(fit):
     assert measured["diversity/duplicates_val"] == 1
 
 
-def test_on_and_off_give_bitwise_the_same_weights(fit):
-    def weights(monitors):
-        torch.manual_seed(0)
-        module = LitRNN()
-        fit(module, monitors, train=loader(shuffle=True))
-        return module.state_dict()
-
-    off, on = weights([]), weights([OutputDiversityMonitor(), GradientNormMonitor()])
-    assert all(torch.equal(off[name], on[name]) for name in off)
-
-
-def test_where_nothing_fits_it_says_once_how_to_point_them(fit, caplog):
-    labels = torch.arange(100) % 2
-    with caplog.at_level(logging.WARNING):
-        trainer = fit(Classifier(), [OutputDiversityMonitor()], train=loader(labels), val=loader(labels))
-    said = [record.message for record in caplog.records if "OutputDiversityMonitor" in record.message]
-    assert len(said) == 1
-    assert "predictions='name_of_submodule'" in said[0]
-    assert not any(name.startswith("diversity/") for name in trainer.callback_metrics)
-
-
 def test_validation_of_its_own_is_left_alone(trainer_options):
     trainer = Trainer(callbacks=[OutputDiversityMonitor(), GradientNormMonitor()], **trainer_options)
     trainer.validate(LitRNN(), loader(), verbose=False)
     assert "diversity/ratio_val" not in trainer.callback_metrics
-
-
-def test_several_optimizers_each_count_for_the_blocks_they_move(fit):
-    class Two(LitRNN):
-        def __init__(self):
-            super().__init__()
-            self.automatic_optimization = False
-
-        def configure_optimizers(self):
-            return [torch.optim.SGD(self.rnn.parameters(), 0.01), torch.optim.SGD(self.fc.parameters(), 0.01)]
-
-        def training_step(self, batch, batch_idx):
-            for optimizer in self.optimizers():
-                optimizer.zero_grad()
-                loss = F.mse_loss(self(batch[0]), batch[1])
-                self.manual_backward(loss)
-                optimizer.step()
-
-    measured = fit(Two(), [GradientNormMonitor(), OutputDiversityMonitor()]).callback_metrics
-    assert {"gradient/rnn", "gradient/fc", "gradient/total"} <= set(measured)
-    assert measured["diversity/ratio_train"] > 0
 
 
 def test_outputs_of_changing_length_are_said_and_not_fatal(fit, caplog):

@@ -1,19 +1,22 @@
 """Monitors on our own module: what they log, and that logging it changes nothing."""
 
 import copy
+import hashlib
 import math
 
+import numpy as np
 import pytest
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from flatspot import evidence
 from flatspot.errors import BadInput
 from flatspot.models.forecaster import Forecaster
-from flatspot.monitors import GradientNormMonitor, OutputDiversityMonitor
+from flatspot.monitors import ActivationMonitor, Doctor, GradientNormMonitor, OutputDiversityMonitor
 from flatspot.monitors.seeding import EpochSeed
-from flatspot.probes.diversity import output_diversity
+from flatspot.probes.diversity import OutputDiversity, output_diversity
 from flatspot.probes.gradient import gradient_norms, parameter_blocks
 
 
@@ -85,34 +88,79 @@ def test_under_accumulation_steps_are_counted_and_not_batches(forecaster, waves,
 
 
 def test_under_accumulation_every_sample_is_counted(forecaster, data, trainer_options, monkeypatch):
-    monitor, sizes = OutputDiversityMonitor(), []
-    measure = monitor._measure
+    sizes = []
+    update = OutputDiversity.update
 
-    def counting(part):
-        sizes.extend((part, len(target)) for _, target in monitor._waiting[part])
-        measure(part)
+    def counting(metric, predictions, targets):
+        sizes.append(len(targets))
+        update(metric, predictions, targets)
 
-    monkeypatch.setattr(monitor, "_measure", counting)
-    fit(forecaster, data, trainer_options, [monitor], max_epochs=1, accumulate_grad_batches=3)
-    assert sum(size for part, size in sizes if part == "train") == len(data.dataset("train"))
-    assert sum(size for part, size in sizes if part == "val") == len(data.dataset("val"))
+    monkeypatch.setattr(OutputDiversity, "update", counting)
+    fit(forecaster, data, trainer_options, [OutputDiversityMonitor()], max_epochs=1, accumulate_grad_batches=3)
+    assert sorted(sizes) == sorted([len(data.dataset("train")), len(data.dataset("val"))])
 
 
-@pytest.mark.parametrize(("cell", "activation"), [("rnn", "relu"), ("rnn", "tanh"), ("gru", "tanh"), ("lstm", "tanh")])
-def test_watching_changes_nothing(cell, activation, data, trainer_options, tmp_path):
-    """Bitwise the same weights with monitors on and off: dropout on, shuffling on, logger on."""
+ALL = (OutputDiversityMonitor, GradientNormMonitor, ActivationMonitor)
 
-    def weights(monitors):
+
+@pytest.mark.parametrize(
+    ("cell", "activation", "initial_state"),
+    [
+        ("rnn", "relu", "zeros"),
+        ("rnn", "tanh", "normal"),
+        ("gru", "tanh", "learned"),
+        ("gru", "softsign", "zeros"),
+        ("lstm", "tanh", "zeros"),
+    ],
+)
+def test_watching_changes_nothing(cell, activation, initial_state, data, trainer_options, tmp_path):
+    """Bitwise the same weights, losses, gradients, modes and random states: dropout, shuffling and logger on."""
+
+    def fitted(monitors):
         torch.manual_seed(0)
         model = Forecaster(
-            inputs=2, horizon=3, cell=cell, activation=activation, hidden_size=8, num_layers=2, dropout=0.3, lr=1e-2
+            inputs=2,
+            horizon=3,
+            cell=cell,
+            activation=activation,
+            initial_state=initial_state,
+            hidden_size=8,
+            num_layers=2,
+            dropout=0.3,
+            lr=1e-2,
         )
         logger = TensorBoardLogger(tmp_path, name="", version="")
-        fit(model, data, trainer_options | {"logger": logger}, [EpochSeed(0), *monitors], log_every_n_steps=2)
-        return model.state_dict()
+        trace = Trace()
+        callbacks = [EpochSeed(0), *monitors, trace]
+        fit(model, data, trainer_options | {"logger": logger}, callbacks, log_every_n_steps=2)
+        return model.state_dict(), trace.seen
 
-    off, on = weights([]), weights([OutputDiversityMonitor(), GradientNormMonitor()])
+    doctor = Doctor(tmp_path / "evidence", first=2)
+    (off, seen), (on, watched) = fitted([]), fitted([doctor, *(monitor() for monitor in ALL)])
     assert all(torch.equal(off[name], on[name]) for name in off)
+    assert seen == watched
+    assert len(evidence.read(tmp_path / "evidence")) > 4
+
+
+def _digest(state):
+    return hashlib.sha256(repr(state.tolist() if isinstance(state, torch.Tensor) else state).encode()).hexdigest()[:8]
+
+
+class Trace(Callback):
+    """Losses, modes, gradients and random states after every batch."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        modes = tuple(each.training for each in pl_module.modules())
+        gradients = tuple(each.grad.sum().item() for each in pl_module.parameters())
+        # Python's own is left out: beartype draws from it to choose what it checks.
+        draws = (_digest(torch.get_rng_state()), _digest(np.random.get_state()))
+        self.seen.append((outputs["loss"].item(), modes, gradients, draws))
+
+    def on_validation_end(self, trainer, pl_module):
+        self.seen.append(trainer.callback_metrics["loss/val"].item())
 
 
 def test_the_tags_stand_in_tensorboard_under_their_names(forecaster, data, trainer_options, tmp_path):
@@ -218,7 +266,7 @@ def test_outputs_that_turned_nan_do_not_wear_last_epochs_figures(forecaster, dat
 
 
 def test_very_wide_outputs_are_measured_on_evenly_spread_ones(monkeypatch, forecaster, data, trainer_options):
-    monkeypatch.setattr("flatspot.monitors.output_diversity.MOST_OUTPUTS", 2)
+    monkeypatch.setattr("flatspot.monitors.fitting.MOST_OUTPUTS", 2)
     trainer = fit(forecaster, data, trainer_options, [OutputDiversityMonitor()], max_epochs=1)
     assert 0 < trainer.callback_metrics["diversity/ratio_val"] < 3
 

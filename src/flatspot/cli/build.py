@@ -20,7 +20,7 @@ from flatspot.errors import BadInput
 from flatspot.models.forecast_module import ForecastModule
 from flatspot.models.models import MODELS
 from flatspot.models.sequence_module import SequenceModule
-from flatspot.monitors import MONITORS
+from flatspot.monitors import MONITORS, Doctor
 from flatspot.monitors.denormals import FlushedDenormals
 from flatspot.monitors.layers import LayerLines
 from flatspot.monitors.progress import EpochLines
@@ -161,7 +161,8 @@ def _refused_trainer(values: Config, reason: str) -> str:
 
 def build_callbacks(config: Config, folder: Path) -> list[Callback]:
     """Denormals and seeding first; monitors; what stops and saves; then those that tell what the others measured."""
-    monitors = [_named(MONITORS, name, options) for name, options in config["monitors"].items()]
+    monitors = [_monitor(name, options, folder) for name, options in config["monitors"].items()]
+    records = any(isinstance(each, Doctor) for each in monitors)
     return [
         FlushedDenormals(),
         EpochSeed(config["seed"]),
@@ -175,9 +176,15 @@ def build_callbacks(config: Config, folder: Path) -> list[Callback]:
             save_last=True,
             enable_version_counter=False,
         ),
-        EvidenceRecorder(folder),
+        *([] if records else [EvidenceRecorder(folder)]),
         EpochLines(),
     ]
+
+
+def _monitor(name: str, options: Config | None, folder: Path) -> Callback:
+    """The doctor writes into the run folder, and leaves forecasts to the end, when test windows are drawn."""
+    given = {"folder": folder, "forecasts": False} if MONITORS[name] is Doctor else {}
+    return _named(MONITORS, name, options, **given)
 
 
 def _early_stopping(values: Config) -> list[Callback]:

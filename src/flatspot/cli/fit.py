@@ -20,6 +20,7 @@ from flatspot.activations import ACTIVATIONS
 from flatspot.cli.build import build_data, build_model, build_trainer, refuse_processes
 from flatspot.cli.folder import shown, write_text
 from flatspot.cli.job import SIGTERM_CODE
+from flatspot.cli.loggers import ended
 from flatspot.cli.results import error_of, keep, log_end, metrics_of
 from flatspot.data.answers import training_rows
 from flatspot.data.module import SeriesDataModule
@@ -47,6 +48,12 @@ ADVERTS: Final = (
 )
 """What Lightning says in every run and nobody needs twice."""
 
+TALKATIVE: Final = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.distributed")
+"""The loggers that say it."""
+
+FINDERS: Final = ("flatspot.monitors.output_diversity", "flatspot.monitors.subject")
+"""Our loggers that say where the predictions were found, which of our own module nobody needs to be told."""
+
 CHUNK: Final = 2**18
 """Rows that are looked at together."""
 
@@ -73,13 +80,7 @@ def fit_and_report(
     Returns:
         The test MAE in original units, or the share of wrong classes; None in processes other than the first.
     """
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.distributed"):
-        logging.getLogger(name).addFilter(_no_advert)
-    # Of our own module nobody needs to be told where the predictions were found.
-    logging.getLogger("flatspot.monitors.output_diversity").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        for message in KNOWN_WARNINGS:
-            warnings.filterwarnings("ignore", message=message)
+    with _quiet():
         threads = torch.get_num_threads()
         try:
             with flushed():
@@ -97,6 +98,18 @@ def _fit_and_report(
     trainer = build_trainer(config, folder)
     if several:
         refuse_processes(trainer)
+    with ended(trainer.loggers):
+        return _run(config, data, model, trainer, folder, started)
+
+
+def _run(
+    config: Mapping[str, Any],
+    data: SeriesDataModule,
+    model: SequenceModule,
+    trainer: Trainer,
+    folder: Path,
+    started: float,
+) -> float | None:
     if trainer.is_global_zero:
         write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
         _announce(config, data, model, trainer)
@@ -113,7 +126,8 @@ def _fit_and_report(
     metrics = metrics_of(examination, trainer.global_step, fit_seconds, time.perf_counter() - started)
     keep(folder, trainer, metrics, examination, ridge)
     log_end(trainer, config, data, examination)
-    log.info("\n%s", summary(metrics, model=_name(config), target=", ".join(data.targets), run=shown(folder)))
+    told = {"model": _name(config), "target": ", ".join(data.targets), "run": shown(folder)}
+    log.info("\n%s", summary(metrics, **told, tensorboard="tensorboard" in config["logger"]))
     return error_of(metrics)
 
 
@@ -216,6 +230,28 @@ def _best(trainer: Trainer) -> str:
     if not path:
         raise RuntimeError("training ended without a checkpoint")
     return path
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Inside, nothing is said that nobody needs; afterwards the process speaks as before: it may be someone's own."""
+    theirs = [logging.getLogger(name) for name in TALKATIVE]
+    ours = [logging.getLogger(name) for name in FINDERS]
+    levels = [each.level for each in ours]
+    with warnings.catch_warnings():
+        for message in KNOWN_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        for each in theirs:
+            each.addFilter(_no_advert)
+        for each in ours:
+            each.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for each in theirs:
+                each.removeFilter(_no_advert)
+            for each, level in zip(ours, levels, strict=True):
+                each.setLevel(level)
 
 
 def _no_advert(record: logging.LogRecord) -> bool:

@@ -1,11 +1,13 @@
 """Loggers by name, each writing straight into the run folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, final
 
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
+from flatspot.errors import BadInput
 from flatspot.registry import Registry
 
 
@@ -24,4 +26,24 @@ def _csv(folder: Path) -> Logger:
     return CSVLogger(save_dir=folder, name="", version="")
 
 
-LOGGERS: Final[Registry[Callable[..., Logger]]] = Registry("logger", {"tensorboard": RunFolderTensorBoard, "csv": _csv})
+def _wandb(folder: Path, project: str = "flatspot", name: str | None = None, *, offline: bool = False) -> Logger:
+    try:
+        return WandbLogger(save_dir=folder, project=project, name=name, offline=offline)
+    except ModuleNotFoundError as error:
+        raise BadInput("logger=wandb: Weights & Biases is not installed; pip install 'flatspot[wandb]'") from error
+
+
+LOGGERS: Final[Registry[Callable[..., Logger]]] = Registry(
+    "logger", {"tensorboard": RunFolderTensorBoard, "csv": _csv, "wandb": _wandb}
+)
+
+
+@contextmanager
+def ended(loggers: Iterable[Logger]) -> Iterator[None]:
+    """However a run ends, its run at Weights & Biases ends too: the next job of a sweep would write into it."""
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            if isinstance(logger, WandbLogger) and logger._experiment is not None:
+                logger._experiment.finish()

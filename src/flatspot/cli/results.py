@@ -20,6 +20,7 @@ from flatspot.data.module import SeriesDataModule
 from flatspot.data.windows import Windows
 from flatspot.evaluate import original
 from flatspot.examine import Examination
+from flatspot.monitors.publishing import log_picture, takes_pictures
 from flatspot.probes.references import Ridge
 from flatspot.report.figures import answers_by_truth, confusion_matrix, examples_of, forecast_examples
 from flatspot.run import write_reference
@@ -75,17 +76,21 @@ def keep(folder: Path, trainer: Trainer, metrics: Mapping[str, Any], examination
 
 
 def log_end(trainer: Trainer, config: Mapping[str, Any], data: SeriesDataModule, found: Examination) -> None:
-    """The forecast figure, and the run's settings beside its final figures for TensorBoard's HParams."""
+    """The forecast figure, and the run's settings beside its final figures: TensorBoard's HParams."""
     test = found.evaluation.scores()
     error = {"final/mae": test["mae"]} if "mae" in test else {"final/accuracy": test["accuracy"]}
     figures = error | {"final/diversity_ratio": found.diversity.ratio}
     final = {name: value for name, value in figures.items() if math.isfinite(value)}
+    tag, figure = _figure(data, found) if takes_pictures(trainer) else ("", None)
+    if figure is not None:
+        log_picture(trainer, tag, figure, trainer.global_step)
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            figure = _figure(data, found)
-            logger.experiment.add_figure(figure[0], figure[1], trainer.global_step, close=False)
             logger.log_hyperparams(_flat(config), final)
-            logger.finalize("success")
+        else:
+            logger.log_hyperparams(_flat(config))
+            logger.log_metrics(final, step=trainer.global_step)
+        logger.finalize("success")
 
 
 def _figure(data: SeriesDataModule, found: Examination) -> tuple[str, Figure]:

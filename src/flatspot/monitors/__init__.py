@@ -5,13 +5,20 @@ from typing import Final
 
 from lightning import Callback
 
+from flatspot.monitors.activation import ActivationMonitor
+from flatspot.monitors.doctor import Doctor
 from flatspot.monitors.gradient_norm import GradientNormMonitor
 from flatspot.monitors.output_diversity import OutputDiversityMonitor
 from flatspot.registry import Registry
 
-__all__ = ["MONITORS", "GradientNormMonitor", "OutputDiversityMonitor"]
+__all__ = ["MONITORS", "ActivationMonitor", "Doctor", "GradientNormMonitor", "OutputDiversityMonitor"]
 
 MONITORS: Final[Registry[Callable[..., Callback]]] = Registry(
     "monitor",
-    {"output_diversity": OutputDiversityMonitor, "gradient_norm": GradientNormMonitor},
+    {
+        "output_diversity": OutputDiversityMonitor,
+        "gradient_norm": GradientNormMonitor,
+        "activation": ActivationMonitor,
+        "doctor": Doctor,
+    },
 )

@@ -1,18 +1,31 @@
 """Log gradient norms before clipping, in total and by block."""
 
+import logging
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, Final, final
 
+import torch
 from lightning import Callback, LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from flatspot.monitors.publishing import last_step, log_figures, tell_callbacks
-from flatspot.probes.gradient import by_block, fused_norms, parameter_blocks
+from flatspot.monitors.publishing import last_step, log_figures, log_layout, tell_callbacks
+from flatspot.probes.gradient import by_block, fused_norms, parameter_blocks, update_ratios
 
 Blocks = tuple[str, ...]
+
+UNHEARD: Final = (
+    "GradientNormMonitor heard of no optimizer step in an epoch: step Lightning's own, self.optimizers(), rather than "
+    "torch's inside them."
+)
+
+log = logging.getLogger(__name__)
+
+MOST_WEIGHTS: Final = 2**16
+"""Weights of a parameter that are compared before and after a step."""
 
 
 @final
@@ -54,6 +67,10 @@ class GradientNormMonitor(Callback):
     `log_every_n_steps` optimizer steps and at the end of every epoch. In `trainer.callback_metrics` the same names
     stand for the whole epoch. Steps whose norm is not finite are left out and counted: `gradient/not_finite`.
 
+    With each point comes `update_ratio/<block>` and `update_ratio/total`, log10(mean|Δw| / mean|w|) of the first batch
+    since the point before: about -3 is usual, -1 throws weights about, -6 leaves them where they are. Of a large
+    parameter up to 65,536 weights are looked at, evenly spread.
+
     Blocks are the module's children, and the layers of a stacked recurrent child. A batch that only accumulates takes
     no step and is not counted. With several optimizers, each step counts for the blocks that it moves.
 
@@ -64,13 +81,19 @@ class GradientNormMonitor(Callback):
         self._block_of: dict[int, str] = {}
         self._waiting: defaultdict[Blocks, list[list[Tensor]]] = defaultdict(list)
         self._epoch = _Norms()
+        self._before: dict[int, tuple[nn.Parameter, Tensor]] | None = None
+        self._ratios: dict[str, Tensor] = {}
+        self._heard = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Sort the parameters into blocks."""
+        self._forget()
         blocks = parameter_blocks(pl_module)
         self._block_of = {id(parameter): name for name, block in blocks.items() for parameter in block}
-        self._waiting.clear()
-        self._epoch = _Norms()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lay out what TensorBoard shows side by side."""
+        log_layout(trainer)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Take the norms of the gradients that this optimizer is about to follow."""
@@ -79,24 +102,85 @@ class GradientNormMonitor(Callback):
         if not moved:
             return
         blocks = tuple(self._block_of.get(id(parameter), "own") for parameter in moved)
-        self._waiting[blocks].append(fused_norms([parameter.grad for parameter in moved]))
-        waiting = sum(len(steps) for steps in self._waiting.values())
+        norms = fused_norms([parameter.grad for parameter in moved])
+        self._waiting[blocks].append(_unscaled(norms, trainer, optimizer))
+        if not self._ratios:
+            self._remember(moved)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """See how far the weights went, and set a point where it is due."""
+        if self._before is not None:
+            self._ratios = self._moved()
+            self._before = None
+        waiting = sum(map(len, self._waiting.values()))
         if waiting >= trainer.log_every_n_steps > 0:  # type: ignore[attr-defined] # set, but not declared
-            self._set_point(trainer, trainer.global_step)
+            self._set_point(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log what is left of the epoch, and tell the other callbacks of all of it."""
         if self._waiting:
-            self._set_point(trainer, last_step(trainer))
+            self._set_point(trainer)
         if self._epoch.steps:
             tell_callbacks(trainer, self._epoch.figures())
+        elif not self._heard:
+            log.warning(UNHEARD)
+        self._heard = True
         self._epoch = _Norms()
 
-    def _set_point(self, trainer: Trainer, step: int) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Let go of the module's weights and gradients."""
+        self._forget()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let go of the module's weights and gradients."""
+        self._forget()
+
+    def _forget(self) -> None:
+        self._block_of, self._before, self._ratios, self._heard = {}, None, {}, False
+        self._waiting.clear()
+        self._epoch = _Norms()
+
+    def _remember(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Copy what is about to be moved, once a batch."""
+        self._before = self._before or {}
+        for each in parameters:
+            if id(each) not in self._before:
+                self._before[id(each)] = (each, _some(each).clone())
+
+    def _moved(self) -> dict[str, Tensor]:
+        assert self._before is not None  # noqa: S101 - a step was taken
+        before: defaultdict[str, list[Tensor]] = defaultdict(list)
+        after: defaultdict[str, list[Tensor]] = defaultdict(list)
+        for key, (parameter, old) in self._before.items():
+            before[self._block_of.get(key, "own")].append(old)
+            after[self._block_of.get(key, "own")].append(_some(parameter))
+        return update_ratios(before, after)
+
+    def _set_point(self, trainer: Trainer) -> None:
         point = _Norms()
         for blocks, steps in self._waiting.items():
             norms = by_block(steps, blocks)
             point.add(norms)
             self._epoch.add(norms)
+        ratios = {f"update_ratio/{name}": ratio.item() for name, ratio in self._ratios.items()}
         self._waiting.clear()
-        log_figures(trainer, point.figures(), step)
+        self._ratios = {}
+        log_figures(trainer, point.figures() | ratios, last_step(trainer))
+        tell_callbacks(trainer, ratios)
+
+
+def _some(parameter: Tensor) -> Tensor:
+    """The weights, or of many some, evenly spread: a view."""
+    flat = parameter.detach().reshape(-1)
+    return flat[:: -(-len(flat) // MOST_WEIGHTS)] if len(flat) > MOST_WEIGHTS else flat
+
+
+def _unscaled(norms: list[Tensor], trainer: Trainer, optimizer: Optimizer) -> list[Tensor]:
+    """Under 16-bit precision a fused optimizer unscales its gradients by itself, later: do it here."""
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    if scaler is None or not getattr(optimizer, "_step_supports_amp_scaling", False):
+        return norms
+    scale = scaler._get_scale_async()  # the public way waits for the device
+    return norms if scale is None else list(torch._foreach_div(norms, scale))

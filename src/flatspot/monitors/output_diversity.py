@@ -1,21 +1,28 @@
 """Log how different a model's outputs are between samples, in training and validation."""
 
 import logging
+import zlib
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, final
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
+from torch.utils.data import DistributedSampler
 
 from flatspot.errors import BadInput
-from flatspot.monitors.predictions import Pair, PredictionFinder
-from flatspot.monitors.publishing import last_step, log_figures, tell_callbacks
+from flatspot.monitors.fitting import Reader
+from flatspot.monitors.predictions import Found, PredictionFinder
+from flatspot.monitors.publishing import last_step, log_figures, log_histogram, log_layout, tell_callbacks
+from flatspot.monitors.sample import loaders_in
+from flatspot.probes.classification import NamedClasses
 from flatspot.probes.diversity import DiversityReport, OutputDiversity
 
 log = logging.getLogger(__name__)
 
 Part = Literal["train", "val"]
+Kind = tuple[str, int, tuple[int, ...], tuple[int, ...]]
+PARTS: Final[tuple[Part, ...]] = ("train", "val")
 
 CHUNK: Final = 1024
 """Samples that wait to be measured together: one update for many batches, or watching would cost as much as a small
@@ -24,8 +31,73 @@ network."""
 MOST_NUMBERS: Final = 2**20
 """Numbers that may wait, however few samples hold them."""
 
-MOST_OUTPUTS: Final = 2**12
-"""Outputs of a sample that are measured; of more (long sequences, images), so many, evenly spread."""
+MISSED: Final = (
+    "OutputDiversityMonitor found no targets, or no predictions that fit them, in a %s batch, so it leaves such "
+    "batches out. Return {'loss': loss, 'predictions': y_hat, 'targets': y} from the step, or, where batches are "
+    "(x, y), point it to them with OutputDiversityMonitor(predictions='name_of_submodule')."
+)
+
+DIFFER: Final = (
+    "OutputDiversityMonitor: the processes saw outputs of different shapes, or some of them none, so this epoch has no "
+    "diversity."
+)
+
+PADDED: Final = (
+    "OutputDiversityMonitor: the validation sampler repeats %d samples, so that all processes have as many; they are "
+    "counted twice. A sampler of your own and Trainer(use_distributed_sampler=False) count each once."
+)
+
+
+@final
+@dataclass
+class _Watch:
+    """One part of a fit: where its predictions are found, and what was measured of it since the epoch began."""
+
+    finder: PredictionFinder
+    metric: OutputDiversity
+    reader: Reader
+    named: NamedClasses | None = None
+    waiting: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    samples: int = 0
+    kind: Kind | None = None
+    measured: int = 0
+
+    def take(self, found: Found) -> None:
+        """Keep a copy of a batch, and measure what has waited once it is much."""
+        pair = self.reader.read(found.predictions, found.targets, found.fit)
+        self.waiting.append(pair)
+        self.samples += len(found.targets)
+        classes = self.reader.class_numbers(found.predictions, found.fit)
+        if classes is not None:
+            self.named = self.named or NamedClasses(found.predictions.shape[found.fit.axis]).to(classes.device)
+            self.named.update(classes)
+        if self.samples >= CHUNK or self.samples * pair[1].shape[1] >= MOST_NUMBERS:
+            self.measure()
+
+    def measure(self) -> None:
+        """Hand over what has waited."""
+        if self.waiting:
+            predictions, targets = zip(*self.waiting, strict=True)
+            self.metric.update(torch.cat(predictions), torch.cat(targets))
+            self.waiting.clear()
+            self.samples = 0
+
+    def close(self, part: Part) -> tuple[dict[str, float], Tensor]:
+        """The epoch's figures, and the distances of its outputs from their centre."""
+        report = self.metric.compute()
+        figures = _figures(report, part)
+        if self.named is not None:
+            figures[f"diversity/class_entropy_{part}"] = self.named.compute().item()
+        self.measured += 1
+        self.forget()
+        return figures, report.distances
+
+    def forget(self) -> None:
+        """Begin a new epoch."""
+        self.metric.reset()
+        if self.named is not None:
+            self.named.reset()
+        self.kind = None
 
 
 @final
@@ -33,9 +105,14 @@ class OutputDiversityMonitor(Callback):
     """Logs output diversity once an epoch, over all of its samples, for any LightningModule and Trainer.
 
     Under `diversity/` with the endings `_train` and `_val`: `ratio` (0: one answer for every input),
-    `minimum`, `flat_share`, `clock_share` and `duplicates`; and the histogram `diversity/distance` of each
-    output's distance from the centre, in units of the target's spread. In training the weights move while the
-    epoch is measured. Figures that are not finite are not logged. Of several validation loaders the first is measured.
+    `minimum`, `flat_share`, `clock_share` and `duplicates`; and after the epochs 1, 2, 4, 8, ... the histogram
+    `diversity/distance` of each output's distance from the centre, in units of the target's spread. In training the
+    weights move while the epoch is measured. Figures that are not finite are not logged. Of several validation loaders
+    the first is measured.
+
+    Where targets are class numbers and predictions their scores, the outputs are the classes' probabilities, beside
+    ones at the true class, and `class_entropy` is the entropy of the histogram of predicted classes, in nats: 0 says
+    that one class is named for all.
 
     Args:
         predictions: the dotted name of the submodule whose output is the prediction. None: found by itself, in
@@ -52,26 +129,41 @@ class OutputDiversityMonitor(Callback):
     def __init__(self, predictions: str | None = None, sample_size: int = 256) -> None:
         if sample_size < 2:
             raise BadInput(f"sample_size={sample_size}: OutputDiversityMonitor compares outputs, so at least 2")
-        self._finder = PredictionFinder(predictions)
+        self._predictions = predictions
         self._sample_size = sample_size
-        self._metrics: dict[Part, OutputDiversity] = {}
-        self._waiting: dict[Part, list[Pair]] = {"train": [], "val": []}
-        self._shapes: dict[Part, torch.Size] = {}
-        self._said = False
-        self._named = False
+        self._watches: dict[Part, _Watch] = {}
+        self._said: set[str] = set()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Listen to the module."""
+        """Start anew."""
         if stage == "fit":
-            self._metrics = {part: OutputDiversity(self._sample_size, trainer.global_rank) for part in self._waiting}
-            self._shapes.clear()
-            for waiting in self._waiting.values():
-                waiting.clear()  # of a fit that was broken off
-            self._finder.attach(pl_module)
+            self._listen(None, pl_module)  # of a fit that was broken off
+            reader = Reader()
+            self._watches = {part: self._watch(reader, trainer.global_rank) for part in PARTS}
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the module as it was."""
-        self._finder.detach()
+        self._listen(None, pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave the module as it was: Lightning tears nothing down after an exception."""
+        self._listen(None, pl_module)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen to the module, and lay out what TensorBoard shows side by side."""
+        log_layout(trainer)
+        self._listen("train", pl_module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen to the validation steps: these may ask another part of the module."""
+        if _is_of_fit(trainer):
+            self._listen("val", pl_module)
+            self._tell_of_padding(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen to the training steps again."""
+        if _is_of_fit(trainer):
+            self._listen("train", pl_module)
 
     def on_train_batch_end(
         self,
@@ -82,7 +174,7 @@ class OutputDiversityMonitor(Callback):
         batch_idx: int,
     ) -> None:
         """Take the batch's outputs."""
-        self._take("train", outputs, batch)
+        self._take("train", pl_module, outputs, batch)
 
     def on_validation_batch_end(
         self,
@@ -94,8 +186,8 @@ class OutputDiversityMonitor(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Take the batch's outputs."""
-        if trainer.state.fn == "fit" and not trainer.sanity_checking and dataloader_idx == 0:
-            self._take("val", outputs, batch)
+        if _is_of_fit(trainer) and dataloader_idx == 0:
+            self._take("val", pl_module, outputs, batch)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch's figures."""
@@ -103,66 +195,81 @@ class OutputDiversityMonitor(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch's figures."""
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+        if _is_of_fit(trainer):
             self._log("val", trainer)
 
-    def _take(self, part: Part, outputs: Any, batch: Any) -> None:
-        found = self._finder.take(outputs, batch)
-        if found is None or self._shapes.setdefault(part, found[1].shape[1:]) != found[1].shape[1:]:
-            return self._say_once(part)
-        if not self._named:
-            self._named = True
-            log.info("OutputDiversityMonitor takes %s for the predictions", self._finder.source)
-        waiting = self._waiting[part]
-        waiting.append((_own_copy(found[0]), _own_copy(found[1])))
-        samples = sum(len(targets) for _, targets in waiting)
-        if samples >= CHUNK or samples * waiting[0][1][0].numel() >= MOST_NUMBERS:
-            self._measure(part)
-        return None
+    def _watch(self, reader: Reader, rank: int) -> _Watch:
+        return _Watch(PredictionFinder(self._predictions), OutputDiversity(self._sample_size, rank), reader)
 
-    def _measure(self, part: Part) -> None:
-        """Hand over what has waited."""
-        waiting = self._waiting[part]
-        if waiting:
-            predictions, targets = zip(*waiting, strict=True)
-            self._metrics[part].update(torch.cat(predictions), torch.cat(targets))
-            waiting.clear()
+    def _listen(self, part: Part | None, module: LightningModule) -> None:
+        """To the steps of this part, and of no other."""
+        for each, watch in self._watches.items():
+            if each != part:
+                watch.finder.detach()
+        if part is not None:
+            self._watches[part].finder.attach(module)
 
-    def _say_once(self, part: Part) -> None:
-        if self._said:
+    def _take(self, part: Part, module: LightningModule, outputs: Any, batch: Any) -> None:
+        watch = self._watches[part]
+        found = watch.finder.take(module, outputs, batch)
+        kind = None if found is None else _kind(found)
+        if found is None or (watch.kind is not None and watch.kind != kind):
+            self._say("missed", logging.WARNING, MISSED, part)
             return
-        self._said = True
-        log.warning(
-            "OutputDiversityMonitor found no targets, or no predictions of their shape, in a %s batch, so it leaves "
-            "such batches out. Return {'loss': loss, 'predictions': y_hat, 'targets': y} from the step, or, where "
-            "batches are (x, y), point it to them with OutputDiversityMonitor(predictions='name_of_submodule').",
-            part,
-        )
+        watch.kind = kind
+        self._say("found", logging.INFO, "OutputDiversityMonitor takes %s for the predictions", found.source)
+        watch.take(found)
+
+    def _say(self, what: str, level: int, message: str, *values: object) -> None:
+        """Once."""
+        if what not in self._said:
+            self._said.add(what)
+            log.log(level, message, *values)
+
+    def _tell_of_padding(self, trainer: Trainer) -> None:
+        """Lightning gives a stranger's loader a sampler that repeats samples until all processes have as many."""
+        padded = _repeated(trainer)
+        if padded and trainer.is_global_zero:
+            self._say("padded", logging.WARNING, PADDED, padded)
 
     def _log(self, part: Part, trainer: Trainer) -> None:
-        self._measure(part)
-        self._shapes.pop(part, None)
-        metric = self._metrics[part]
-        if not metric.update_called:
+        watch = self._watches[part]
+        watch.measure()
+        if not _agreed(trainer, watch.kind):
+            if watch.kind is not None:
+                self._say("differ", logging.WARNING, DIFFER)
+            watch.forget()
             return
-        report = metric.compute()
-        metric.reset()
-        figures = _figures(report, part)
+        figures, distances = watch.close(part)
         log_figures(trainer, figures, last_step(trainer))
         tell_callbacks(trainer, figures)
-        distances = report.distances[report.distances.isfinite()]
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger) and distances.numel():
-                logger.experiment.add_histogram(f"diversity/distance_{part}", distances, trainer.global_step)
+        if watch.measured & (watch.measured - 1) == 0:
+            log_histogram(trainer, f"diversity/distance_{part}", distances, last_step(trainer))
 
 
-def _own_copy(outputs: Tensor) -> Tensor:
-    """A copy, since loaders and steps may write into their tensors again, of a bounded number of outputs."""
-    flat = outputs.detach().reshape(len(outputs), -1)
-    if flat.shape[1] <= MOST_OUTPUTS:
-        return flat.clone()
-    chosen = torch.linspace(0, flat.shape[1] - 1, MOST_OUTPUTS, device=flat.device).long()
-    return flat[:, chosen]
+def _kind(found: Found) -> Kind:
+    """What can be measured together."""
+    return found.fit.kind, found.fit.axis, tuple(found.predictions.shape[1:]), tuple(found.targets.shape[1:])
+
+
+def _agreed(trainer: Trainer, kind: Kind | None) -> bool:
+    """Whether all processes measured something, and the same: all of them take part in the merging, or none."""
+    if trainer.world_size == 1:
+        return kind is not None
+    mark = torch.tensor(zlib.crc32(repr(kind).encode()), device=trainer.strategy.root_device)
+    return kind is not None and bool((trainer.strategy.all_gather(mark) == mark).all())
+
+
+def _is_of_fit(trainer: Trainer) -> bool:
+    return trainer.state.fn == "fit" and not trainer.sanity_checking
+
+
+def _repeated(trainer: Trainer) -> int:
+    """Samples of the first validation loader that are seen twice."""
+    sampler = getattr(next(loaders_in(trainer.val_dataloaders), None), "sampler", None)
+    if not isinstance(sampler, DistributedSampler) or sampler.drop_last:
+        return 0
+    return int(sampler.total_size - len(sampler.dataset))  # type: ignore[arg-type] # a sampler counts what it has
 
 
 def _figures(report: DiversityReport, part: Part) -> dict[str, float]:

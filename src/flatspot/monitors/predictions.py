@@ -2,7 +2,10 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, final
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +14,67 @@ from torch.utils.hooks import RemovableHandle
 from torchmetrics import Metric
 
 from flatspot.errors import BadInput
+from flatspot.monitors.fitting import Fit, fit_of, is_dense
+from flatspot.probes.undisturbed import tensors_in
 from flatspot.registry import nearest
 
-PREDICTIONS: Final = ("predictions", "prediction", "preds", "pred", "y_hat", "outputs", "output")
+PREDICTIONS: Final = ("predictions", "prediction", "preds", "pred", "y_hat", "logits", "outputs", "output")
 TARGETS: Final = ("targets", "target", "y", "y_true", "label", "labels")
 
-Pair = tuple[Tensor, Tensor]
-Call = tuple[tuple[Any, ...], Any]
+
+_unheard: Final = ContextVar("unheard", default=False)
+
+
+@final
+class Call(NamedTuple):
+    """What a submodule was given, by position and by name, and what it returned."""
+
+    given: tuple[Any, ...]
+    named: Mapping[str, Any]
+    output: Any
+
+
+@final
+@dataclass(frozen=True)
+class Found:
+    """Predictions and targets of a step, as they were found.
+
+    Args:
+        predictions: as they were returned. targets: beside them. fit: how the two belong together.
+        source: where the predictions were found, in words.
+        name: of the submodule that was called, `""` being the module itself; None: the step returned them.
+        call: that call. place: which of its tensors it was.
+    """
+
+    predictions: Tensor
+    targets: Tensor
+    fit: Fit
+    source: str
+    name: str | None = None
+    call: Call | None = None
+    place: int = 0
+
+
+Form = tuple[torch.Size, torch.dtype]
+
+
+@final
+class _Last(NamedTuple):
+    """Where predictions were found last, and of which form: no tensor, so that nothing outlives its batch."""
+
+    name: str
+    place: int
+    fit: Fit
+    source: str
+    forms: tuple[Form, Form]
+
+    @classmethod
+    def of(cls, found: Found) -> "_Last | None":
+        """None where no call gave them."""
+        if found.name is None:
+            return None
+        forms = _form(found.predictions), _form(found.targets)
+        return cls(found.name, found.place, found.fit, found.source, forms)
 
 
 @final
@@ -28,30 +85,33 @@ class PredictionFinder:
     children's forward, the last called first. A child that was given the targets (a loss, a scaler of targets) is not
     asked, and neither are torch's losses and metrics. With `where`, that submodule alone.
 
+    Once found, only that place is listened to, until it fails; then all are again, and for good.
+
     Args:
         where: the dotted name of the submodule whose output is the prediction. None: find it.
-
-    `source` says where the last predictions were found.
     """
 
     def __init__(self, where: str | None = None) -> None:
         self.where = where
-        self.source = ""
+        self._only: tuple[str, ...] | None = None if where is None else (where,)
+        self._settled = where is not None
         self._recent: dict[str, deque[Call]] = {}
         self._handles: list[RemovableHandle] = []
+        self._last: _Last | None = None
 
     def attach(self, module: nn.Module) -> None:
-        """Listen to the module; until `detach`.
+        """Listen to the module, until `detach`; where predictions were found before, to that place.
 
         Raises:
             BadInput: if there is no submodule called `where`.
         """
         self.detach()
-        watched = _candidates(module) if self.where is None else {self.where: _submodule(module, self.where)}
-        for name, part in watched.items():
+        names = _candidates(module) if self._only is None else self._only
+        for name in names:
             # Two: where a strategy wraps the module, the outer call's loss follows the inner call's output.
             self._recent[name] = deque(maxlen=2)
-            self._handles.append(part.register_forward_hook(self._listener(name), with_kwargs=True))
+            listener = self._listener(name)
+            self._handles.append(_submodule(module, name).register_forward_hook(listener, with_kwargs=True))
 
     def detach(self) -> None:
         """Stop listening and let go of all tensors."""
@@ -59,94 +119,131 @@ class PredictionFinder:
             handle.remove()
         self._handles.clear()
         self._recent.clear()
+        self._last = None
 
-    def take(self, outputs: Any, batch: Any) -> Pair | None:
-        """The predictions and targets of the step that just ended, of one shape; None if none fit."""
-        target = _target(outputs, batch)
-        found = None
-        if target is not None and target.dim() and target.is_floating_point() and _is_dense(target):
-            found = self._first_fit(outputs, target)
+    def take(self, module: nn.Module, outputs: Any, batch: Any) -> Found | None:
+        """The predictions and targets of the module's step that just ended; None if none fit."""
+        found = self._again(outputs, batch) or self.look(outputs, batch)
         for recent in self._recent.values():
             recent.clear()
+        self._settle(module, found)
+        self._last = _Last.of(found) if found is not None and self._settled else None
         return found
+
+    def look(self, outputs: Any, batch: Any) -> Found | None:
+        """The same in the middle of a step: what was returned is kept for `take`."""
+        calls = [call for recent in self._recent.values() for call in recent]
+        for target in _targets(outputs, batch, calls):
+            if target.dim() and is_dense(target) and (found := next(self._fitting(outputs, target), None)):
+                return found
+        return None
+
+    def _again(self, outputs: Any, batch: Any) -> Found | None:
+        """The same in the usual case, quickly: one call, where it was found last, with targets of the same kind."""
+        last = self._last
+        calls = self._recent.get(last.name) if last is not None else None
+        if last is None or not calls or len(calls) != 1 or len(self._recent) != 1:
+            return None
+        target = next(iter(_targets(outputs, batch, calls)), None)
+        several = tensors_in(calls[0].output)
+        if target is None or last.place >= len(several) or not is_dense(target):
+            return None
+        prediction = several[last.place]
+        if len(prediction) != len(target) or (_form(prediction), _form(target)) != last.forms:
+            return None
+        return Found(prediction.detach(), target, last.fit, last.source, last.name, calls[0], last.place)
+
+    def _settle(self, module: nn.Module, found: Found | None) -> None:
+        """Listen to fewer once it is known where predictions come from, and to all again where that was wrong."""
+        if found is not None and not self._settled:
+            self._only, self._settled = (() if found.name is None else (found.name,)), True
+            self.attach(module)
+        elif found is None and self._only is not None and self.where is None:
+            self._only = None
+            self.attach(module)
 
     def _listener(self, name: str) -> Any:
         def remember(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+            if _unheard.get():
+                return
             calls = self._recent.pop(name)
-            calls.append(((*given, *named.values()), output))
+            calls.append(Call(given, named, output))
             self._recent[name] = calls  # last called, last in the order of the table
 
         return remember
 
-    def _first_fit(self, outputs: Any, target: Tensor) -> Pair | None:
-        """The first tensor of the target's shape, axes of size 1 aside: (N, 1) fits (N,), a scalar loss nothing."""
-        for source, prediction in self._offered(outputs, target):
-            if _fits(prediction, target):
-                self.source = source
-                return prediction.detach().reshape(target.shape), target
-        return None
+    def _fitting(self, outputs: Any, target: Tensor) -> Iterator[Found]:
+        """What fits the targets, the likeliest first."""
+        for each in () if self.where is not None else _named(outputs, PREDICTIONS):
+            fit = fit_of(each, target)
+            if fit is not None:
+                yield Found(each.detach(), target, fit, "what the step returned")
+        for name, call in self._asked(target):
+            for place, each in enumerate(tensors_in(call.output)):
+                fit = fit_of(each, target)
+                if fit is not None:
+                    source = f"the output of {name}" if name else "what the module's forward returned"
+                    yield Found(each.detach(), target, fit, source, name, call, place)
 
-    def _offered(self, outputs: Any, target: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def _asked(self, target: Tensor) -> Iterator[tuple[str, Call]]:
+        """The calls that may have given predictions, the likeliest first."""
         if self.where is not None:
-            yield from (("the output of " + self.where, each) for each in _tensors(self._recent[self.where]))
+            yield from ((self.where, call) for call in reversed(self._recent.get(self.where, ())))
             return
-        yield from (("what the step returned", each) for each in _named(outputs, PREDICTIONS))
-        yield from (("what the module's forward returned", each) for each in _tensors(self._recent.get("", ())))
+        yield from (("", call) for call in reversed(self._recent.get("", ())))
         for name, calls in reversed(self._recent.items()):
-            unaware = (call for call in calls if name and not _was_given(call, target))
-            yield from ((f"the output of {name}", each) for each in _tensors(unaware))
+            yield from ((name, call) for call in reversed(calls) if name and not _was_given(call, target))
 
 
-def _candidates(module: nn.Module) -> dict[str, nn.Module]:
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Inside, a module may be called without anybody taking it for a step's call."""
+    token = _unheard.set(True)
+    try:
+        yield
+    finally:
+        _unheard.reset(token)
+
+
+def _form(tensor: Tensor) -> Form:
+    """What all samples of one kind have in common."""
+    return tensor.shape[1:], tensor.dtype
+
+
+def _candidates(module: nn.Module) -> list[str]:
     deaf = (torch.jit.ScriptModule, Metric, _Loss)  # a scripted module takes no hooks
-    children = {name: child for name, child in module.named_children() if not isinstance(child, deaf)}
-    return {"": module, **children}
+    return ["", *(name for name, child in module.named_children() if not isinstance(child, deaf))]
 
 
 def _submodule(module: nn.Module, name: str) -> nn.Module:
-    known = [each for each, _ in module.named_modules() if each]
+    known = [each for each, _ in module.named_modules()]
     if name not in known:
-        raise BadInput(f"the module has no submodule {name!r} to take predictions from; {nearest(name, known)}")
+        raise BadInput(f"the module has no submodule {name!r} to take predictions from; {nearest(name, known[1:])}")
     return module.get_submodule(name)
 
 
 def _was_given(call: Call, target: Tensor) -> bool:
     """Whether the call saw the targets themselves, or a view of them."""
-    seen = [value for value in call[0] if isinstance(value, Tensor) and _is_dense(value)]
+    values: Iterable[Any] = (*call.given, *call.named.values())
+    seen = [value for value in values if isinstance(value, Tensor) and is_dense(value)]
     return any(value is target or value.data_ptr() == target.data_ptr() for value in seen)
 
 
-def _is_dense(tensor: Tensor) -> bool:
-    """A sparse tensor has no one place in memory, and is neither a target nor a prediction here."""
-    return tensor.layout == torch.strided
+def _targets(outputs: Any, batch: Any, calls: Iterable[Call]) -> list[Tensor]:
+    """What may be the targets, the likeliest first: what is called so; then what follows the inputs in a batch.
 
-
-def _target(outputs: Any, batch: Any) -> Tensor | None:
+    Of several, those come last that a module was given: lengths beside packed inputs, say.
+    """
     named = [*_named(outputs, TARGETS), *_named(batch, TARGETS)]
-    if named:
-        return named[0]
-    if isinstance(batch, (tuple, list)) and len(batch) > 1 and isinstance(batch[1], Tensor):
-        return batch[1]
-    return None
+    if named or not isinstance(batch, (tuple, list)):
+        return named[:1]
+    following = [each for each in batch[1:] if isinstance(each, Tensor)]
+    if len(following) < 2:
+        return following
+    return sorted(following, key=lambda each: any(_was_given(call, each) for call in calls))
 
 
 def _named(source: Any, names: tuple[str, ...]) -> list[Tensor]:
     if not isinstance(source, Mapping):
         return []
     return [source[name] for name in names if isinstance(source.get(name), Tensor)]
-
-
-def _tensors(calls: Iterable[Call]) -> Iterator[Tensor]:
-    for _, output in reversed(list(calls)):
-        parts = output if isinstance(output, (tuple, list)) else (output,)
-        yield from (part for part in parts if isinstance(part, Tensor))
-
-
-def _fits(prediction: Tensor, target: Tensor) -> bool:
-    return (
-        prediction.dim() > 0
-        and prediction.is_floating_point()
-        and _is_dense(prediction)
-        and len(prediction) == len(target)
-        and [size for size in prediction.shape if size > 1] == [size for size in target.shape if size > 1]
-    )

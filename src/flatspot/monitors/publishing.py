@@ -6,9 +6,33 @@ network more than the measurement. All processes must hold the same figures; onl
 
 import math
 from collections.abc import Mapping
+from typing import Any, Final
+from weakref import WeakSet
 
+import numpy as np
 import torch
 from lightning import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
+from torch import Tensor
+
+BINS: Final = 64
+"""Bins of a histogram."""
+
+LAYOUT: Final = {
+    "flatspot": {
+        "loss": ["Multiline", [".*loss.*"]],
+        "diversity": ["Multiline", [r"diversity/ratio_(train|val)"]],
+        "gradient": ["Multiline", ["gradient/total", "gradient/total_max"]],
+        "update ratio": ["Multiline", ["update_ratio/.*"]],
+        "activation": ["Multiline", ["activation/.*"]],
+    }
+}
+"""TensorBoard's tab "Custom Scalars": what belongs together, side by side. The tags are regular expressions."""
+
+_laid_out: Final[WeakSet[Any]] = WeakSet()
 
 
 def log_figures(trainer: Trainer, figures: Mapping[str, float], step: int) -> None:
@@ -20,8 +44,49 @@ def log_figures(trainer: Trainer, figures: Mapping[str, float], step: int) -> No
         step: the optimizer step that they belong to, from 0.
     """
     finite = {name: value for name, value in figures.items() if math.isfinite(value)}
-    for logger in trainer.loggers:
-        logger.log_metrics(finite, step=step)
+    for logger in trainer.loggers if finite and trainer.is_global_zero else []:
+        if isinstance(logger, TensorBoardLogger):
+            _write(logger, [Summary.Value(tag=tag, simple_value=value) for tag, value in finite.items()], step)
+        else:
+            logger.log_metrics(finite, step=step)
+
+
+def log_histogram(trainer: Trainer, tag: str, values: Tensor, step: int) -> None:
+    """Send a histogram of the finite values to the loggers that take one: TensorBoard and Weights & Biases."""
+    takers = [each for each in trainer.loggers if isinstance(each, TensorBoardLogger | WandbLogger)]
+    if not takers or not trainer.is_global_zero:
+        return
+    finite = values[values.isfinite()].to("cpu", torch.float64).numpy()
+    if not len(finite):
+        return
+    counts, edges = np.histogram(finite, bins=BINS)
+    for logger in takers:
+        if isinstance(logger, TensorBoardLogger):
+            _write(logger, [Summary.Value(tag=tag, histo=_histogram(finite, counts, edges))], step)
+        else:
+            logger.experiment.log({tag: _wandb_histogram(counts, edges), "trainer/global_step": step})
+
+
+def takes_pictures(trainer: Trainer) -> bool:
+    """Whether any logger takes a picture: TensorBoard and Weights & Biases do. One that nobody takes is not drawn."""
+    return any(isinstance(each, TensorBoardLogger | WandbLogger) for each in trainer.loggers)
+
+
+def log_picture(trainer: Trainer, tag: str, figure: Figure, step: int) -> None:
+    """Send a figure to the loggers that take one."""
+    for logger in trainer.loggers if trainer.is_global_zero else []:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_figure(tag, figure, step, close=False)
+        elif isinstance(logger, WandbLogger):
+            logger.log_image(tag, [figure], step=step)
+
+
+def log_layout(trainer: Trainer) -> None:
+    """Lay loss, diversity and gradient side by side in TensorBoard's tab "Custom Scalars"; a writer takes it once."""
+    for logger in trainer.loggers if trainer.is_global_zero else []:
+        if isinstance(logger, TensorBoardLogger) and logger.experiment not in _laid_out:
+            logger.experiment.add_custom_scalars(LAYOUT)
+            _laid_out.add(logger.experiment)
 
 
 def tell_callbacks(trainer: Trainer, figures: Mapping[str, float]) -> None:
@@ -35,3 +100,27 @@ def tell_callbacks(trainer: Trainer, figures: Mapping[str, float]) -> None:
 def last_step(trainer: Trainer) -> int:
     """The optimizer step taken last, from 0."""
     return max(trainer.global_step - 1, 0)
+
+
+def _write(logger: TensorBoardLogger, values: list[Any], step: int) -> None:
+    """One event for all values: an event for each, as `log_metrics` writes them, takes ten times as long."""
+    logger.experiment._get_file_writer().add_summary(Summary(value=values), step)
+
+
+def _histogram(values: NDArray[np.float64], counts: NDArray[np.int64], edges: NDArray[np.float64]) -> Any:
+    """TensorBoard's own form, whose buckets end where the bins do."""
+    return HistogramProto(
+        min=values.min(),
+        max=values.max(),
+        num=len(values),
+        sum=values.sum(),
+        sum_squares=np.square(values).sum(),
+        bucket_limit=edges[1:].tolist(),
+        bucket=counts.tolist(),
+    )
+
+
+def _wandb_histogram(counts: NDArray[np.int64], edges: NDArray[np.float64]) -> Any:
+    import wandb  # noqa: PLC0415 - an extra, and here whoever has its logger has it
+
+    return wandb.Histogram(np_histogram=(counts, edges))

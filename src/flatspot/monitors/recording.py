@@ -1,11 +1,50 @@
 """Keep each epoch's figures as evidence in the run folder."""
 
+import logging
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from flatspot import evidence
+
+log = logging.getLogger(__name__)
+
+SOMETIMES: Final = ("activation/", "update_ratio/")
+"""What is measured now and then is recorded then, and not again as an epoch ends."""
+
+
+@final
+class EpochFigures:
+    """Records what the callbacks were told of each epoch, and not once more what they were told of an earlier one."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, Tensor] = {}
+
+    def record(self, folder: Path, trainer: Trainer) -> None:
+        """Append the figures of the epoch that ends."""
+        told = dict(trainer.callback_metrics)
+        # A figure told again is a new tensor; where an epoch has no validation, the last one's still stands there.
+        new = {name: each.item() for name, each in told.items() if each is not self._before.get(name)}
+        self._before = told
+        kept = {name: value for name, value in new.items() if not name.startswith(SOMETIMES)}
+        evidence.append(folder, evidence.measurement("epoch", trainer.current_epoch + 1, trainer.global_step, kept))
+
+
+def prepare(folder: Path, step: int) -> None:
+    """A folder for the evidence of a fit that goes on from a step: one from step 0 finds none there.
+
+    Evidence of another fit is kept beside it; what was measured after the step is measured again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    held = folder / evidence.FILE
+    if step:
+        evidence.cut(folder, step)
+    elif held.exists():
+        number = next(each for each in range(1, 10**9) if not (folder / f"evidence-{each}.jsonl").exists())
+        kept = held.rename(folder / f"evidence-{number}.jsonl")
+        log.info("evidence of another fit is kept as %s", kept)
 
 
 @final
@@ -18,10 +57,9 @@ class EvidenceRecorder(Callback):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._epoch = EpochFigures()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the epoch that ended."""
         if trainer.is_global_zero:
-            figures = {name: value.item() for name, value in trainer.callback_metrics.items()}
-            entry = evidence.measurement("epoch", trainer.current_epoch + 1, trainer.global_step, figures)
-            evidence.append(self._folder, entry)
+            self._epoch.record(self._folder, trainer)

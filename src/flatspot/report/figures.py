@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -26,7 +27,7 @@ def examples_of(windows: int) -> NDArray[np.int64]:
 
 
 def forecast_examples(
-    pasts: NDArray[np.float64],
+    pasts: NDArray[np.float64] | None,
     predictions: NDArray[np.float64],
     targets: NDArray[np.float64],
     *,
@@ -37,7 +38,7 @@ def forecast_examples(
     Where every faint line is the same curve, the network says one thing whatever it reads.
 
     Args:
-        pasts: `[example, step]` in original units, the windows that `examples_of` names.
+        pasts: `[example, step]` in original units, the windows that `examples_of` names; None: they are not drawn.
         predictions, targets: `[window, horizon]` in original units, one for every window of the split, in time order.
         name: of the target, for the axis.
     """
@@ -46,9 +47,11 @@ def forecast_examples(
     grid = figure.subplots(2, 2, sharex=True, sharey=True, squeeze=False).ravel()
     behind = predictions[np.unique(np.linspace(0, len(predictions) - 1, FAINT).round().astype(int))]
     chosen = examples_of(len(predictions))
-    for axes, index, past in zip(grid, chosen, pasts, strict=False):
+    for axes, number, index in zip(grid, range(len(chosen)), chosen, strict=False):
+        past = None if pasts is None else pasts[number]
         _draw_example(axes, past, targets[index], predictions[index], behind, len(predictions))
-        axes.set_title(f"test window {index + 1} of {len(predictions)}", fontsize="small")
+        kind = "sample" if past is None else "test window"
+        axes.set_title(f"{kind} {index + 1} of {len(predictions)}", fontsize="small")
     for axes in grid[len(chosen) :]:
         axes.set_visible(False)
     grid[0].legend(loc="upper left", fontsize="small", framealpha=0.9)
@@ -59,15 +62,17 @@ def forecast_examples(
 
 def _draw_example(
     axes: Axes,
-    past: NDArray[np.float64],
+    past: NDArray[np.float64] | None,
     truth: NDArray[np.float64],
     prediction: NDArray[np.float64],
     behind: NDArray[np.float64],
     windows: int,
 ) -> None:
-    before, future = np.arange(-len(past) + 1, 1), np.arange(1, len(truth) + 1)
-    axes.plot(future, behind.T, color="tab:orange", alpha=0.06, linewidth=0.8)
-    axes.plot(before, past, color="0.35", linewidth=1.0, label="window")
+    future = np.arange(1, len(truth) + 1)
+    faint = np.stack([np.broadcast_to(future, behind.shape), behind], axis=-1)
+    axes.add_collection(LineCollection(list(faint), colors="tab:orange", alpha=0.06, linewidths=0.8))
+    if past is not None:
+        axes.plot(np.arange(-len(past) + 1, 1), past, color="0.35", linewidth=1.0, label="window")
     axes.plot(future, truth, color="tab:blue", linewidth=1.6, label="truth")
     axes.plot(future, prediction, color="tab:red", linewidth=1.8, label="prediction")
     axes.plot([], [], color="tab:orange", alpha=0.5, linewidth=0.8, label=_behind_label(len(behind), windows))

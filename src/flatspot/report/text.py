@@ -33,15 +33,16 @@ WIDEST: Final = 1e3
 """A column's largest figure by its middle one, beyond which each has its own decimals."""
 
 
-def summary(metrics: Mapping[str, Any], *, model: str, target: str, run: str) -> str:
+def summary(metrics: Mapping[str, Any], *, model: str, target: str, run: str, tensorboard: bool = True) -> str:
     """One table of errors beside the baselines, then diversity, verdict, and where to look next.
 
     Args:
         metrics: as in `metrics.json`.
         model: what to call the model. target: what was predicted. run: the run folder.
+        tensorboard: whether there are events of TensorBoard to look at.
     """
     table = error_table(metrics["test"], metrics["baseline"], model=model, target=target)
-    return "\n".join([*table, "", *_facts(metrics, run)])
+    return "\n".join([*table, "", *_facts(metrics, run, tensorboard=tensorboard)])
 
 
 def error_table(
@@ -113,14 +114,14 @@ def decimals_of(column: Sequence[float | None]) -> int | None:
     return max(3 - math.floor(math.log10(largest)), 0)
 
 
-def _facts(metrics: Mapping[str, Any], run: str) -> list[str]:
+def _facts(metrics: Mapping[str, Any], run: str, *, tensorboard: bool) -> list[str]:
     facts = [
         ("diversity ratio", _diversity(metrics["diversity"])),
         ("verdict", f"{metrics['verdict']}: {metrics['explained']}"),
         *(fact for finding in metrics["findings"] for fact in _finding(finding)),
         *(("not examined", f"{what}: {why}") for what, why in metrics["not_examined"].items()),
         ("run", run),
-        ("look", f"tensorboard --logdir {quoted(run)}"),
+        *([("look", f"tensorboard --logdir {quoted(run)}")] if tensorboard else []),
     ]
     width = max(len(name) for name, _ in facts)
     return [f"{name.ljust(width)}  {text}" for name, text in facts]

@@ -1,0 +1,149 @@
+"""Record evidence of a fit, step 0 included, for the rules to judge, and draw what it shows."""
+
+import logging
+from pathlib import Path
+from typing import Any, final
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from torch.optim import Optimizer
+
+from flatspot import evidence
+from flatspot.errors import BadInput
+from flatspot.monitors.activation import ActivationMonitor
+from flatspot.monitors.looking import Look, figures_of, look, look_at_data
+from flatspot.monitors.pictures import pictures_of
+from flatspot.monitors.publishing import last_step, log_figures, log_picture, takes_pictures
+from flatspot.monitors.recording import EpochFigures, prepare
+from flatspot.monitors.subject import Subject, Watch
+
+log = logging.getLogger(__name__)
+
+
+@final
+class Doctor(Callback):
+    """Records what a fit did to a network in `evidence.jsonl`, for any LightningModule and Trainer.
+
+    It looks thoroughly before the first step, after the steps `first`, 2·`first`, 4·`first`, ... and after the last
+    one, at one fixed sample of the validation data (else of the training data): the diversity of the outputs, how
+    different samples are at each station from input to output, how much the output follows each step of the input,
+    gates and dead units. As each epoch ends it records every figure in `trainer.callback_metrics`, those of the other
+    monitors among them.
+
+    Loggers get `sensitivity/half_life` in steps, and as the fit ends the pictures `diversity/stations` and
+    `sensitivity/by_step`, and `forecast/examples` of the sample. The module's weights, mode, gradients and random
+    states stay as they are.
+
+    Args:
+        folder: where `evidence.jsonl` is written; None: the logger's folder, else the Trainer's `default_root_dir`.
+            One of another fit is kept beside it as `evidence-1.jsonl`. Of `fast_dev_run` nothing is kept, unless named.
+        predictions: the dotted name of the submodule whose output is the prediction; None: found by itself.
+        sample_size: samples that are looked at. seed: of their draw.
+        first: optimizer steps until the second look.
+        forecasts: whether to draw `forecast/examples`.
+
+    Raises:
+        BadInput: for a sample size below 2 or a `first` below 1, or (as the fit starts) a submodule that is not there.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        predictions: str | None = None,
+        sample_size: int = 128,
+        first: int = 100,
+        seed: int = 0,
+        *,
+        forecasts: bool = True,
+    ) -> None:
+        if sample_size < 2:
+            raise BadInput(f"sample_size={sample_size}: Doctor compares samples, so at least 2")
+        self._asked_folder = folder
+        self._folder: Path | None = None
+        self._watch = Watch("Doctor", predictions, sample_size, seed, first)
+        self._forecasts = forecasts
+        self._looks: dict[int, Look] = {}
+        self._epoch = EpochFigures()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Stand behind the other monitors, so that as an epoch ends they have told what they measured."""
+        if stage == "fit":
+            others = [each for each in trainer.callbacks if each is not self]  # type: ignore[attr-defined]
+            last = [each for each in others if isinstance(each, Checkpoint)]
+            before = [each for each in others if not isinstance(each, Checkpoint)]
+            trainer.callbacks = [*before, self, *last]  # type: ignore[attr-defined] # set, but not declared
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prepare the folder, and listen to the first step."""
+        folder = self._asked_folder or trainer.log_dir or trainer.default_root_dir  # every process must ask
+        kept = trainer.is_global_zero and (self._asked_folder or not trainer.fast_dev_run)  # type: ignore[attr-defined]
+        self._folder = Path(folder) if kept else None
+        if self._folder is not None:
+            prepare(self._folder, trainer.global_step)
+        self._looks = {}
+        self._watch.start(pl_module)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Remember the batch until the first step shows how the module is asked."""
+        self._watch.batch(batch)
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """Look before the weights move for the first time."""
+        self._look(trainer, "start", self._watch.before_step(trainer, pl_module))
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look where it is due."""
+        self._look(trainer, "step", self._watch.after_batch(trainer, pl_module))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record the epoch's figures."""
+        if self._folder is not None:
+            self._epoch.record(self._folder, trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look once more, and draw."""
+        self._look(trainer, "trained", self._watch.at_end(trainer))
+        if trainer.global_step in self._looks:
+            self._record(trainer, "trained")
+        if self._looks and takes_pictures(trainer) and trainer.is_global_zero:
+            for tag, figure in pictures_of(self._looks, forecasts=self._forecasts):
+                log_picture(trainer, tag, figure, last_step(trainer))
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the module as it was, and let go of the sample."""
+        self._watch.end()
+        self._looks, self._epoch = {}, EpochFigures()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave the module as it was: Lightning tears nothing down after an exception."""
+        self._watch.end()
+
+    def _look(self, trainer: Trainer, when: str, subject: Subject | None) -> None:
+        if subject is None:
+            return
+        step = trainer.global_step
+        others: list[Callback] = trainer.callbacks  # type: ignore[attr-defined] # set, but not declared
+        # An ActivationMonitor stands before this one: it may have looked at the layers at this very step.
+        known = any(isinstance(each, ActivationMonitor) and each.looked_at(step) for each in others)
+        seen = look(subject, layers=not known)
+        if when == "start":
+            seen.values |= look_at_data(subject)
+        for name, why in seen.unmeasured.items() if not self._looks else ():
+            log.log(logging.INFO if seen.values else logging.WARNING, "Doctor could not measure %s: %s", name, why)
+        if known:
+            told = trainer.callback_metrics.items()
+            seen.values |= {name: each.item() for name, each in told if name.startswith("activation/")}
+        self._looks[step] = seen
+        if when != "trained":
+            self._record(trainer, when)
+        log_figures(trainer, figures_of(seen), last_step(trainer))
+
+    def _record(self, trainer: Trainer, when: str) -> None:
+        """Append what was seen at this step."""
+        if self._folder is not None:
+            step = trainer.global_step
+            seen = self._looks[step]
+            entry = evidence.measurement(when, trainer.current_epoch, step, seen.values, seen.curves)
+            evidence.append(self._folder, entry)

@@ -1,0 +1,82 @@
+"""The every-step part asks no device for a value: run on tensors without numbers, where whatever asks for one fails."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from lightning import Callback
+from torch import nn
+
+from flatspot.monitors import ActivationMonitor, Doctor, GradientNormMonitor, OutputDiversityMonitor
+from flatspot.monitors.output_diversity import CHUNK
+
+BATCH = 64
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(1, 8, batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.head(self.rnn(x)[0][:, -1])
+
+
+@pytest.fixture
+def trainer():
+    return SimpleNamespace(
+        global_rank=0,
+        global_step=7,
+        log_every_n_steps=10**6,
+        precision_plugin=SimpleNamespace(scaler=None),
+        is_global_zero=True,
+        loggers=[],
+        callbacks=[],
+        current_epoch=0,
+    )
+
+
+def steps(monitors, trainer, targets):
+    """Training steps as Lightning makes them, on a device that holds no numbers."""
+    module = Net().to("meta")
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    for monitor in monitors:
+        monitor.setup(trainer, module, "fit")
+        monitor.on_fit_start(trainer, module)
+        if not isinstance(
+            monitor, Doctor | ActivationMonitor
+        ):  # these look before the first step, and then now and then
+            monitor.on_train_start(trainer, module)
+    for number in range(CHUNK // BATCH + 2):
+        batch = (torch.empty(BATCH, 5, 1, device="meta"), targets())
+        for monitor in monitors:
+            monitor.on_train_batch_start(trainer, module, batch, number)
+        loss = module(batch[0]).float().mean()
+        loss.backward()
+        for monitor in monitors:
+            monitor.on_before_optimizer_step(trainer, module, optimizer)
+        optimizer.step()
+        for monitor in monitors:
+            monitor.on_train_batch_end(trainer, module, {"loss": loss.detach()}, batch, number)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        lambda: torch.empty(BATCH, 3, device="meta"),
+        lambda: torch.empty(BATCH, dtype=torch.long, device="meta"),
+    ],
+    ids=["numbers", "classes"],
+)
+def test_no_step_waits_for_the_device(trainer, targets):
+    steps([OutputDiversityMonitor(), GradientNormMonitor(), ActivationMonitor(), Doctor()], trainer, targets)
+
+
+def test_a_monitor_that_asks_is_found_out(trainer):
+    class Asks(Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            pl_module.head.weight.grad.norm().item()
+
+    with pytest.raises(RuntimeError, match="meta"):
+        steps([Asks()], trainer, lambda: torch.empty(BATCH, 3, device="meta"))
