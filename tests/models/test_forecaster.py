@@ -26,7 +26,8 @@ def test_the_named_activation_is_the_one_that_runs(cell):
     outputs = []
     for activation in ACTIVATIONS:
         torch.manual_seed(0)
-        outputs.append(Forecaster(cell=cell, activation=activation)(torch.full((1, 5, 1), 9.0)).item())
+        model = Forecaster(inputs=3, cell=cell, activation=activation, hidden_size=4)  # machine code from above
+        outputs.append(model(torch.full((1, 5, 3), 9.0)).item())
     assert len({round(output, 6) for output in outputs}) == len(ACTIVATIONS)
 
 

@@ -1,7 +1,10 @@
 """Every cell sits one examination, with every activation."""
 
 import dataclasses
+import importlib.util
+import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,15 +14,20 @@ from flatspot.nn import GRU, LSTM, RNN
 from flatspot.nn.cell import Cell
 from flatspot.nn.cells import CELLS
 from flatspot.nn.examination import EQUATIONS, examine_cell
+from flatspot.nn.zoo import ZOO
+from flatspot.nn.zoo_equations import ZOO_EQUATIONS
 
+ROOT = Path(__file__).parents[2]
 PAIRS = [(cell, activation) for cell in CELLS for activation in ACTIVATIONS]
 EXACT = 1e-10
 LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
 
-@cache
+sit = cache(examine_cell)
+
+
 def examined(cell, activation):
-    return examine_cell(CELLS[cell], ACTIVATIONS[activation], EQUATIONS[cell])
+    return sit(CELLS[cell], ACTIVATIONS[activation], EQUATIONS[cell])
 
 
 def test_every_cell_has_its_equation():
@@ -57,6 +65,27 @@ def test_gradients_of_machine_code_are_those_of_finite_differences(cell, activat
         return (out, *(state if isinstance(state, tuple) else (state,)))
 
     assert torch.autograd.gradcheck(outputs, (x, *weights), eps=1e-6, atol=1e-7)
+
+
+def test_the_examination_is_written_for_every_cell_and_activation(tmp_path, monkeypatch):
+    """As it is found above; one of torchrecurrent's cells, which test_zoo.py examines, stands for all of them here."""
+    pytest.importorskip("torchrecurrent", reason="the extra zoo is not installed")
+    spec = importlib.util.spec_from_file_location("write_cells_page", ROOT / "scripts" / "write_cells_page.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    zoo = examine_cell(ZOO["mgu"], ACTIVATIONS["tanh"], ZOO_EQUATIONS["mgu"])
+    monkeypatch.setattr(script, "examine_cell", lambda cell, *rest: zoo if cell in ZOO.values() else sit(cell, *rest))
+    page, published = tmp_path / "cells.md", ROOT / "docs" / "cells.md"
+    page.write_text("<!-- results --><!-- results -->")
+    monkeypatch.setattr(sys, "argv", ["write_cells_page.py", "--page", str(page)])
+    script.main()
+    assert labels(page.read_text()) == labels(published.read_text())
+    assert len(labels(page.read_text())) == 2 + 14 + 2 + 3 * 14 + 2 + 33 + 2 + 8
+
+
+def labels(page):
+    """The first three cells of each row: rounding may differ between machines, and nothing else."""
+    return [line.split("|")[1:4] for line in page.split("<!-- results -->")[1].splitlines() if line.startswith("|")]
 
 
 def deaf(from_input, from_state, state, activation, norm):

@@ -1,8 +1,6 @@
 """Denormals are zeros in the threads that matter: each multiplies one, and looks."""
 
 import json
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -69,23 +67,21 @@ def test_a_data_worker_that_is_forked_inherits_it(as_it_was):
         assert next(iter(loader)).all()
 
 
-def test_a_run_has_it_in_all_its_threads(tmp_path):
+def test_a_run_has_it_in_all_its_threads(python, tmp_path):
     """`python train.py threads=2` in a process of its own: in it torch's threads first work in the run."""
     out = tmp_path / "found.json"
-    done = subprocess.run(
-        [sys.executable, SCRIPT, out, f"hydra.run.dir={tmp_path / 'run'}"], capture_output=True, text=True, timeout=300
-    )
+    done = python.run(SCRIPT, out, f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(out.read_text())
     assert found == {"forward": True, "shared": True, "product": True, "backward": True, "after": False}
 
 
-def test_threads_that_it_does_not_reach_are_told(tmp_path):
+def test_threads_that_it_does_not_reach_are_told(python, tmp_path):
     code = (
         "import logging, torch; from flatspot.nn.denormals import SHARED, flushed, flushes\n"
         "logging.basicConfig(level='INFO', format='%(message)s'); torch.set_num_threads(2)\n"
         "flushes(SHARED)\nwith flushed(): print(flushes(), flushes(SHARED))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = python.run("-c", code, cwd=tmp_path)
     assert done.stdout.split() == ["True", "False"]
     assert "torch's threads were at work before" in done.stderr

@@ -10,12 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llvmlite import ir
 from torch.nn.utils.rnn import pack_sequence
 
 from flatspot.activations import ACTIVATIONS
 from flatspot.nn import GRU, LSTM, RNN
-from flatspot.nn.fused.compiled import Kernels, apply_formula, shares
+from flatspot.nn.fused.compiled import Kernels, apply_formula, kernels, shares
 from flatspot.nn.fused.formulas import FORMULAS
+from flatspot.nn.fused.kernels import KERNELS, asked_of
 from flatspot.nn.fused.room import LEAST, PATIENCE, Room
 from flatspot.nn.fused.steps import steps_of, stretches
 
@@ -84,6 +86,20 @@ def test_steps_are_those_of_a_walk_through_each_sequence(lengths, backwards):
         for each in range(size):
             row = first_before + each if each < has_before else len(rows) + each
             assert row == expected[first + each]
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+def test_the_way_back_is_the_same_for_all_activations_features_and_units_of_as_many_vectors(cell):
+    def written(activation, features, units):
+        shape = kernels(cell, activation, features, units, torch.float32).shape
+        module = ir.Module("flatspot")
+        KERNELS["backward"][0](module, "backward", shape)
+        return str(module), asked_of("backward", shape)
+
+    reference = written("tanh", 2, 5)
+    assert all(written(name, 2, 5) == reference for name in ACTIVATIONS)
+    assert written("tanh", 7, 3) == reference
+    assert written("tanh", 2, 50)[0] != reference[0] != written("tanh", 2, 50)[1]
 
 
 @given(st.integers(1, 1000), st.integers(0, 10**6))

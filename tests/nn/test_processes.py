@@ -1,8 +1,6 @@
 """The fused engine in processes that are spawned for DDP, and beside data workers that are forked."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,8 @@ from flatspot.nn import GRU
 SCRIPT = Path(__file__).with_name("ddp_run.py")
 
 
-def test_two_spawned_processes_train_like_one(tmp_path):
-    done = subprocess.run([sys.executable, SCRIPT, tmp_path], capture_output=True, text=True, timeout=300)
+def test_two_spawned_processes_train_like_one(python, tmp_path):
+    done = python.run(SCRIPT, tmp_path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     one, first, second = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("one", "0", "1"))
     start = torch.load(tmp_path / "start.pt", weights_only=True)

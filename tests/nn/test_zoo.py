@@ -2,8 +2,6 @@
 
 import copy
 import inspect
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -197,13 +195,13 @@ def test_a_checkpoint_loads_by_names_alone(data, trainer_options, tmp_path):
     assert again.hparams["cell"] == "mgu"
 
 
-def test_it_is_imported_when_it_is_asked_for_and_no_sooner():
+def test_it_is_imported_when_it_is_asked_for_and_no_sooner(python, tmp_path):
     code = (
         "import sys; from flatspot.models.network import Network; from flatspot.nn.cells import cell_named\n"
         "cell_named('mgu'); Network(1, 1); before = 'torchrecurrent' in sys.modules\n"
         "Network(1, 1, cell='mgu'); print(before, 'torchrecurrent' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = python.run("-c", code, cwd=tmp_path)
     assert done.stdout.split() == ["False", "True"]
 
 

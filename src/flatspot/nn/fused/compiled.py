@@ -13,7 +13,7 @@ from torch import Tensor
 
 from flatspot.nn.fused.formulas import FORMULAS
 from flatspot.nn.fused.gates import GATES
-from flatspot.nn.fused.kernels import KERNELS, SAMPLES, Shape, write_elementwise
+from flatspot.nn.fused.kernels import KERNELS, SAMPLES, Shape, asked_of, write_elementwise
 from flatspot.nn.fused.packing import Orders, orders_of
 from flatspot.nn.fused.steps import Steps
 from flatspot.nn.fused.team import together
@@ -33,6 +33,8 @@ TOGETHER: Final = SAMPLES
 class Kernels:
     """The kernels of a layer in one direction, each compiled when it is first run: a third of a second for two.
 
+    What is the same in several layers is compiled once.
+
     Args:
         shape: what they are made for.
     """
@@ -48,10 +50,7 @@ class Kernels:
 
     def _function(self, name: str) -> "Function":
         if name not in self._functions:
-            module = ir.Module("flatspot")
-            write, _ = KERNELS[name]
-            write(module, name, self.shape)
-            self._functions[name] = Function(module, name)
+            self._functions[name] = _function(name, asked_of(name, self.shape))
         return self._functions[name]
 
     def run(self, name: str, arrays: Sequence[Tensor | int], steps: Steps, span: tuple[int, int] | None = None) -> None:
@@ -71,6 +70,14 @@ class Kernels:
     def shares(self, steps: Steps, count: int) -> tuple[tuple[int, int], ...]:
         """The samples of each thread, for so many steps."""
         return shares(steps.samples, count * self.shape.wide * self.shape.depth)
+
+
+@lru_cache(maxsize=512)
+def _function(name: str, shape: Shape) -> "Function":
+    module = ir.Module("flatspot")
+    write, _ = KERNELS[name]
+    write(module, name, shape)
+    return Function(module, name)
 
 
 @lru_cache(maxsize=512)

@@ -7,13 +7,13 @@ Arrays are by rows, of all sequences one time step after another; rows are as wi
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, final
 
 from llvmlite import ir
 
-from flatspot.nn.fused.formulas import Formula
+from flatspot.nn.fused.formulas import Formula, identity
 from flatspot.nn.fused.gates import Gates
 from flatspot.nn.fused.vectors import Argument, Bits, Code, Variable, Vector
 
@@ -414,3 +414,14 @@ KERNELS: Final[Mapping[str, tuple[Callable[[ir.Module, str, Shape], None], Mappi
     "backward": (_write_backward, BACKWARD),
 }
 """What writes each kernel, and its arguments: forward, forward with the factors for the way back kept, and back."""
+
+
+def asked_of(name: str, shape: Shape) -> Shape:
+    """As much of a shape as a kernel asks for.
+
+    One way back serves all activations, whose slopes are among the factors, all numbers of features, and all numbers of
+    units that fill as many vectors.
+    """
+    if name != "backward":
+        return shape
+    return replace(shape, features=0, units=shape.wide, activation=identity)
