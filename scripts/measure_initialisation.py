@@ -74,12 +74,14 @@ def gradient_norm(layer: nn.RNNBase, seed: int, *, drive: float | None = None) -
     if drive is not None:
         with torch.no_grad():
             layer.weight_ih_l0.normal_(std=math.sqrt(drive), generator=generator)  # type: ignore[operator]
-    start = torch.zeros(1, SAMPLES, UNITS, dtype=torch.float64, requires_grad=True)
+    x = x.repeat(UNITS, 1, 1)  # so that one way back has the gradients of all units
+    start = torch.zeros(1, UNITS * SAMPLES, UNITS, dtype=torch.float64, requires_grad=True)
     lstm = isinstance(layer, nn.LSTM)
     final = layer(x, (torch.zeros_like(start), start) if lstm else start)[1]
     state: Tensor = final[1] if lstm else final
-    rows = [torch.autograd.grad(state[0, :, unit].sum(), start, retain_graph=True)[0][0] for unit in range(UNITS)]
-    norms = torch.stack(rows).square().sum(dim=(0, 2)).sqrt() / math.sqrt(UNITS)
+    each = state[0].view(UNITS, SAMPLES, UNITS).diagonal(dim1=0, dim2=2)  # of its copy of the samples each unit
+    norms = torch.autograd.grad(each.sum(), start)[0].view(UNITS, SAMPLES, UNITS).square().sum(dim=(0, 2)).sqrt()
+    norms /= math.sqrt(UNITS)
     return norms.clamp(min=1e-300).log().mean().exp().item()
 
 
