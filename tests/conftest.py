@@ -1,12 +1,22 @@
 """What the tests share: small series, and quiet third parties."""
 
+import json
 import logging
 import os
+import signal
+import subprocess
 import sys
+import threading
+from pathlib import Path
 
+import lightning  # noqa: F401 - here, for below jaxtyping's import hook all that it imports is compiled anew
 import numpy as np
+import polars  # noqa: F401
 import pytest
+import sklearn.preprocessing  # noqa: F401
 import torch
+import torch.utils.tensorboard
+import torchmetrics.classification  # noqa: F401
 from hypothesis import settings
 
 from flatspot.cli.train import main
@@ -81,6 +91,60 @@ def run_of(tmp_path_factory):
         return folders[overrides]
 
     return run
+
+
+class Python:
+    """Runs programs as `python` does, without importing their libraries anew (programs.py, started at first need)."""
+
+    def __init__(self, folder):
+        self.said = [folder / name for name in ("out", "err")]
+        self.forking = None
+
+    def run(self, *arguments, cwd, environment=os.environ, meanwhile=lambda process: None, timeout=300):
+        """What a program said and how it ended. `meanwhile` is called with the process's number when it has begun."""
+        typed = [str(each) for each in arguments]
+        out, err = map(str, self.said)
+        for path in self.said:
+            path.write_text("")
+        asked = {"arguments": typed, "folder": str(cwd), "environment": dict(environment), "out": out, "err": err}
+        process, ended = self._begin(asked)
+        late = threading.Timer(timeout, os.kill, (process, signal.SIGKILL))
+        late.start()
+        try:
+            meanwhile(process)
+            code = ended()
+        finally:
+            late.cancel()
+        return subprocess.CompletedProcess(typed, code, *(path.read_text(encoding="utf-8") for path in self.said))
+
+    def _begin(self, asked):
+        """The process's number, and what waits for its exit code."""
+        if sys.platform != "linux":  # elsewhere not every library outlives a fork
+            command, folder, environment = [sys.executable, *asked["arguments"]], asked["folder"], asked["environment"]
+            with self.said[0].open("w") as out, self.said[1].open("w") as err:
+                plain = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=err)
+            return plain.pid, plain.wait
+        self.forking = self.forking or subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("programs.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        print(json.dumps(asked), file=self.forking.stdin, flush=True)
+        answer = self.forking.stdout.readline
+        return int(answer()), lambda: int(answer())
+
+    def end(self):
+        if self.forking:
+            self.forking.communicate(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory):
+    """Runs programs, each in a process of its own."""
+    runs = Python(tmp_path_factory.mktemp("programs"))
+    yield runs
+    runs.end()
 
 
 def _train(folder, overrides):

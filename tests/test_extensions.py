@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -33,16 +31,19 @@ def path(tmp_path_factory):
     return install(tmp_path_factory.mktemp("site"), project, PACKAGE / "src")
 
 
-def python(path, *arguments, cwd):
-    environment = os.environ | {"PYTHONPATH": path}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
-    )
+@pytest.fixture
+def beside(python, tmp_path):
+    """Run a program that finds the packages on a path."""
+
+    def run(path, *arguments):
+        return python.run(*arguments, cwd=tmp_path, environment=os.environ | {"PYTHONPATH": path})
+
+    return run
 
 
-def test_its_things_run_by_their_names(path, tmp_path):
+def test_its_things_run_by_their_names(beside, path, tmp_path):
     overrides = ["data=logistic", "data.growth=3.7", "model.cell=mgu", "model.activation=hardswish"]
-    done = python(path, ROOT / "train.py", *SMALL, *overrides, cwd=tmp_path)
+    done = beside(path, ROOT / "train.py", *SMALL, *overrides)
     assert done.returncode == 0, done.stderr
     assert "test error in population" in done.stdout
     assert "mgu (hardswish, 4 units)" in done.stdout
@@ -51,8 +52,8 @@ def test_its_things_run_by_their_names(path, tmp_path):
     assert "steps: 400" in config
 
 
-def test_its_rule_is_heard(path, tmp_path):
-    done = python(path, ROOT / "train.py", *SMALL, "data=sines", "optimizer.lr=1e-9", "data.horizon=1", cwd=tmp_path)
+def test_its_rule_is_heard(beside, path, tmp_path):
+    done = beside(path, ROOT / "train.py", *SMALL, "data=sines", "optimizer.lr=1e-9", "data.horizon=1")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert [finding["cause"] for finding in metrics["findings"]] == ["worse-than-persistence"]
@@ -60,9 +61,9 @@ def test_its_rule_is_heard(path, tmp_path):
     assert "  try first      trainer.max_epochs=200" in done.stdout
 
 
-def test_its_model_brings_its_own_keys(path, tmp_path):
+def test_its_model_brings_its_own_keys(beside, path, tmp_path):
     small = [word for word in SMALL if "hidden_size" not in word]
-    done = python(path, ROOT / "train.py", *small, "model=last_values", "model.last=3", "model.loss=mae", cwd=tmp_path)
+    done = beside(path, ROOT / "train.py", *small, "model=last_values", "model.last=3", "model.loss=mae")
     assert done.returncode == 0, done.stderr
     assert "last_values" in done.stdout
     code = (
@@ -70,7 +71,7 @@ def test_its_model_brings_its_own_keys(path, tmp_path):
         "model = LastValues.load_from_checkpoint('run/checkpoints/best.ckpt', weights_only=True)\n"
         "print(model.last, model.linear.in_features, model.hparams['loss'])"
     )
-    assert python(path, "-c", code, cwd=tmp_path).stdout.strip() == "3 3 mae"
+    assert beside(path, "-c", code).stdout.strip() == "3 3 mae"
 
 
 @pytest.mark.parametrize(
@@ -88,30 +89,30 @@ def test_its_model_brings_its_own_keys(path, tmp_path):
         ),
     ],
 )
-def test_its_keys_are_checked_like_ours(path, tmp_path, overrides, sentence):
-    refused = python(path, ROOT / "train.py", *overrides, cwd=tmp_path)
+def test_its_keys_are_checked_like_ours(beside, path, tmp_path, overrides, sentence):
+    refused = beside(path, ROOT / "train.py", *overrides)
     assert refused.returncode == 2
     assert sentence in refused.stderr
     assert refused.stderr.count("\n") == 1
 
 
-def test_its_things_may_be_chosen_by_an_experiment_or_in_quotes(path, tmp_path):
+def test_its_things_may_be_chosen_by_an_experiment_or_in_quotes(beside, path, tmp_path):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     text = "# @package _global_\ndefaults:\n  - override /data: logistic\n  - override /model: last_values\n"
     (tmp_path / "mine" / "experiment" / "theirs.yaml").write_text(text)
     small = [word for word in SMALL if "hidden_size" not in word]
     chosen = ["--config-dir", "mine", "experiment=theirs", "data.growth=3.7"]
-    done = python(path, ROOT / "train.py", *small, *chosen, cwd=tmp_path)
+    done = beside(path, ROOT / "train.py", *small, *chosen)
     assert done.returncode == 0, done.stderr
     config = (tmp_path / "run" / "config.yaml").read_text()
     assert "growth: 3.7" in config
     assert "last: 2" in config
     assert "loss: mse" in config
-    quoted = python(path, ROOT / "train.py", "data='logistic'", "--cfg", "job", cwd=tmp_path)
+    quoted = beside(path, ROOT / "train.py", "data='logistic'", "--cfg", "job")
     assert "growth: 3.9" in quoted.stdout, quoted.stderr
 
 
-def test_its_cell_sits_the_examination(path, tmp_path):
+def test_its_cell_sits_the_examination(beside, path, tmp_path):
     code = """
 from flatspot.activations import ACTIVATIONS
 from flatspot.nn.cells import CELLS
@@ -123,7 +124,7 @@ for row in ACTIVATIONS.values():
     assert found.gradient < 1e-6 and found.activation > 1e-3, found
 print(len(ACTIVATIONS))
 """
-    done = python(path, "-c", code, cwd=tmp_path)
+    done = beside(path, "-c", code)
     assert done.stdout.strip() == "15", done.stderr
 
 
@@ -148,25 +149,25 @@ def broken(tmp_path):
         (["data=number"], 3, "the data set number gave no Series or Panel"),
     ],
 )
-def test_a_broken_package_is_named(broken, tmp_path, overrides, code, sentence):
+def test_a_broken_package_is_named(beside, broken, tmp_path, overrides, code, sentence):
     small = [word for word in SMALL if "hidden_size" not in word]
-    refused = python(broken, ROOT / "train.py", *small, *overrides, cwd=tmp_path)
+    refused = beside(broken, ROOT / "train.py", *small, *overrides)
     assert refused.returncode == code
     assert sentence in refused.stderr
 
 
-def test_a_broken_rule_ends_no_run(broken, tmp_path):
-    done = python(broken, ROOT / "train.py", *SMALL, cwd=tmp_path)
+def test_a_broken_rule_ends_no_run(beside, broken, tmp_path):
+    done = beside(broken, ROOT / "train.py", *SMALL)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["not_examined"]["faulty"].startswith("the check failed: TypeError")
     assert "and no Finding" in metrics["not_examined"]["blind"]
 
 
-def test_two_packages_with_one_name_are_both_named(tmp_path):
+def test_two_packages_with_one_name_are_both_named(beside, tmp_path):
     entries = {"flatspot.cells": {"mgu": "os:sep"}}
     for name in ("first", "second"):
         install(tmp_path / "site", {"name": name, "version": "1", "entry-points": entries}, tmp_path)
-    refused = python(str(tmp_path / "site"), ROOT / "train.py", *SMALL, "model.cell=mgu", cwd=tmp_path)
+    refused = beside(str(tmp_path / "site"), ROOT / "train.py", *SMALL, "model.cell=mgu")
     assert refused.returncode == 2
     assert "two packages add the cell 'mgu': " in refused.stderr

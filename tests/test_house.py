@@ -39,6 +39,15 @@ def test_there_is_no_utils():
     assert not [path for path in SOURCES if "util" in str(path.relative_to(ROOT))]
 
 
+def test_shapes_are_checked_wherever_they_are_said(pytestconfig):
+    hooked = tuple(f"{each}." for each in pytestconfig.getoption("--jaxtyping-packages").split(","))
+    modules = {path: ".".join(path.relative_to(ROOT / "src").with_suffix("").parts) for path in SOURCES}
+    unchecked = {path for path, name in modules.items() if not f"{name}.".startswith(hooked)}
+    assert not [path for path in unchecked if "jaxtyping" in path.read_text()]
+    layers = {path.stem for path in unchecked if "nn" in path.parts} - {"__init__"}
+    assert layers == {"compiled", "formulas", "gates", "kernels", "vectors"}, "a new module's functions go unchecked"
+
+
 def loaded(statement):
     """The heavy packages that a statement loads in a fresh interpreter."""
     code = f"import sys\n{statement}\nprint(*(name for name in {HEAVY} if name in sys.modules))"

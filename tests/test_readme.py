@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -71,11 +69,22 @@ def shaped_for(model):
     return SeriesDataModule(DATASETS["sunspots"](), window=12, horizon=3)
 
 
-@pytest.mark.parametrize("program", blocks("python"))
-def test_every_program_runs(program, tmp_path):
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+DROP_IN = blocks("python", (ROOT / "docs" / "monitors.md").read_text())
+
+
+@pytest.mark.parametrize("program", [*blocks("python"), *DROP_IN])
+def test_every_program_runs(program, python, tmp_path):
+    done = python.run("-c", program, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "tensor(" in done.stdout
+
+
+def test_the_project_that_is_dropped_into_knows_flatspot_by_one_import_and_one_line():
+    (program,) = DROP_IN
+    names = re.findall(r"^from flatspot.monitors import (.*)$", program, re.MULTILINE)
+    assert program.count("flatspot") == len(names) == 1
+    lines = [line for line in program.splitlines() if "import" not in line and re.search("Monitor|Doctor", line)]
+    assert len(lines) == 1
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
