@@ -22,12 +22,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from flatspot.data.datasets import sunspots
 from flatspot.data.module import SeriesDataModule
+from flatspot.data.panel import Series
 from flatspot.models.forecaster import Forecaster
 from flatspot.monitors import ActivationMonitor, Doctor, GradientNormMonitor, OutputDiversityMonitor
 
@@ -141,7 +143,7 @@ class Cost:
 
 
 def cost_of(
-    build: Callable[[], list[Callback]], folder: str, logger: Logger, *, epochs: int, batches: int | None = None
+    build: Callable[[], list[Callback]], folder: str, logger: Logger, *, epochs: int, rows: int | None = None
 ) -> Cost:
     """Train a fresh network."""
     callbacks, clock = build(), Clock()
@@ -149,7 +151,6 @@ def cost_of(
     marks = Marks(clock)
     trainer = Trainer(
         max_epochs=epochs,
-        limit_train_batches=batches,
         accelerator="cpu",
         devices=1,
         logger=logger,
@@ -162,13 +163,19 @@ def cost_of(
         gradient_clip_val=1.0,
         default_root_dir=folder,
     )
-    data = SeriesDataModule(sunspots(), window=96, horizon=24)
+    series = sunspots() if rows is None else noise(rows)
+    data = SeriesDataModule(series, window=96, horizon=24)
     model = Forecaster(horizon=24, lr=3e-3, cell="gru")
     started = time.perf_counter()
     trainer.fit(model, datamodule=data)
     steps = trainer.global_step
     hooks = (sum(clock.steps) + clock.elsewhere) / steps
     return Cost((marks.ended - started) / steps, hooks, statistics.median(clock.steps[1:]), clock.after)
+
+
+def noise(rows: int) -> Series:
+    """As many rows as wanted; what they hold costs nothing."""
+    return Series("noise", ("value",), 1, np.random.default_rng(0).normal(size=(rows, 1)))
 
 
 def logger_of(name: str, folder: str) -> Logger:
@@ -178,7 +185,7 @@ def logger_of(name: str, folder: str) -> Logger:
     return TensorBoardLogger(folder, name="", version="")
 
 
-def table(rounds: int, folder: str, *, epochs: int, batches: int | None) -> None:
+def table(rounds: int, folder: str, *, epochs: int, rows: int | None) -> None:
     """Measure and print the costs."""
     chosen = sets(folder)
     taken: dict[str, list[Cost]] = {name: [] for name in chosen}
@@ -187,7 +194,7 @@ def table(rounds: int, folder: str, *, epochs: int, batches: int | None) -> None
     for number in range(rounds):
         order = list(chosen) if number % 2 else list(reversed(chosen))  # nobody is always the first
         for name in order:
-            taken[name].append(cost_of(chosen[name], folder, loggers[name], epochs=epochs, batches=batches))
+            taken[name].append(cost_of(chosen[name], folder, loggers[name], epochs=epochs, rows=rows))
     print(
         "| callbacks | µs a step | beside none (quartiles) | µs in hooks a step | in a usual step | ms after the fit |"
     )
@@ -223,7 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--epochs", type=int, default=30, help="of a fit: 29 steps each; the default run has up to 30")
-    parser.add_argument("--batches", type=int, help="of an epoch; all of them without")
+    parser.add_argument("--rows", type=int, help="of a series of noise, for longer epochs; without, sunspots")
     parser.add_argument("--memory", action="store_true", help="peak memory too, in processes of their own")
     parser.add_argument("--peak", help="fit once with this set, and print the peak memory of the process in kB")
     chosen = parser.parse_args()
@@ -236,7 +243,7 @@ def main() -> None:
             cost_of(sets(folder)[chosen.peak], folder, logger_of("none", folder), epochs=chosen.epochs)
             print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
             return
-        table(chosen.rounds, folder, epochs=chosen.epochs, batches=chosen.batches)
+        table(chosen.rounds, folder, epochs=chosen.epochs, rows=chosen.rows)
         if chosen.memory:
             memory(chosen.epochs)
 

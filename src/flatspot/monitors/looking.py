@@ -19,11 +19,11 @@ from flatspot.probes.undisturbed import undisturbed
 MANY: Final = 64
 """Samples that are followed from station to station."""
 
-FEW: Final = 32
+FEW: Final = 16
 """Samples whose gates are computed: their values are many."""
 
-DIFFERENTIATED: Final = 64
-"""Samples whose outputs are differentiated, once each: as much as a training step of a usual batch."""
+DIFFERENTIATED: Final = 32
+"""Samples whose outputs are differentiated, once each: as much as a training step of a small batch."""
 
 
 @final
