@@ -1,6 +1,7 @@
-"""Run by test_two_processes.py: a fit in N processes on the CPU; the figures that it logged, as JSON.
+"""Run by test_two_processes.py: a fit in N processes on the CPU, in a precision; the figures that it logged, as JSON.
 
-With two, another one follows: a stranger's module and loader, whose sampler repeats samples; what was said of it.
+With two in single precision, another one follows: a stranger's module and loader, whose sampler repeats samples; what
+was said of it.
 """
 
 import json
@@ -53,6 +54,7 @@ def main():
         accelerator="cpu",
         devices=processes,
         strategy="ddp_spawn" if processes > 1 else "auto",
+        precision=sys.argv[3],
         max_epochs=2,
         logger=False,
         enable_checkpointing=False,
@@ -71,7 +73,7 @@ def main():
         ],
     )
     trainer.fit(Forecaster(horizon=3, cell="gru", hidden_size=8, lr=1e-2), datamodule=data)
-    if processes > 1:
+    if processes > 1 and sys.argv[3] == "32-true":
         fit_foreign(processes)
 
 
