@@ -238,7 +238,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("flatspot").setLevel(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # W&B still writes as it ends
         if chosen.peak:
             cost_of(sets(folder)[chosen.peak], folder, logger_of("none", folder), epochs=chosen.epochs)
             print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

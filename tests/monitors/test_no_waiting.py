@@ -33,23 +33,35 @@ def trainer():
         is_global_zero=True,
         loggers=[],
         callbacks=[],
+        callback_metrics={},
         current_epoch=0,
+        optimizers=[],
+        world_size=1,
     )
 
 
 def steps(monitors, trainer, targets):
-    """Training steps as Lightning makes them, on a device that holds no numbers."""
-    module = Net().to("meta")
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    """Training steps as Lightning makes them: two, whose values may be asked for, and more on a device without any."""
+    module = Net()
     for monitor in monitors:
         monitor.setup(trainer, module, "fit")
+    epoch(monitors, trainer, targets, module, 2)
+    for monitor in monitors:
+        monitor.on_train_epoch_end(trainer, module)
+    epoch(monitors, trainer, targets, module.to("meta"), CHUNK // BATCH + 2)
+
+
+def epoch(monitors, trainer, targets, module, count):
+    device = module.head.weight.device
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    for monitor in monitors:
         monitor.on_fit_start(trainer, module)
         if not isinstance(
             monitor, Doctor | ActivationMonitor
         ):  # these look before the first step, and then now and then
             monitor.on_train_start(trainer, module)
-    for number in range(CHUNK // BATCH + 2):
-        batch = (torch.empty(BATCH, 5, 1, device="meta"), targets())
+    for number in range(count):
+        batch = (torch.zeros(BATCH, 5, 1, device=device), targets().to(device))
         for monitor in monitors:
             monitor.on_train_batch_start(trainer, module, batch, number)
         loss = module(batch[0]).float().mean()
@@ -64,10 +76,11 @@ def steps(monitors, trainer, targets):
 @pytest.mark.parametrize(
     "targets",
     [
-        lambda: torch.empty(BATCH, 3, device="meta"),
-        lambda: torch.empty(BATCH, dtype=torch.long, device="meta"),
+        lambda: torch.rand(BATCH, 3),
+        lambda: torch.zeros(BATCH, 3).index_fill(0, torch.tensor([1]), 1.0),
+        lambda: torch.arange(BATCH) % 3,
     ],
-    ids=["numbers", "classes"],
+    ids=["numbers", "yes and no", "classes"],
 )
 def test_no_step_waits_for_the_device(trainer, targets):
     steps([OutputDiversityMonitor(), GradientNormMonitor(), ActivationMonitor(), Doctor()], trainer, targets)
@@ -79,4 +92,4 @@ def test_a_monitor_that_asks_is_found_out(trainer):
             pl_module.head.weight.grad.norm().item()
 
     with pytest.raises(RuntimeError, match="meta"):
-        steps([Asks()], trainer, lambda: torch.empty(BATCH, 3, device="meta"))
+        steps([Asks()], trainer, lambda: torch.zeros(BATCH, 3))

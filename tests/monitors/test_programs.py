@@ -3,10 +3,11 @@
 import copy
 import json
 import logging
+import warnings
 
 import pytest
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import MixedPrecision
@@ -302,18 +303,21 @@ def test_class_numbers_at_every_step(fit):
     assert trainer.callback_metrics["diversity/ratio_val"].item() == pytest.approx(twin, rel=1e-4)
 
 
+class TimeFirst(Plain):
+    """Reads `[time, sample, channel]`."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(1, 8)
+
+    def forward(self, x):
+        return self.fc(self.rnn(x)[0][-1])
+
+    def loss(self, batch):
+        return F.mse_loss(self(batch[0].transpose(0, 1)), batch[1])
+
+
 def test_time_first(fit):
-    class TimeFirst(Plain):
-        def __init__(self):
-            super().__init__()
-            self.rnn = nn.GRU(1, 8)
-
-        def forward(self, x):
-            return self.fc(self.rnn(x)[0][-1])
-
-        def loss(self, batch):
-            return F.mse_loss(self(batch[0].transpose(0, 1)), batch[1])
-
     trainer, found = fit(TimeFirst(), loader(batch_size=24), loader(batch_size=24))
     assert set(trainer.callback_metrics) >= EVERY
     assert "sensitivity/ratio" in found[-1][2]
@@ -628,13 +632,9 @@ def test_windows_as_long_as_the_sample_are_not_turned(fit):
     """Time first, and 72 steps beside 72 samples: the step's own batch of 16 shows which axis is which."""
     x = torch.randn(72, 72, 1, generator=torch.Generator().manual_seed(0))
 
-    class TimeFirst(Plain):
-        def __init__(self):
-            super().__init__()
-            self.rnn = nn.GRU(1, 8)
-
-        def forward(self, x):
-            return self.fc(self.rnn(x)[0][-1])
+    class Turned(TimeFirst):
+        def loss(self, batch):
+            return F.mse_loss(self(batch[0]), batch[1])
 
         def validation_step(self, batch, batch_idx):
             self.loss(batch)
@@ -643,8 +643,306 @@ def test_windows_as_long_as_the_sample_are_not_turned(fit):
         return torch.stack([x for x, _ in items], dim=1), torch.stack([y for _, y in items])
 
     data = DataLoader(TensorDataset(x, x[:, -1]), batch_size=16, collate_fn=turned)
-    trainer, _ = fit(TimeFirst(), data, data)
+    trainer, _ = fit(Turned(), data, data)
     doctor = next(each for each in trainer.callbacks if isinstance(each, Doctor))
     lines = [each for each in evidence.read(doctor._folder) if each.curves]
     curve = torch.tensor(lines[-1].curves["sensitivity/by_step"])
     assert curve[-1] > 20 * curve[:36].mean()
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.fc = nn.GRU(1, 8, batch_first=True), nn.Linear(8, 1)
+
+    def forward(self, x):
+        return self.fc(self.rnn(x)[0][:, -1])
+
+
+class Nested(LightningModule):
+    """A network inside of the module, as many people keep it."""
+
+    def __init__(self, net=None):
+        super().__init__()
+        self.net = net or Net()
+
+    def training_step(self, batch, batch_idx):
+        return F.mse_loss(self.net(batch[0]), batch[1])
+
+    def validation_step(self, batch, batch_idx):
+        self.training_step(batch, batch_idx)
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=1e-2)
+
+
+def test_copies_of_the_network_that_are_made_in_a_fit_are_its_own(fit, tmp_path):
+    class Keeps(Callback):
+        def on_validation_end(self, trainer, pl_module):
+            self.best = copy.deepcopy(pl_module.net)
+            self.best(X)  # nobody's step
+            torch.save(pl_module.net, tmp_path / "net.pt")
+
+    keeps = Keeps()
+    trainer, _ = fit(Nested(), callbacks=[keeps])
+    with torch.no_grad():
+        twin = output_diversity(trainer.lightning_module.net(X), Y).ratio
+        assert torch.equal(keeps.best(X), trainer.lightning_module.net(X))
+    assert trainer.callback_metrics["diversity/ratio_val"].item() == pytest.approx(twin, rel=1e-4)
+    assert torch.load(tmp_path / "net.pt", weights_only=False)(X).shape == (72, 1)
+
+
+def test_a_module_that_is_scripted_as_training_ends(fit):
+    class Scripts(Plain):
+        def on_train_end(self):
+            self.scripted = torch.jit.script(nn.Sequential(self.fc))
+
+    with pytest.warns(DeprecationWarning, match="script"):
+        trainer, _ = fit(Scripts())
+    assert trainer.lightning_module.scripted(torch.zeros(2, 8)).shape == (2, 1)
+
+
+def test_a_teacher_beside_its_student(fit):
+    class Taught(Nested):
+        def __init__(self):
+            super().__init__()
+            self.teacher = nn.Linear(10, 1).requires_grad_(False)
+
+        def training_step(self, batch, batch_idx):
+            said = self.net(batch[0])
+            with torch.no_grad():
+                taught = self.teacher(batch[0][..., 0])
+            return F.mse_loss(said, batch[1]) + 0.1 * F.mse_loss(said, taught)
+
+    trainer, _ = fit(Taught())
+    with torch.no_grad():
+        twin = output_diversity(trainer.lightning_module.net(X), Y).ratio
+    assert trainer.callback_metrics["diversity/ratio_val"].item() == pytest.approx(twin, rel=1e-4)
+
+
+def test_a_loss_of_ones_own_is_not_the_network(fit):
+    class Squares(nn.Module):
+        def forward(self, predictions, targets):
+            return (predictions - targets) ** 2
+
+    class Own(Nested):
+        def __init__(self):
+            super().__init__()
+            self.criterion = Squares()
+
+        def training_step(self, batch, batch_idx):
+            return self.criterion(self.net(batch[0]), batch[1].double().float()).mean()
+
+    trainer, _ = fit(Own())
+    with torch.no_grad():
+        twin = output_diversity(trainer.lightning_module.net(X), Y).ratio
+    assert trainer.callback_metrics["diversity/ratio_val"].item() == pytest.approx(twin, rel=1e-4)
+
+
+def test_an_autoencoder_beside_labels_is_no_classifier(fit):
+    class Auto(LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(64, 3), nn.Tanh(), nn.Linear(3, 64))
+
+        def training_step(self, batch, batch_idx):
+            return F.mse_loss(self.net(batch[0]), batch[0])
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters())
+
+    x, labels = torch.randn(72, 64), torch.arange(72) % 10
+    trainer, _ = fit(Auto(), loader(x, labels), val=[], refuses=True)
+    assert not [name for name in trainer.callback_metrics if name.startswith("diversity/")]
+
+
+def test_lengths_that_only_the_step_uses_are_not_the_targets(fit):
+    class Packs(Plain):
+        def loss(self, batch):
+            x, lengths, y = batch
+            packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            return F.mse_loss(self.fc(self.rnn(packed)[1][0]), y)
+
+        def forward(self, x):
+            raise NotImplementedError
+
+    lengths = torch.randint(5, 11, (72,), generator=torch.Generator().manual_seed(1))
+    data = DataLoader(TensorDataset(X, lengths, Y), batch_size=16)
+    trainer, _ = fit(Packs(), data, data, refuses=True)
+    module = trainer.lightning_module
+    with torch.no_grad():
+        packed = nn.utils.rnn.pack_padded_sequence(X, lengths, batch_first=True, enforce_sorted=False)
+        twin = output_diversity(module.fc(module.rnn(packed)[1][0]), Y).ratio
+    assert trainer.callback_metrics["diversity/ratio_val"].item() == pytest.approx(twin, rel=1e-4)
+
+
+@pytest.mark.parametrize("squash", [lambda z: z.sigmoid().clamp(1e-6, 1 - 1e-6), lambda z: F.logsigmoid(z).exp()])
+def test_probabilities_however_they_are_made(fit, squash):
+    class Likely(Plain):
+        def forward(self, x):
+            return squash(super().forward(x))[:, 0]
+
+        def loss(self, batch):
+            return F.binary_cross_entropy(self(batch[0]), batch[1].float())
+
+    labels = (Y[:, 0] > 0).long()
+    trainer, _ = fit(Likely(), loader(y=labels), loader(y=labels))
+    with torch.no_grad():
+        twin = output_diversity(trainer.lightning_module(X), labels.float()).ratio
+    assert trainer.callback_metrics["diversity/ratio_val"].item() == pytest.approx(twin, rel=1e-4)
+
+
+def test_floating_labels_beside_logits(fit):
+    class Binary(Plain):
+        def loss(self, batch):
+            return F.binary_cross_entropy_with_logits(self(batch[0]), batch[1])
+
+    labels = (Y > 0).float()
+    torch.manual_seed(0)
+    module = Binary()
+    nn.init.constant_(module.fc.bias, -1.0)
+    trainer, _ = fit(module, loader(y=labels), loader(y=labels))
+    with torch.no_grad():
+        twin = output_diversity(trainer.lightning_module(X).sigmoid(), labels).ratio
+    assert trainer.callback_metrics["diversity/ratio_val"].item() == pytest.approx(twin, rel=1e-4)
+
+
+def test_counts_that_begin_with_0_and_1_are_told_and_then_numbers(fit, caplog):
+    counts = torch.arange(72) // 16
+    counts[:16] = torch.arange(16) % 2
+
+    class Counts(Plain):
+        def loss(self, batch):
+            return F.mse_loss(self(batch[0])[:, 0], batch[1].float())
+
+    trainer, _ = fit(Counts(), loader(y=counts), loader(y=counts))
+    with torch.no_grad():
+        twin = output_diversity(trainer.lightning_module(X)[:, 0], counts.float()).ratio
+    assert len([each for each in caplog.messages if "labels of yes and no" in each]) == 1
+    assert trainer.callback_metrics["diversity/ratio_val"].item() == pytest.approx(twin, rel=1e-4)
+
+
+def test_what_the_module_logs_as_the_epoch_ends_is_evidence_of_that_epoch(fit):
+    class Logs(Plain):
+        def on_train_epoch_end(self):
+            self.log("own", float(self.current_epoch + 1))
+
+    _, found = fit(Logs(), max_epochs=3)
+    assert [values["own"] for when, _, values in found if when == "epoch"] == [1.0, 2.0, 3.0]
+
+
+def test_time_first_with_as_many_steps_as_samples_in_a_batch(fit):
+    """16 steps and batches of 16: only the strides tell that the step's input is the batch's, transposed."""
+    x = torch.randn(72, 16, 1, generator=torch.Generator().manual_seed(0))
+    x[:, :12] *= 0.01
+    y = x[:, -4:].sum(dim=1)
+    trainer, found = fit(TimeFirst(), loader(x, y), loader(x, y), max_epochs=4)
+    with torch.no_grad():
+        twin = output_diversity(trainer.lightning_module(x.transpose(0, 1)), y).ratio
+    assert found[-1][2]["diversity/ratio_sample"] == pytest.approx(twin, rel=1e-4)
+
+
+def test_batches_whose_validation_form_is_another(fit, caplog):
+    def without_mask(items):
+        return torch.stack([x for x, _ in items]), torch.stack([y for _, y in items]), None
+
+    class Masked(Plain):
+        def forward(self, x, mask=None):
+            return super().forward(x)
+
+        def loss(self, batch):
+            return F.mse_loss(self(batch[0], batch[2]), batch[1])
+
+        def validation_step(self, batch, batch_idx):
+            self.loss(batch)
+
+    data = TensorDataset(X, Y, torch.ones(72, 10))
+    val = DataLoader(TensorDataset(X, Y), batch_size=16, collate_fn=without_mask)
+    trainer, _ = fit(Masked(), DataLoader(data, batch_size=16), val, refuses=True)
+    assert trainer.global_step == 10
+
+
+def test_a_sparse_tensor_in_the_batch(fit):
+    edges = torch.eye(16).to_sparse()
+
+    class Graph(Plain):
+        def forward(self, x, edges):
+            return super().forward(x)
+
+        def loss(self, batch):
+            return F.mse_loss(self(batch[0], batch[2]), batch[1])
+
+    data = [(X[at : at + 16], Y[at : at + 16], edges) for at in range(0, 64, 16)]
+    trainer, _ = fit(Graph(), DataLoader(data, batch_size=None), val=[], refuses=True)
+    assert trainer.global_step == 8
+
+
+def test_a_folder_that_cannot_be_written_costs_the_evidence_and_not_the_training(trainer_options, tmp_path, caplog):
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file")
+    trainer = Trainer(**trainer_options, max_epochs=1, callbacks=[Doctor(blocked)])
+    trainer.fit(Plain(), loader(), loader())
+    assert trainer.global_step == 5
+    assert len([each for each in caplog.messages if each.startswith("Doctor keeps no evidence")]) == 1
+
+
+def test_gates_that_differ_by_rounding_alone_have_a_histogram(trainer_options, tmp_path):
+    module = Plain().double()
+    with torch.no_grad():
+        module.rnn.bias_hh_l0[8:16] = 35.5
+    options = trainer_options | {"logger": TensorBoardLogger(tmp_path), "precision": "64-true", "max_epochs": 1}
+    trainer = Trainer(**options, callbacks=[ActivationMonitor()])
+    trainer.fit(module, loader(), loader())
+    assert trainer.global_step == 5
+
+
+def test_several_optimizers_each_have_an_update_ratio_and_lightnings_steps(fit):
+    class Takes(Plain):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
+
+        def training_step(self, batch, batch_idx):
+            optimizer = self.optimizers()[batch_idx % 2]
+            optimizer.zero_grad()
+            self.manual_backward(self.loss(batch))
+            optimizer.step()
+
+        def configure_optimizers(self):
+            return [torch.optim.SGD(each.parameters(), lr=0.01) for each in (self.rnn, self.fc)]
+
+    trainer, _ = fit(Takes())
+    assert {"update_ratio/rnn", "update_ratio/fc"} <= set(trainer.callback_metrics)
+
+
+def test_a_dataset_that_opens_its_file_late_is_left_closed(fit, tmp_path):
+    """Workers that are forked later would share the file, and its place in it."""
+    path = tmp_path / "rows"
+    path.write_bytes(X.numpy().tobytes())
+
+    class Lazy(Dataset):
+        def __init__(self):
+            self.file = None
+
+        def __len__(self):
+            return len(X)
+
+        def __getitem__(self, number):
+            if self.file is None:
+                self.file = path.open("rb")
+            self.file.seek(number * 40)
+            return torch.frombuffer(bytearray(self.file.read(40)), dtype=torch.float32).view(10, 1), Y[number]
+
+    data = Lazy()
+    seen = []
+
+    class Looks(Plain):
+        def validation_step(self, batch, batch_idx):
+            seen.append(val.dataset.dataset.file is None)
+
+    val = DataLoader(torch.utils.data.Subset(data, range(72)), batch_size=72)
+    one = copy.copy(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        fit(Looks(), DataLoader(one, batch_size=16), val, num_sanity_val_steps=0, max_epochs=1)
+    assert val.dataset.dataset.file is not None, "validation itself opened it"

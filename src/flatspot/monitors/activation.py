@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, final
+from typing import Any, Final, final
 
 from lightning import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
@@ -22,6 +22,11 @@ from flatspot.monitors.publishing import (
 from flatspot.monitors.subject import Subject, Watch
 from flatspot.probes.activations import UnitReport, unit_reports
 from flatspot.report.curves import gate_shares
+
+UNREAD: Final = (
+    "ActivationMonitor found nothing to look at: no recurrent layer of torch.nn (or derived from one), no layer that "
+    "returns a sequence and a state, no activation that is a module."
+)
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +106,8 @@ class ActivationMonitor(Callback):
             log.warning("ActivationMonitor could not look: %s", reason(error))
             self._watch.subject = None
             return
+        if not reports and not self._seen:
+            log.warning(UNREAD)
         step = last_step(trainer)
         self._seen[trainer.global_step] = {name: replace(each, gates={}) for name, each in reports.items()}
         figures = activation_figures(reports)

@@ -1,6 +1,7 @@
 """Record evidence of a fit, step 0 included, for the rules to judge, and draw what it shows."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
 
@@ -9,7 +10,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch.optim import Optimizer
 
 from flatspot import evidence
-from flatspot.errors import BadInput
+from flatspot.errors import BadInput, reason
 from flatspot.monitors.activation import ActivationMonitor
 from flatspot.monitors.looking import Look, figures_of, look, look_at_data
 from flatspot.monitors.pictures import pictures_of
@@ -78,8 +79,7 @@ class Doctor(Callback):
         folder = self._asked_folder or trainer.log_dir or trainer.default_root_dir  # every process must ask
         kept = trainer.is_global_zero and (self._asked_folder or not trainer.fast_dev_run)  # type: ignore[attr-defined]
         self._folder = Path(folder) if kept else None
-        if self._folder is not None:
-            prepare(self._folder, trainer.global_step)
+        self._written(lambda held: prepare(held, trainer.global_step))
         self._looks = {}
         self._watch.start(pl_module)
 
@@ -98,12 +98,20 @@ class Doctor(Callback):
         self._look(trainer, "step", self._watch.after_batch(trainer, pl_module))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Record the epoch's figures."""
-        if self._folder is not None:
-            self._epoch.record(self._folder, trainer)
+        """Wait for what the module itself logs as the epoch ends."""
+        self._epoch.end(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record the figures of the epoch that ended."""
+        self._record_epoch(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Record the epoch that ended: a fit that goes on from here does not come back to it."""
+        self._record_epoch(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look once more, and draw."""
+        self._record_epoch(trainer)
         self._look(trainer, "trained", self._watch.at_end(trainer))
         if trainer.global_step in self._looks:
             self._record(trainer, "trained")
@@ -118,7 +126,8 @@ class Doctor(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the module as it was: Lightning tears nothing down after an exception."""
-        self._watch.end()
+        self._record_epoch(trainer)
+        self.teardown(trainer, pl_module, "fit")
 
     def _look(self, trainer: Trainer, when: str, subject: Subject | None) -> None:
         if subject is None:
@@ -142,8 +151,19 @@ class Doctor(Callback):
 
     def _record(self, trainer: Trainer, when: str) -> None:
         """Append what was seen at this step."""
-        if self._folder is not None:
-            step = trainer.global_step
-            seen = self._looks[step]
-            entry = evidence.measurement(when, trainer.current_epoch, step, seen.values, seen.curves)
-            evidence.append(self._folder, entry)
+        seen = self._looks[trainer.global_step]
+        entry = evidence.measurement(when, trainer.current_epoch, trainer.global_step, seen.values, seen.curves)
+        self._written(lambda held: evidence.append(held, entry))
+
+    def _record_epoch(self, trainer: Trainer) -> None:
+        self._written(lambda held: self._epoch.record(held, trainer))
+
+    def _written(self, write: Callable[[Path], None]) -> None:
+        """Write into the folder; where that cannot be, training goes on without evidence."""
+        if self._folder is None:
+            return
+        try:
+            write(self._folder)
+        except OSError as error:
+            log.warning("Doctor keeps no evidence from here on: %s", reason(error))
+            self._folder = None

@@ -11,6 +11,9 @@ Kind = Literal["numbers", "classes", "labels"]
 
 CHANCES: Final = re.compile(r"(Sigmoid|Softmax|SafeSoftmax)Backward")
 
+SCORES: Final = re.compile(r"(Addmm|Mm|Bmm|Baddbmm|Mv|Add|Sub|Convolution|NativeLayerNorm)Backward")
+"""What gives scores that know no bounds: those of a fresh network often lie between 0 and 1 all the same."""
+
 VIEWS: Final = re.compile(
     r"(View|UnsafeView|Reshape|Squeeze|Unsqueeze|Transpose|T|Permute|Alias|Select|Slice|Clone|ToCopy)Backward"
 )
@@ -82,7 +85,7 @@ def is_dense(tensor: Tensor) -> bool:
 
 
 def _are_chances(predictions: Tensor) -> bool | None:
-    """Whether the last thing done to them, but for views, was a sigmoid or softmax; None: there is no graph."""
+    """Whether the last thing done to them, but for views, was a sigmoid or softmax, or a product; None: neither."""
     node = predictions.grad_fn
     if node is None:
         return None
@@ -90,7 +93,9 @@ def _are_chances(predictions: Tensor) -> bool | None:
         if node is None or not VIEWS.match(node.name()):
             break
         node = node.next_functions[0][0]
-    return node is not None and bool(CHANCES.match(node.name()))
+    if node is None or SCORES.match(node.name()):
+        return False
+    return True if CHANCES.match(node.name()) else None
 
 
 @final
@@ -99,8 +104,9 @@ class Reader:
 
     Scores are probabilities where they came out of a sigmoid or softmax in a training step. Where there is no graph to
     show it (validation, detached predictions), the first batch's values are looked at: whether they lie between 0 and
-    1, and sum to 1. Whether whole numbers are labels of yes and no is looked at in the first batch too: later ones do
-    not wait for the device.
+    1, and sum to 1. Whether targets are labels of yes and no is looked at in the first batch too (whole numbers that
+    are 0 and 1; floating ones that are both, beside predictions that are no probabilities): later ones do not wait for
+    the device. What they say against it is told by `mistaken` once an epoch has ended.
 
     Args:
         most: outputs of a sample that are kept; None: `MOST_OUTPUTS`.
@@ -110,6 +116,15 @@ class Reader:
         self._most = MOST_OUTPUTS if most is None else most
         self._chances: bool | None = None
         self._yes_or_no: bool | None = None
+        self._others: Tensor | None = None
+
+    def mistaken(self) -> bool:
+        """Whether targets that were taken for labels of yes and no turned out to be others; then they are no more."""
+        if self._others is None:
+            return False
+        found, self._others = bool(self._others), None
+        self._yes_or_no = self._yes_or_no and not found
+        return found
 
     def read(self, predictions: Tensor, targets: Tensor, fit: Fit) -> tuple[Tensor, Tensor]:
         """Two copies `[sample, output]` of one shape: loaders and steps may write into theirs again."""
@@ -118,7 +133,7 @@ class Reader:
         if fit.kind == "classes":
             return self._classes(predictions, targets, fit.axis)
         said, true = self._few(predictions), self._few(targets)
-        if fit.kind == "labels" and self._are_labels(true) and not self._between(said):
+        if self._are_labels(said, true, fit) and not self._between(said):
             said = said.float().sigmoid()
         # Halves are too coarse to tell spread from level; whole numbers have none.
         said = said.float() if said.element_size() < 4 else said.clone()
@@ -151,11 +166,23 @@ class Reader:
             self._chances = bool(within & ((scores.sum(dim=-1) - 1).abs() < 1e-3).all() if sums else within)
         return self._chances
 
-    def _are_labels(self, targets: Tensor) -> bool:
+    def _are_labels(self, predictions: Tensor, targets: Tensor, fit: Fit) -> bool:
+        if self._yes_or_no is False:
+            return False
+        others = ((targets != 0) & (targets != 1)).any()
         if self._yes_or_no is None:
-            self._yes_or_no = bool(((targets == 0) | (targets == 1)).all())
+            self._yes_or_no = not bool(others) and (fit.kind == "labels" or _are_yes_and_no(predictions, targets))
+        if self._yes_or_no:
+            self._others = others if self._others is None else self._others | others
         return self._yes_or_no
 
 
+def _are_yes_and_no(predictions: Tensor, targets: Tensor) -> bool:
+    """Whether floating targets of 0 and 1 are both there, beside predictions that are no numbers between them."""
+    beyond = ((predictions < 0) | (predictions > 1)).any()
+    return bool((targets == 0).any() & (targets == 1).any() & beyond)
+
+
 def _spread(size: int, most: int, device: torch.device) -> Tensor:
-    return torch.linspace(0, size - 1, min(size, most), device=device).round().long()
+    places = min(size, most)  # in whole numbers: floating ones miss some beyond 2**24
+    return torch.arange(places, device=device) * (size - 1) // max(places - 1, 1)

@@ -28,6 +28,10 @@ MOST_WEIGHTS: Final = 2**16
 """Weights of a parameter that are compared before and after a step."""
 
 
+MOST_WAITING: Final = 1024
+"""Steps whose norms wait for a point, where none is asked for (`log_every_n_steps=0`)."""
+
+
 @final
 @dataclass
 class _Norms:
@@ -68,11 +72,12 @@ class GradientNormMonitor(Callback):
     stand for the whole epoch. Steps whose norm is not finite are left out and counted: `gradient/not_finite`.
 
     With each point comes `update_ratio/<block>` and `update_ratio/total`, log10(mean|Δw| / mean|w|) of the first batch
-    since the point before: about -3 is usual, -1 throws weights about, -6 leaves them where they are. Of a large
-    parameter up to 65,536 weights are looked at, evenly spread.
+    since the point before that moved the weights in question: about -3 is usual, -1 throws weights about, -6 leaves
+    them where they are. Of a large parameter up to 65,536 weights are looked at, evenly spread.
 
     Blocks are the module's children, and the layers of a stacked recurrent child. A batch that only accumulates takes
-    no step and is not counted. With several optimizers, each step counts for the blocks that it moves.
+    no step and is not counted. With several optimizers, each step counts for the blocks that it moves. Under manual
+    optimisation norms are those that the optimizer meets: after a clipping in the step.
 
     A step costs one fused norm, and nothing is copied to the host between points.
     """
@@ -81,8 +86,8 @@ class GradientNormMonitor(Callback):
         self._block_of: dict[int, str] = {}
         self._waiting: defaultdict[Blocks, list[list[Tensor]]] = defaultdict(list)
         self._epoch = _Norms()
-        self._before: dict[int, tuple[nn.Parameter, Tensor]] | None = None
-        self._ratios: dict[str, Tensor] = {}
+        self._before: dict[int, tuple[nn.Parameter, Tensor]] = {}
+        self._moves: dict[int, tuple[Tensor, Tensor]] = {}
         self._heard = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -104,19 +109,20 @@ class GradientNormMonitor(Callback):
         blocks = tuple(self._block_of.get(id(parameter), "own") for parameter in moved)
         norms = fused_norms([parameter.grad for parameter in moved])
         self._waiting[blocks].append(_unscaled(norms, trainer, optimizer))
-        if not self._ratios:
-            self._remember(moved)
+        self._remember(moved)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """See how far the weights went, and set a point where it is due."""
-        if self._before is not None:
-            self._ratios = self._moved()
-            self._before = None
+        for key, (parameter, old) in self._before.items():
+            self._moves[key] = old, _some(parameter).clone()
+        self._before = {}
         waiting = sum(map(len, self._waiting.values()))
         if waiting >= trainer.log_every_n_steps > 0:  # type: ignore[attr-defined] # set, but not declared
             self._set_point(trainer)
+        elif waiting >= MOST_WAITING:
+            self._gather(_Norms())
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log what is left of the epoch, and tell the other callbacks of all of it."""
@@ -138,35 +144,37 @@ class GradientNormMonitor(Callback):
         self._forget()
 
     def _forget(self) -> None:
-        self._block_of, self._before, self._ratios, self._heard = {}, None, {}, False
+        self._block_of, self._before, self._moves, self._heard = {}, {}, {}, False
         self._waiting.clear()
         self._epoch = _Norms()
 
     def _remember(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Copy what is about to be moved, once a batch."""
-        self._before = self._before or {}
+        """Copy what is about to be moved, once between two points."""
         for each in parameters:
-            if id(each) not in self._before:
+            if id(each) not in self._moves and id(each) not in self._before:
                 self._before[id(each)] = (each, _some(each).clone())
 
     def _moved(self) -> dict[str, Tensor]:
-        assert self._before is not None  # noqa: S101 - a step was taken
         before: defaultdict[str, list[Tensor]] = defaultdict(list)
         after: defaultdict[str, list[Tensor]] = defaultdict(list)
-        for key, (parameter, old) in self._before.items():
+        for key, (old, new) in self._moves.items():
             before[self._block_of.get(key, "own")].append(old)
-            after[self._block_of.get(key, "own")].append(_some(parameter))
+            after[self._block_of.get(key, "own")].append(new)
         return update_ratios(before, after)
 
-    def _set_point(self, trainer: Trainer) -> None:
-        point = _Norms()
+    def _gather(self, point: _Norms) -> None:
+        """Add what has waited to a point and to the epoch."""
         for blocks, steps in self._waiting.items():
             norms = by_block(steps, blocks)
             point.add(norms)
             self._epoch.add(norms)
-        ratios = {f"update_ratio/{name}": ratio.item() for name, ratio in self._ratios.items()}
         self._waiting.clear()
-        self._ratios = {}
+
+    def _set_point(self, trainer: Trainer) -> None:
+        point = _Norms()
+        self._gather(point)
+        ratios = {f"update_ratio/{name}": ratio.item() for name, ratio in self._moved().items()} if self._moves else {}
+        self._moves = {}
         log_figures(trainer, point.figures() | ratios, last_step(trainer))
         tell_callbacks(trainer, ratios)
 

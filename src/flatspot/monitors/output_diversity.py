@@ -42,6 +42,11 @@ DIFFER: Final = (
     "diversity."
 )
 
+MISTAKEN: Final = (
+    "OutputDiversityMonitor took the targets for labels of yes and no, as those of the first batch were, and met "
+    "others: this epoch has no diversity; from here on they are numbers."
+)
+
 PADDED: Final = (
     "OutputDiversityMonitor: the validation sampler repeats %d samples, so that all processes have as many; they are "
     "counted twice. A sampler of your own and Trainer(use_distributed_sampler=False) count each once."
@@ -94,6 +99,8 @@ class _Watch:
 
     def forget(self) -> None:
         """Begin a new epoch."""
+        self.waiting.clear()
+        self.samples = 0
         self.metric.reset()
         if self.named is not None:
             self.named.reset()
@@ -147,6 +154,12 @@ class OutputDiversityMonitor(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the module as it was: Lightning tears nothing down after an exception."""
+        self._listen(None, pl_module)
+        for watch in self._watches.values():
+            watch.forget()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the module as it was: its own hook, which follows, may save or script it."""
         self._listen(None, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -217,6 +230,8 @@ class OutputDiversityMonitor(Callback):
             self._say("missed", logging.WARNING, MISSED, part)
             return
         watch.kind = kind
+        if part == "train":
+            self._watches["val"].finder.preferred = found.name
         self._say("found", logging.INFO, "OutputDiversityMonitor takes %s for the predictions", found.source)
         watch.take(found)
 
@@ -238,6 +253,10 @@ class OutputDiversityMonitor(Callback):
         if not _agreed(trainer, watch.kind):
             if watch.kind is not None:
                 self._say("differ", logging.WARNING, DIFFER)
+            watch.forget()
+            return
+        if watch.reader.mistaken():
+            self._say("mistaken", logging.WARNING, MISTAKEN)
             watch.forget()
             return
         figures, distances = watch.close(part)

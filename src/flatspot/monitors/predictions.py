@@ -22,6 +22,9 @@ PREDICTIONS: Final = ("predictions", "prediction", "preds", "pred", "y_hat", "lo
 TARGETS: Final = ("targets", "target", "y", "y_true", "label", "labels")
 
 
+MANY_CLASSES: Final = 32
+"""So many numbers for a sample are rather its input again than scores of classes, where they are as many as it has."""
+
 _unheard: Final = ContextVar("unheard", default=False)
 
 
@@ -98,6 +101,8 @@ class PredictionFinder:
         self._recent: dict[str, deque[Call]] = {}
         self._handles: list[RemovableHandle] = []
         self._last: _Last | None = None
+        self._weightless: set[str] = set()
+        self.preferred: str | None = None
 
     def attach(self, module: nn.Module) -> None:
         """Listen to the module, until `detach`; where predictions were found before, to that place.
@@ -108,10 +113,12 @@ class PredictionFinder:
         self.detach()
         names = _candidates(module) if self._only is None else self._only
         for name in names:
+            if not any(True for _ in _submodule(module, name).parameters()):
+                self._weightless.add(name)
             # Two: where a strategy wraps the module, the outer call's loss follows the inner call's output.
             self._recent[name] = deque(maxlen=2)
-            listener = self._listener(name)
-            self._handles.append(_submodule(module, name).register_forward_hook(listener, with_kwargs=True))
+            part = _submodule(module, name)
+            self._handles.append(part.register_forward_hook(_Listener(self, name, part), with_kwargs=True))
 
     def detach(self) -> None:
         """Stop listening and let go of all tensors."""
@@ -162,15 +169,13 @@ class PredictionFinder:
             self._only = None
             self.attach(module)
 
-    def _listener(self, name: str) -> Any:
-        def remember(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
-            if _unheard.get():
-                return
-            calls = self._recent.pop(name)
-            calls.append(Call(given, named, output))
-            self._recent[name] = calls  # last called, last in the order of the table
-
-        return remember
+    def hear(self, name: str, call: Call) -> None:
+        """A submodule was called."""
+        if _unheard.get() or name not in self._recent:
+            return
+        calls = self._recent.pop(name)
+        calls.append(call)
+        self._recent[name] = calls  # last called, last in the order of the table
 
     def _fitting(self, outputs: Any, target: Tensor) -> Iterator[Found]:
         """What fits the targets, the likeliest first."""
@@ -181,7 +186,7 @@ class PredictionFinder:
         for name, call in self._asked(target):
             for place, each in enumerate(tensors_in(call.output)):
                 fit = fit_of(each, target)
-                if fit is not None:
+                if fit is not None and not (fit.kind == "classes" and _repeats_input(each, call)):
                     source = f"the output of {name}" if name else "what the module's forward returned"
                     yield Found(each.detach(), target, fit, source, name, call, place)
 
@@ -191,8 +196,37 @@ class PredictionFinder:
             yield from ((self.where, call) for call in reversed(self._recent.get(self.where, ())))
             return
         yield from (("", call) for call in reversed(self._recent.get("", ())))
-        for name, calls in reversed(self._recent.items()):
-            yield from ((name, call) for call in reversed(calls) if name and not _was_given(call, target))
+        asked = [(name, call) for name, calls in reversed(self._recent.items()) for call in reversed(calls) if name]
+        kept = [each for each in asked if not _was_given(each[1], target) and not self._is_loss(*each, target)]
+        # A teacher beside its student has no gradient, and in validation nobody has: there the student's name counts.
+        yield from sorted(kept, key=lambda each: (each[0] != self.preferred, not _learns(each[1])))
+
+    def _is_loss(self, name: str, call: Call, target: Tensor) -> bool:
+        """Whether a child without weights was given another one's output and something of the targets' size."""
+        if name not in self._weightless:
+            return False
+        given = [each for each in (*call.given, *call.named.values()) if isinstance(each, Tensor)]
+        said = {id(each) for calls in self._recent.values() for other in calls for each in tensors_in(other.output)}
+        others = [each for each in given if id(each) not in said]
+        return len(others) < len(given) and any(each.numel() == target.numel() for each in others)
+
+
+@final
+class _Listener:
+    """Tells a finder of a module's calls; what is copied or saved with the module is deaf."""
+
+    def __init__(self, finder: PredictionFinder | None = None, name: str = "", part: nn.Module | None = None) -> None:
+        self._finder, self._name, self._part = finder, name, part
+
+    def __call__(self, part: nn.Module, given: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+        if self._finder is not None and part is self._part:
+            self._finder.hear(self._name, Call(given, named, output))
+
+    def __deepcopy__(self, _: Any) -> "_Listener":
+        return _Listener()
+
+    def __reduce__(self) -> tuple[type["_Listener"], tuple[()]]:
+        return _Listener, ()
 
 
 @contextmanager
@@ -222,9 +256,21 @@ def _submodule(module: nn.Module, name: str) -> nn.Module:
     return module.get_submodule(name)
 
 
+def _repeats_input(predictions: Tensor, call: Call) -> bool:
+    """Whether what may be scores of many classes is of its input's size: an autoencoder beside labels."""
+    sizes = {each[0].numel() for each in call.given if isinstance(each, Tensor) and each.dim() and len(each)}
+    return predictions[0].numel() > MANY_CLASSES and predictions[0].numel() in sizes
+
+
+def _learns(call: Call) -> bool:
+    return any(each.requires_grad for each in tensors_in(call.output))
+
+
 def _was_given(call: Call, target: Tensor) -> bool:
     """Whether the call saw the targets themselves, or a view of them."""
     values: Iterable[Any] = (*call.given, *call.named.values())
+    if not is_dense(target):
+        return any(value is target for value in values)
     seen = [value for value in values if isinstance(value, Tensor) and is_dense(value)]
     return any(value is target or value.data_ptr() == target.data_ptr() for value in seen)
 
@@ -232,7 +278,8 @@ def _was_given(call: Call, target: Tensor) -> bool:
 def _targets(outputs: Any, batch: Any, calls: Iterable[Call]) -> list[Tensor]:
     """What may be the targets, the likeliest first: what is called so; then what follows the inputs in a batch.
 
-    Of several, those come last that a module was given: lengths beside packed inputs, say.
+    Of several, those come last that a module was given (lengths beside packed inputs, say), and whole numbers and
+    masks after floating ones.
     """
     named = [*_named(outputs, TARGETS), *_named(batch, TARGETS)]
     if named or not isinstance(batch, (tuple, list)):
@@ -240,7 +287,8 @@ def _targets(outputs: Any, batch: Any, calls: Iterable[Call]) -> list[Tensor]:
     following = [each for each in batch[1:] if isinstance(each, Tensor)]
     if len(following) < 2:
         return following
-    return sorted(following, key=lambda each: any(_was_given(call, each) for call in calls))
+    given = {id(each): any(_was_given(call, each) for call in calls) for each in following}
+    return sorted(following, key=lambda each: (given[id(each)], not each.is_floating_point()))
 
 
 def _named(source: Any, names: tuple[str, ...]) -> list[Tensor]:

@@ -63,12 +63,20 @@ def log_histogram(trainer: Trainer, tag: str, values: Tensor, step: int) -> None
     finite = few[few.isfinite()].to("cpu", torch.float64).numpy()
     if not len(finite):
         return
-    counts, edges = np.histogram(finite, bins=BINS)
+    counts, edges = _binned(finite)
     for logger in takers:
         if isinstance(logger, TensorBoardLogger):
             _write(logger, [Summary.Value(tag=tag, histo=_histogram(finite, counts, edges))], step)
         else:
             logger.experiment.log({tag: _wandb_histogram(counts, edges), "trainer/global_step": step})
+
+
+def _binned(finite: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Counts and edges; one bin where values differ by so few roundings that no edge fits between."""
+    try:
+        return np.histogram(finite, bins=BINS)
+    except ValueError:
+        return np.array([len(finite)]), np.array([finite.min(), finite.max()])
 
 
 def takes_pictures(trainer: Trainer) -> bool:
@@ -102,7 +110,9 @@ def tell_callbacks(trainer: Trainer, figures: Mapping[str, float]) -> None:
 
 
 def last_step(trainer: Trainer) -> int:
-    """The optimizer step taken last, from 0."""
+    """The optimizer step taken last, from 0; of several optimizers the batch, as Lightning's own loggers count."""
+    if len(trainer.optimizers) > 1:
+        return max(trainer.fit_loop.total_batch_idx, 0)
     return max(trainer.global_step - 1, 0)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Final, final
+from typing import Any, Final, final
 
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -17,19 +17,31 @@ SOMETIMES: Final = ("activation/", "update_ratio/")
 
 @final
 class EpochFigures:
-    """Records what the callbacks were told of each epoch, and not once more what they were told of an earlier one."""
+    """Records what the callbacks were told of each epoch, and not once more what they were told of an earlier one.
+
+    As an epoch ends, a module logs its own figures after the callbacks have had their say. So the epoch is recorded a
+    little later: as a checkpoint is saved, as the next one starts, or as the fit ends.
+    """
 
     def __init__(self) -> None:
         self._before: dict[str, Tensor] = {}
+        self._ended: tuple[int, int] | None = None
+
+    def end(self, trainer: Trainer) -> None:
+        """An epoch has ended."""
+        self._ended = trainer.current_epoch + 1, trainer.global_step
 
     def record(self, folder: Path, trainer: Trainer) -> None:
-        """Append the figures of the epoch that ends."""
+        """Append the figures of the epoch that has ended, if they are not yet there."""
+        if self._ended is None:
+            return
+        (epoch, step), self._ended = self._ended, None
         told = dict(trainer.callback_metrics)
         # A figure told again is a new tensor; where an epoch has no validation, the last one's still stands there.
         new = {name: each.item() for name, each in told.items() if each is not self._before.get(name)}
         self._before = told
         kept = {name: value for name, value in new.items() if not name.startswith(SOMETIMES)}
-        evidence.append(folder, evidence.measurement("epoch", trainer.current_epoch + 1, trainer.global_step, kept))
+        evidence.append(folder, evidence.measurement("epoch", epoch, step, kept))
 
 
 def prepare(folder: Path, step: int) -> None:
@@ -60,6 +72,25 @@ class EvidenceRecorder(Callback):
         self._epoch = EpochFigures()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Wait for what the module itself logs."""
+        self._epoch.end(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the epoch that ended."""
+        self._record(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Record the epoch that ended: a fit that goes on from here does not come back to it."""
+        self._record(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record the epoch that ended."""
+        self._record(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Record the epoch that ended."""
+        self._record(trainer)
+
+    def _record(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:
             self._epoch.record(self._folder, trainer)

@@ -1,5 +1,6 @@
 """A fixed sample of a loader's data, drawn with a seed of its own, through its dataset and its collate function."""
 
+import copy
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,12 +10,15 @@ from typing import Any, Final
 import numpy as np
 import torch
 from lightning import LightningModule, Trainer
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
 
 from flatspot.probes.undisturbed import random_states_kept
 
 DEPTH: Final = 5
 """How deep generators are looked for in a dataset: a subset of a concatenation of datasets has them at three."""
+
+MANY: Final = 100
+"""Datasets in a list that are looked at."""
 
 
 def sample_of(trainer: Trainer, module: LightningModule, size: int, seed: int) -> Any:
@@ -57,7 +61,7 @@ def loaders_in(held: Any) -> Iterator[DataLoader[Any]]:
 
 
 def _drawn(loader: DataLoader[Any], size: int, seed: int) -> Any:
-    dataset: Any = loader.dataset
+    dataset: Any = _aside(loader.dataset, DEPTH)
     if isinstance(dataset, IterableDataset):
         raise TypeError("a stream has no samples by number")
     among = getattr(loader.sampler, "indices", None)  # a SubsetRandomSampler shares its dataset with others
@@ -72,6 +76,25 @@ def _drawn(loader: DataLoader[Any], size: int, seed: int) -> Any:
     if in_batches:
         return loader.collate_fn(dataset[chosen[0]])
     return loader.collate_fn(several(chosen) if several else [dataset[number] for number in chosen])
+
+
+def _aside(dataset: Any, depth: int) -> Any:
+    """A shallow copy of a dataset and of those inside it: a file that it opens at its first item is the copy's.
+
+    Workers that are forked later would share the file, and its place in it, with this process.
+    """
+    if not isinstance(dataset, Dataset) or not depth:
+        return dataset
+    try:
+        other = copy.copy(dataset)
+        for name, held in vars(dataset).items():
+            if isinstance(held, Dataset):
+                setattr(other, name, _aside(held, depth - 1))
+            elif isinstance(held, list) and held and all(isinstance(each, Dataset) for each in held[:MANY]):
+                setattr(other, name, [_aside(each, depth - 1) for each in held])
+    except Exception:  # noqa: BLE001 - it does not want to be copied
+        return dataset
+    return other
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A module, a fixed sample of its data, and how the one is asked about the other."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, final
@@ -11,7 +11,8 @@ from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from flatspot.monitors.fitting import Fit, Reader
+from flatspot.errors import reason
+from flatspot.monitors.fitting import Fit, Reader, is_dense
 from flatspot.monitors.predictions import Call, Found, PredictionFinder, unheard
 from flatspot.monitors.sample import sample_of
 from flatspot.monitors.schedule import Doubling
@@ -56,8 +57,7 @@ class Subject:
 
     def ask(self, x: Tensor) -> Tensor:
         """The predictions for other inputs in the place of x, or of its first samples, as the module returns them."""
-        given = [self._beside(x, each) for each in self.call.given]
-        named = {name: self._beside(x, each) for name, each in self.call.named.items()}
+        given, named = _mapped((self.call.given, self.call.named), lambda each: self._beside(x, each))
         with unheard(), _mute(self.part), self.trainer.precision_plugin.forward_context():
             return tensors_in(self.part(*given, **named))[self.place]
 
@@ -65,7 +65,7 @@ class Subject:
         """What the part is given in the place of an argument: x itself, and of others as many samples as x has."""
         if given is self.slot:
             return x if self.slot is self.x else x.transpose(0, 1)
-        return _mapped(given, lambda each: _cut(each, len(self.x), len(x))) if len(x) < len(self.x) else given
+        return _cut(given, len(self.x), len(x)) if len(x) < len(self.x) else given
 
     def outputs(self) -> tuple[Tensor, Tensor]:
         """The predictions for the sample and the targets, `[sample, output]`: numbers, or probabilities of classes."""
@@ -111,7 +111,9 @@ class SubjectFinder:
             return None
         drawn = sample_of(trainer, module, self._size, self._seed)
         call, y, source = _with_sample(found, found.call, self._batch, drawn, self._size)
-        pairs = zip(_arguments(found.call), _arguments(call), strict=True)
+        known = _turned(self._batch)
+        asked = [(each, known.get(_key(each))) for each in _tensors(found.call)]
+        pairs = ((*each, own) for each, own in zip(asked, _tensors(call), strict=True))
         slot, turned = next(_inputs(pairs, len(found.targets), len(y)), (None, False))
         if slot is None or len(y) < 2:
             return None
@@ -174,9 +176,15 @@ class Watch:
         return self._at(trainer) if self.subject is not None and self._due(trainer.global_step) else None
 
     def _search(self, trainer: Trainer, module: LightningModule) -> None:
-        self.subject = self._finder.find(trainer, module)
+        why = None
+        try:
+            self.subject = self._finder.find(trainer, module)
+        except Exception as error:  # noqa: BLE001 - a stranger's batches may hold anything
+            why = reason(error)
         self.stop()
-        if self.subject is None:
+        if why is not None:
+            log.warning("%s has nothing to look at: %s", self._monitor, why)
+        elif self.subject is None:
             log.warning(LOST.format(self._monitor))
         else:
             log.info("%s asks %s", self._monitor, self.subject.source)
@@ -225,12 +233,15 @@ def _say_nothing(*_: Any, **__: Any) -> None:
 def _with_sample(found: Found, call: Call, batch: Any, drawn: Any, size: int) -> tuple[Call, Tensor, str]:
     """The call with the sample in the place of the batch, the sample's targets, and what the sample is."""
     places = {_key(each): path for path, each in _leaves(batch)}
-    asked = [each for _, each in _leaves(_arguments(call))]
-    paths = [places.get(_key(each)) for each in (*asked, found.targets)]
-    whole = [path for path in paths if path is not None]
+    turnable = [(path, each) for path, each in _leaves(batch) if isinstance(each, Tensor) and _can_turn(each)]
+    places = {_key(each.transpose(0, 1)): path for path, each in turnable} | places
+    known = _turned(batch)
+    asked = _tensors(call)
+    paths = [(places.get(_key(each)), known.get(_key(each), False)) for each in (*asked, found.targets)]
+    whole = [(path, turned) for path, turned in paths if path is not None]
     if drawn is not None and len(whole) == len(paths):
         try:
-            *samples, y = (_at(drawn, path) for path in whole)
+            *samples, y = (_at(drawn, path).transpose(0, 1) if turned else _at(drawn, path) for path, turned in whole)
         except (KeyError, IndexError, TypeError, AttributeError):  # a batch of another form
             pass
         else:
@@ -240,10 +251,27 @@ def _with_sample(found: Found, call: Call, batch: Any, drawn: Any, size: int) ->
     return few, y, f"the first {len(y)} training samples"
 
 
-def _inputs(pairs: Iterable[tuple[Any, Any]], batch: int, size: int) -> Iterator[tuple[Tensor, bool]]:
+def _turned(batch: Any) -> dict[Hashable, bool]:
+    """Of the batch's tensors as they are and transposed, which is which: their strides tell, where shapes do not."""
+    dense = [each for _, each in _leaves(batch) if isinstance(each, Tensor) and _can_turn(each)]
+    return {_key(each.transpose(0, 1)): True for each in dense} | {_key(each): False for each in dense}
+
+
+def _can_turn(each: Tensor) -> bool:
+    return each.dim() > 1 and is_dense(each)
+
+
+def _tensors(call: Call) -> list[Any]:
+    return [each for _, each in _leaves(_arguments(call))]
+
+
+def _inputs(pairs: Iterable[tuple[Any, bool | None, Any]], batch: int, size: int) -> Iterator[tuple[Tensor, bool]]:
     """The arguments that hold a sample each along an axis, and whether that is the second: by the step's own call."""
-    for asked, own in pairs:
+    for asked, turned, own in pairs:
         if isinstance(own, Tensor) and size in own.shape[:2]:
+            if turned:  # the batch's own, transposed
+                yield own, asked.shape[1] == batch
+                continue
             first = asked.shape[0] == batch if isinstance(asked, Tensor) and asked.dim() else len(own) == size
             yield own, not (first and len(own) == size)
 
@@ -270,6 +298,8 @@ def _mapped(held: Any, change: Callable[[Any], Any]) -> Any:
         return {name: _mapped(each, change) for name, each in held.items()}
     if isinstance(held, (tuple, list)):
         parts = [_mapped(each, change) for each in held]
+        if hasattr(held, "_fields"):
+            return type(held)(*parts)
         return parts if isinstance(held, list) else tuple(parts)
     return held
 
@@ -291,10 +321,10 @@ def _cut(samples: Tensor | PackedSequence, count: int, size: int) -> Tensor | Pa
     return samples[:size] if len(samples) == count else samples[:, :size]
 
 
-def _key(tensor: Tensor | PackedSequence) -> tuple[int, torch.Size]:
+def _key(tensor: Tensor | PackedSequence) -> Hashable:
     """What two names of the same numbers have in common."""
     data = tensor.data if isinstance(tensor, PackedSequence) else tensor
-    return data.data_ptr(), data.shape
+    return (data.data_ptr(), data.shape, data.stride()) if is_dense(data) else id(tensor)
 
 
 def _leaves(batch: Any, path: Path = ()) -> Iterator[tuple[Path, Tensor | PackedSequence]]:
