@@ -132,3 +132,21 @@ def test_weights_that_did_not_move_or_are_not_there():
     assert found["empty"].isnan()
     assert update_ratios({}, {}) == {}
     assert update_ratios(still, {**still, "still": [torch.full((2,), math.nan)]})["still"].isnan()
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_a_complex_weight_counts_as_its_two_parts(dtype):
+    torch.manual_seed(0)
+    weight, bias = nn.Parameter(torch.randn(3, 4, dtype=dtype)), nn.Parameter(torch.randn(4))
+    weight.grad, bias.grad = torch.randn_like(weight), torch.randn_like(bias)
+    norms = gradient_norms({"spectral": [weight], "head": [bias]})
+    parts = [weight.grad.real, weight.grad.imag]
+    assert norms["spectral"].item() == pytest.approx(torch.stack(parts).double().norm().item())
+    assert norms["total"].item() == pytest.approx(
+        torch.cat([bias.grad, *(each.flatten() for each in parts)]).norm().item()
+    )
+    assert fused_norms([weight.grad.conj()])[0].item() == pytest.approx(norms["spectral"].item())
+    moved = weight.detach() + 1e-2 * torch.randn_like(weight)
+    found = update_ratios({"spectral": [weight], "head": [bias]}, {"spectral": [moved], "head": [bias + 0.1]})
+    old, new = (torch.view_as_real(each.detach()) for each in (weight, moved))
+    assert found["spectral"].item() == pytest.approx(ratio_by_hand([old], [new]), abs=1e-5)

@@ -20,6 +20,7 @@ from flatspot.probes.stations import (
     first_loss,
     relative_spread,
     state_spread_by_step,
+    station_values,
     stations,
 )
 
@@ -170,6 +171,8 @@ def test_the_shape_of_the_output_is_no_matter_to_its_targets():
     net, x, y = nn.Sequential(nn.Linear(2, 3), nn.Unflatten(1, (3, 1))), noise(20, 2, dtype=torch.float32), noise(20, 3)
     found = of(stations(net, x, targets=y.unsqueeze(-1)))
     assert found["0"].spread == found["1"].spread == found["output"].spread
+    single = of(stations(nn.Sequential(nn.Linear(2, 1), nn.Flatten(0)), x, targets=y[:, 0]))
+    assert single["0"].spread == single["1"].spread == single["output"].spread
 
 
 @pytest.mark.parametrize("cell", [nn.RNN, nn.GRU, nn.LSTM])
@@ -384,3 +387,63 @@ def test_on_a_gpu_the_stations_are_those_of_the_host():
     expected = stations(net, x, targets=y)
     found = stations(net.cuda(), x.cuda(), targets=y)
     assert [each[1:] for each in found] == [pytest.approx(each[1:], rel=1e-3) for each in expected]
+
+
+class Rows(nn.Module):
+    """Steps become rows; as many units as one might ask for samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(2, 64, batch_first=True)
+        self.mix = nn.Linear(64, 64)
+        self.head = nn.Linear(64, 3)
+
+    def forward(self, x):
+        h = self.rnn(x)[0]
+        mixed = self.mix(h.reshape(-1, 64)).reshape(h.shape)
+        return self.head(mixed[:, -1])
+
+
+def test_units_are_not_taken_for_as_many_samples():
+    model, x, y = Rows(), noise(64, 5, 2, dtype=torch.float32), noise(64, 3)
+    found = stations(model, x, targets=y)
+    assert [each.name for each in found] == ["input", "rnn.l0", "head", "output"]
+    assert found == stations(model, x[:63], targets=y[:63])
+
+
+class Wide(nn.Module):
+    """A sequence of 32 channels; the answer is as long."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(1, 32)
+        self.back = nn.Linear(32, 1)
+
+    def forward(self, x):
+        return self.back(self.mix(x)).squeeze(-1)
+
+
+def test_of_a_wide_station_a_bounded_number_of_features_is_kept():
+    model, x = Wide(), noise(7, 5000, 1, dtype=torch.float32)
+    with torch.no_grad():
+        model.mix.weight[16:] = 0
+    values = station_values(model, x)
+    assert {name: each.shape[1:].numel() for name, each in values.items()} == {
+        "input": 5000,
+        "mix": 4096,
+        "back": 4096,
+        "output": 5000,
+    }
+    whole = model.mix(x).detach()
+    assert relative_spread(values["mix"]) == pytest.approx(relative_spread(whole), rel=0.02)
+    constant = (values["mix"] == values["mix"][:1]).all(dim=0).double().mean()
+    assert constant == pytest.approx(0.5, abs=0.01), "each channel has its share"
+    found = of(stations(model, x, targets=noise(7, 5000)))
+    assert found["back"].spread == found["output"].spread, "the answer is looked at whole"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_beside_a_scripted_part_the_others_are_stations():
+    scripted = torch.jit.script(nn.Sequential(nn.Linear(2, 4), nn.Tanh()))
+    found = stations(nn.Sequential(scripted, nn.Linear(4, 4), nn.Linear(4, 1)), noise(9, 2, dtype=torch.float32))
+    assert [each.name for each in found] == ["input", "1", "2", "output"]

@@ -1,10 +1,13 @@
 import random
+import time
+from collections import deque
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from flatspot.probes import undisturbed as probe
 from flatspot.probes.undisturbed import answer, first_tensor, undisturbed
 
 
@@ -157,3 +160,117 @@ def test_a_state_in_a_tuple_a_list_or_a_dict_comes_back():
     assert layer.named is named
     assert named["h"].tolist() == [0, 0]
     assert all(each is old for each, old in zip(layer._flat_weights, weights, strict=True))
+
+
+class Looks(nn.Module):
+    """Tables that cut their rows down as they are read."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.table = nn.Embedding(20, 4, max_norm=1.0)
+        self.bag = nn.EmbeddingBag(20, 4, max_norm=0.5, mode="sum")
+        self.head = nn.Linear(8, 1)
+
+    def forward(self, x):
+        return self.head(torch.cat([self.table(x).sum(1), self.bag(x)], dim=1))
+
+
+def fitted(looks):
+    module, rows = Looks(), torch.Generator().manual_seed(1)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.1)
+    for _ in range(5):
+        if looks:
+            with undisturbed(module):
+                module(torch.arange(20).view(4, 5))
+        loss = module(torch.randint(0, 20, (3, 2), generator=rows)).square().sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return module.state_dict()
+
+
+def test_rows_that_a_look_cuts_down_come_back():
+    """To the last bit: a look at other rows than the batch's changes nothing of the fit."""
+    assert same(fitted(looks=True), fitted(looks=False))
+
+
+def test_sets_queues_and_arrays_come_back():
+    module, sign = nn.Module(), torch.zeros(2)
+    module.queue, module.seen = deque([torch.zeros(2)], maxlen=2), {1, "two", sign}
+    module.array, module.deep = np.zeros(3), {"all": deque([np.ones(2)])}
+    module.fixed, module.wide = np.broadcast_to(np.zeros(1), (4,)), torch.zeros(1).expand(4)
+    queue, array = module.queue, module.array
+    with undisturbed(module):
+        module.queue[0].add_(1)
+        module.queue.extend("ab")
+        module.seen.discard("two")
+        module.seen.add(3)
+        sign += 1
+        module.array += 1
+        module.deep["all"][0][1] = 7
+        module.array = np.ones(1)
+    assert module.queue is queue
+    assert queue.maxlen == 2
+    assert [each.tolist() for each in queue] == [[0, 0]]
+    assert module.seen == {1, "two", sign}
+    assert sign.tolist() == [0, 0]
+    assert module.array is array
+    assert array.tolist() == [0, 0, 0]
+    assert module.deep["all"][0].tolist() == [1, 1]
+
+
+def test_a_table_gets_its_entries_back_unopened():
+    module, rows = nn.Module(), [(number, [number]) for number in range(100_000)]
+    module.rows, module.index = rows, dict(enumerate(rows))
+    first, start = rows[0], time.perf_counter()
+    with undisturbed(module):
+        rows.pop(0)
+        module.index.clear()
+        rows[0][1].append("stays")
+    assert time.perf_counter() - start < 1
+    assert len(rows) == len(module.index) == 100_000
+    assert rows[0] is first
+    assert rows[1] == (1, [1, "stays"])
+
+
+def test_a_state_comes_back_beside_a_data_set_too_large_to_copy(monkeypatch):
+    monkeypatch.setattr(probe, "MOST_VALUES", 1000)
+    module = nn.Module()
+    module.series, module.state = [torch.zeros(400) for _ in range(3)], torch.zeros(4)
+    with undisturbed(module):
+        for each in (*module.series, module.state):
+            each.add_(1)
+    assert module.state.tolist() == [0] * 4
+    assert sum(each[0].item() == 0 for each in module.series) == 2, "as many as fit"
+
+
+class Counts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(2))
+        self.norm = nn.BatchNorm1d(2)
+
+    def forward(self, x):
+        self.seen = self.seen + 1
+        return self.norm(x)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["scripted", "traced", "frozen"])
+def test_a_scripted_part_comes_back_too(kind):
+    scripted = torch.jit.trace(Counts(), torch.randn(4, 2)) if kind == "traced" else torch.jit.script(Counts())
+    scripted = torch.jit.freeze(scripted.eval(), ["seen"]) if kind == "frozen" else scripted
+    module = nn.Sequential(scripted, nn.BatchNorm1d(2))
+    before, modes = {name: each.clone() for name, each in module.state_dict().items()}, str(list(module.modules()))
+    trained = [getattr(each, "training", None) for each in module.modules()]
+    held = getattr(scripted, "seen", None)
+    with undisturbed(module, training=True):
+        for _ in range(2):
+            module(torch.randn(4, 2)).sum().backward()
+        assert not same(dict(module.state_dict()), before)
+    assert same(dict(module.state_dict()), before)
+    assert [getattr(each, "training", None) for each in module.modules()] == trained
+    assert getattr(scripted, "seen", None) is held
+    assert str(list(module.modules())) == modes
+    assert all(each.grad is None for each in module.parameters())

@@ -71,11 +71,17 @@ def gradient_norms(blocks: Mapping[str, Sequence[nn.Parameter]]) -> dict[str, Fl
 def fused_norms(tensors: Sequence[Tensor]) -> list[Float[Tensor, ""]]:
     """The 2-norm of each tensor, dense or sparse, by one fused call a device: what a training step can afford.
 
-    Half-precision tensors give norms in float32, where a norm beyond 65,504 is still a number.
+    Half-precision tensors give norms in float32, where a norm beyond 65,504 is still a number. A complex number counts
+    as its two parts.
     """
-    dense = [tensor.coalesce().values() if tensor.is_sparse else tensor for tensor in tensors]
+    dense = [_real(tensor.coalesce().values() if tensor.is_sparse else tensor) for tensor in tensors]
     wide = torch.float64 if any(tensor.dtype == torch.float64 for tensor in dense) else torch.float32
     return list(torch._foreach_norm(dense, 2, dtype=wide)) if dense else []
+
+
+def _real(tensor: Tensor) -> Tensor:
+    """A complex tensor as its real and imaginary parts, as torch.optim takes it; there are no fused norms of one."""
+    return torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor
 
 
 def by_block(steps: Sequence[Sequence[Float[Tensor, ""]]], names: Sequence[str]) -> dict[str, Float[Tensor, " step"]]:
@@ -100,7 +106,7 @@ def update_ratios(
     """log10(mean|Δw| / mean|w|) of each block's weights, and of all together as `total`. Nothing is copied to the host.
 
     About -3 is usual; -1 throws the weights about, -6 leaves them where they are. -inf where nothing moved, and NaN of
-    weights that are all zero and did not move.
+    weights that are all zero and did not move. A complex weight counts as two: its real and its imaginary part.
 
     Args:
         before, after: each block's weights at two times, in the same order.
@@ -111,8 +117,8 @@ def update_ratios(
     tensor(-1.3010)
     """
     names = [name for name, block in before.items() for _ in block]
-    old = [each.detach() for block in before.values() for each in block]
-    new = [each.detach() for name in before for each in after[name]]
+    old = [_real(each.detach()) for block in before.values() for each in block]
+    new = [_real(each.detach()) for name in before for each in after[name]]
     if not old:
         return {}
     wide = torch.float64 if any(each.dtype == torch.float64 for each in old) else torch.float32

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Final, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils.rnn import PackedSequence
 
 from flatspot.probes.diversity import output_diversity
@@ -16,6 +17,11 @@ from flatspot.probes.undisturbed import Ask, answer, tensors_in, undisturbed
 
 LOSS: Final = 10.0
 """A station that loses this factor of the diversity before it is named."""
+
+MOST_FEATURES: Final = 4096
+"""Features of a station that are kept: all of a station's on the way would be a second copy of the forward pass."""
+
+GOLDEN: Final = (math.sqrt(5) - 1) / 2
 
 ROUNDING: Final = 4.0
 """Differences below so many units in the last place are those of rounding: they have no directions to count."""
@@ -122,33 +128,42 @@ def stations(module: nn.Module, x: Tensor, *, targets: Tensor | None = None, ask
 
     In the order in which they were last called. A recurrent layer, stacked or not, is a station a layer: its state at
     the end of what each direction reads, as it returns it. A station without samples along its first two axes is left
-    out, and so is one where all samples are the same though they differ later: it is not on their way.
+    out, and so is one where all samples are the same though they differ later: it is not on their way. So is what is
+    within a scripted or traced module, which nothing can listen to. Of a station with more than 4,096 features so many
+    are looked at, evenly spread; of the input and the output all.
 
     Args:
-        x: inputs `[sample, *input]`. One sample fewer is asked for where their number is that of another axis too: the
-            samples could not be told from the steps.
+        x: inputs `[sample, *input]`. Some samples fewer are asked for where their number is the length of another axis
+            of x, or of an axis of one of the module's parameters: they could not be told from steps or units.
         targets: `[sample, *output]`. With them, the output (and a head that is the output) is measured beside them, and
             neither their unit nor their mean counts as a loss; without, an output of 9065 ± 22 is taken for flat.
         ask: how the module is asked; None: by its forward.
 
-    Cost: one call of the module with a copy of each station, and a product and eigenvalues a station.
+    Cost: one call of the module with a copy of up to 4,096 features a station, and a product and eigenvalues a station.
 
     >>> model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
     >>> [station.name for station in stations(model, torch.eye(3).repeat(3, 1))]
     ['input', '0', '1', '2', 'output']
     """
-    if len(x) in x.shape[1:] and len(x) > 2:
-        x, targets = x[:-1], None if targets is None else targets[:-1]
+    samples = _told_apart(module, x)
+    x, targets = x[:samples], None if targets is None else targets[:samples]
     given = station_values(module, x, ask=ask)
     answers = given.get("output")
     beside = {name for name, each in given.items() if answers is not None and _is_answer(each, answers, targets)}
-    return _chained(_on_the_way([_station(*each, targets if each[0] in beside else None) for each in given.items()]))
+    found = (
+        _station(name, answers, targets) if answers is not None and name in beside else _station(name, each, None)
+        for name, each in given.items()
+    )
+    return _chained(_on_the_way(list(found)))
 
 
 def station_values(
     module: nn.Module, x: Tensor, *, ask: Ask | None = None
 ) -> dict[str, Float[Tensor, "sample *feature"]]:
     """What passes each station, by the names and in the order of `stations`: copies, samples first.
+
+    Of a station with more than 4,096 features so many, `[sample, 4096]`, evenly spread over all its axes and always the
+    same; of the input (which is x itself) and the output all.
 
     Args:
         x: inputs `[sample, *input]`, as many as no other axis is long; else the first axis of that length counts.
@@ -161,7 +176,8 @@ def station_values(
     taken: dict[str, Tensor] = {}
     with undisturbed(module), torch.no_grad(), ExitStack() as hooks:
         for name, part in _stops(module, "", set()):
-            hooks.callback(part.register_forward_hook(_taker(name, len(x), taken)).remove)
+            if not isinstance(part, torch.jit.ScriptModule):  # which takes no hooks
+                hooks.callback(part.register_forward_hook(_taker(name, len(x), taken)).remove)
         output = _by_sample((ask or answer(module))(x), len(x))
     given = {"input": x if x.is_floating_point() else widest(x), **taken}
     return given if output is None else given | {"output": output.clone()}
@@ -234,7 +250,7 @@ def _taker(name: str, samples: int, taken: dict[str, Tensor]) -> Callable[[nn.Mo
             key = f"{name}{each}"
             key = f"{key}_" if key in {"input", "output"} else key
             taken.pop(key, None)  # its place is that of its last call
-            taken[key] = values.clone()  # the next module may work in place
+            taken[key] = _some_features(values)
 
     return take
 
@@ -248,6 +264,29 @@ def _final_states(part: nn.Module, output: object, samples: int) -> dict[str, Te
         return None
     by_layer = h.reshape(layers, h.shape[0] // layers, *h.shape[1:])
     return {f".l{number}": each.transpose(0, 1).flatten(1) for number, each in enumerate(by_layer)}
+
+
+def _some_features(values: Tensor) -> Float[Tensor, "sample *feature"]:
+    """A copy of a bounded number of features, since the next module may work in place.
+
+    Evenly spread by steps of the golden section, which no axis is a multiple of: every 32nd of 32 channels is one.
+    """
+    count = math.prod(values.shape[1:])
+    if count <= MOST_FEATURES:
+        return values.clone()
+    stride = next(each for each in range(round(count * GOLDEN), count) if math.gcd(each, count) == 1)
+    index = (torch.arange(MOST_FEATURES, device=values.device) * stride % count).sort().values
+    places: Any = (slice(None), *torch.unravel_index(index, values.shape[1:]))
+    return values[places]
+
+
+def _told_apart(module: nn.Module, x: Tensor) -> int:
+    """As many samples as no axis of the inputs or the parameters is long, a few fewer at most; at least not of x."""
+    steps = {*x.shape[1:]}
+    widths = {length for each in module.parameters() if not is_lazy(each) for length in each.shape}
+    counts = range(len(x), max(len(x) - max(len(x) // 4, 1), 2) - 1, -1)
+    fitting = (count for lengths in (steps | widths, steps) for count in counts if count not in lengths)
+    return next(fitting, len(x))
 
 
 def _first(output: object) -> Tensor | None:
@@ -264,9 +303,10 @@ def _by_sample(values: Tensor | None, samples: int) -> Float[Tensor, "sample *fe
 
 def _is_answer(values: Tensor, answers: Tensor, targets: Tensor | None) -> bool:
     """Whether it is the output, in whichever shape, and of the targets' number."""
-    if targets is None or not 0 < values.numel() == answers.numel() == targets.numel():
+    if targets is None or not 0 < answers.numel() == targets.numel():
         return False
-    return torch.equal(values.reshape(-1).to(answers), answers.reshape(-1))
+    passed, said = (_some_features(each).reshape(-1) for each in (values, answers))
+    return torch.equal(passed.to(said), said)
 
 
 def _station(name: str, values: Tensor, targets: Tensor | None) -> Station:
@@ -275,7 +315,7 @@ def _station(name: str, values: Tensor, targets: Tensor | None) -> Station:
     std = parts[1].square().mean(dim=0).mean().sqrt().item() if parts[1].numel() else math.nan
     spread = _spread(parts)
     if targets is not None:
-        spread = output_diversity(values.flatten(1), targets.to(values).view(len(values), -1)).ratio
+        spread = output_diversity(*(each.to(values).reshape(len(values), -1) for each in (values, targets))).ratio
     return Station(name, spread, _rank(parts, values.dtype), math.nan, std)
 
 

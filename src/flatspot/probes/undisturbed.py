@@ -1,14 +1,18 @@
 """Ask a model without leaving a trace: its modes, gradients, buffers, attributes and the random states come back."""
 
+import operator
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 Ask = Callable[[Tensor], Tensor]
@@ -17,8 +21,19 @@ Ask = Callable[[Tensor], Tensor]
 REGISTRIES: Final = frozenset({"_parameters", "_buffers", "_modules", "training"})
 """What a module keeps of itself that is restored another way."""
 
-HOLDERS: Final = (Tensor, dict, list, tuple)
+NUMBERS: Final = (Tensor, np.ndarray)
+
+HOLDERS: Final = (*NUMBERS, dict, list, tuple, set, frozenset, deque)
 """Kinds of attributes whose contents a call may change."""
+
+MOST_ENTRIES: Final = 10_000
+"""Of a list, dict, set or the like with more, which is a table rather than a state, the entries stay unopened."""
+
+MOST_VALUES: Final = 2**26
+"""Numbers in tensors and arrays among the attributes that are copied, all together: a data set that a module holds is
+no state."""
+
+Values = Tensor | NDArray[Any]
 
 
 @contextmanager
@@ -26,12 +41,18 @@ def undisturbed(module: nn.Module, *, training: bool = False) -> Iterator[None]:
     """Inside, the module is in evaluation mode (or training mode) and without gradients; afterwards it is as it was.
 
     Restored are the mode of each submodule, each parameter's gradient, the buffers in place, the attributes of each
-    submodule (a state that is carried from call to call, also one in a list, tuple or dict, but not what other objects
-    keep to themselves), and the random states of torch (each device that is in use), NumPy and Python. Gradients may be
-    taken inside, also where the caller does not record any. cuDNN is off: its recurrent layers give no gradients in
-    evaluation mode. A compiled module runs as it was written.
+    submodule (a state that is carried from call to call, also one in a list, tuple, dict, set or deque, but not what
+    other objects keep to themselves), the weights of a module with a `max_norm`, which its forward cuts down in place
+    (nn.Embedding, nn.EmbeddingBag), and the random states of torch (each device that is in use), NumPy and Python.
+    Gradients may be taken inside, also where the caller does not record any. cuDNN is off: its recurrent layers give no
+    gradients in evaluation mode. A compiled module runs as it was written.
 
-    Cost: a copy of the buffers and of the tensors among the attributes; the weights are not copied.
+    Not restored are weights that a forward changes in any other way; the contents of the entries of a container of more
+    than 10,000 (it gets the same entries again); of the tensors and arrays among the attributes the largest, where all
+    together have more than 2**26 numbers; and of a scripted or traced module all but its mode and its buffers.
+
+    Cost: a copy of the buffers, of the tensors and arrays among the attributes and of the weights that a `max_norm`
+    cuts down; the others are not copied.
 
     >>> layer = nn.Dropout()
     >>> with undisturbed(layer):
@@ -42,13 +63,14 @@ def undisturbed(module: nn.Module, *, training: bool = False) -> Iterator[None]:
     """
     with ExitStack() as until_end:
         until_end.enter_context(random_states_kept(module))
-        for part in module.modules():
-            until_end.callback(_restorer(part))
+        for put_back in _restorers(module):
+            until_end.callback(put_back)
         for parameter in module.parameters():
             until_end.callback(setattr, parameter, "grad", parameter.grad)
             parameter.grad = None
         for part in module.modules():
-            part.training = training
+            if hasattr(part, "training"):  # a frozen scripted one has no mode
+                part.training = training
         until_end.enter_context(torch.backends.cudnn.flags(enabled=False))
         if "torch._dynamo" in sys.modules:  # a compiled module would be compiled again for other modes and sizes
             until_end.enter_context(torch.compiler.set_stance("force_eager"))
@@ -88,64 +110,119 @@ def tensors_in(output: object) -> list[Tensor]:
     return [part for part in several if isinstance(part, Tensor)]  # type: ignore[attr-defined] # one of these
 
 
+def _restorers(module: nn.Module) -> Iterator[Callable[[], None]]:
+    """Each puts something back: a module's own, what a container held, the numbers of a tensor or an array."""
+    known: dict[int, Any] = {}
+    for part in module.modules():
+        scripted = isinstance(part, torch.jit.ScriptModule)
+        yield _scripted_restorer(part) if scripted else _restorer(part)
+        if getattr(part, "max_norm", None) is not None:
+            yield from (partial(_put_back, weight, _copied(weight)) for weight in part.parameters(recurse=False))
+        if not scripted:
+            _find(_attributes(part).values(), known)
+    values = [held for held in known.values() if isinstance(held, NUMBERS)]
+    yield from (partial(_put_back, held, _copied(held)) for held in _smallest(values))
+    for held in known.values():
+        if isinstance(held, (dict, list, set, deque)):
+            yield partial(_refill, held, dict(held) if isinstance(held, dict) else list(held))
+
+
 def _restorer(part: nn.Module) -> Callable[[], None]:
-    """Puts one module's mode, buffers and attributes back."""
-    training = part.training
+    """Puts one module's mode and buffers back, and which attributes it has."""
+    training, attributes = part.training, _attributes(part)
     buffers = {name: (buffer, _copied(buffer)) for name, buffer in part._buffers.items()}
-    attributes = {name: each for name, each in part.__dict__.items() if name not in REGISTRIES}
-    known: set[int] = set()
-    contents = [put_back for each in attributes.values() for put_back in _contents(each, known)]
 
     def restore() -> None:
         part.training = training
         part._buffers = {name: buffer for name, (buffer, _) in buffers.items()}
         for held, copy in buffers.values():
             _put_back(held, copy)
-        for name in [each for each in part.__dict__ if each not in attributes and each not in REGISTRIES]:
+        for name in _attributes(part).keys() - attributes.keys():
             del part.__dict__[name]
         part.__dict__.update(attributes)
-        for put_back in contents:
-            put_back()
 
     return restore
 
 
-def _contents(held: object, known: set[int]) -> Iterator[Callable[[], None]]:
-    """Each puts one thing back: a tensor's values, or what a list or dict held, at any depth."""
-    if not isinstance(held, HOLDERS) or isinstance(held, nn.Parameter) or id(held) in known:
-        return
-    known.add(id(held))
-    if isinstance(held, Tensor):
-        yield partial(_put_back, held, _copied(held))
-        return
-    if isinstance(held, (dict, list)):
-        yield partial(_refill, held, dict(held) if isinstance(held, dict) else list(held))
-    for each in held.values() if isinstance(held, dict) else held:
-        yield from _contents(each, known)
+def _scripted_restorer(part: nn.Module) -> Callable[[], None]:
+    """Of a scripted or traced module, which keeps its registries itself: its mode and its buffers."""
+    modes = {"training": part.training} if hasattr(part, "training") else {}
+    buffers = {name: (buffer, _copied(buffer)) for name, buffer in part._buffers.items()}
+
+    def restore() -> None:
+        for name, held in [*modes.items(), *((name, held) for name, (held, _) in buffers.items())]:
+            setattr(part, name, held)
+        for held, copy in buffers.values():
+            _put_back(held, copy)
+
+    return restore
 
 
-def _refill(held: Any, before: Any) -> None:  # noqa: ANN401 - a list or a dict of anything
+def _attributes(part: nn.Module) -> dict[str, Any]:
+    return {name: each for name, each in part.__dict__.items() if name not in REGISTRIES}
+
+
+def _find(held: Iterable[object], known: dict[int, Any]) -> None:
+    """Add what a call may change in place, at any depth, by its identity."""
+    waiting = list(held)
+    while waiting:
+        each: Any = waiting.pop()
+        if not isinstance(each, HOLDERS) or isinstance(each, nn.Parameter) or id(each) in known:
+            continue
+        known[id(each)] = each
+        if not isinstance(each, NUMBERS) and len(each) <= MOST_ENTRIES:
+            waiting.extend(each.values() if isinstance(each, dict) else each)
+
+
+def _smallest(values: Sequence[Values]) -> Iterator[Values]:
+    """As many as have a bounded number of numbers together: states are smaller than data sets."""
+    left = MOST_VALUES
+    for each in sorted(values, key=_size):
+        left -= _size(each)
+        if left >= 0:
+            yield each
+
+
+def _size(values: Values) -> int:
+    if isinstance(values, Tensor) and values.layout != torch.strided:
+        return int(values._nnz())
+    return values.numel() if isinstance(values, Tensor) else values.size
+
+
+def _refill(held: Any, before: Any) -> None:  # noqa: ANN401 - a container of anything
     """Touched only where something changed: it may be of a kind that watches its changes."""
-    if _identities(held) == _identities(before):
+    if len(held) == len(before) and all(map(operator.is_, _entries(held), _entries(before))):
         return
     held.clear()
-    if isinstance(held, dict):
-        held.update(before)
-    else:
-        held.extend(before)
+    fill = held.extend if isinstance(held, (list, deque)) else held.update
+    fill(before)
 
 
-def _identities(held: Any) -> list[int]:  # noqa: ANN401
-    return [id(each) for each in ([*held, *held.values()] if isinstance(held, dict) else held)]
+def _entries(held: Any) -> Iterator[object]:  # noqa: ANN401
+    return chain(held, held.values()) if isinstance(held, dict) else iter(held)
 
 
-def _copied(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None or tensor.is_inference() else tensor.detach().clone()
+def _copied(held: Values | None) -> Values | None:
+    """None: nobody can write into it."""
+    if isinstance(held, np.ndarray):
+        return held.copy() if held.flags.writeable else None
+    return None if held is None or held.is_inference() or _repeats(held) else held.detach().clone()
 
 
-def _put_back(held: Tensor | None, copy: Tensor | None) -> None:
+def _repeats(tensor: Tensor) -> bool:
+    """Whether several of its places are one in memory, as `expand` has it."""
+    if tensor.layout != torch.strided:
+        return False
+    return any(size > 1 and not stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+
+
+def _put_back(held: Any, copy: Any) -> None:  # noqa: ANN401 - two tensors, or two arrays
     """By `data`: a graph that waits for its backward pass is not told, since it finds what it saw."""
-    if held is not None and copy is not None:
+    if copy is None:
+        return
+    if isinstance(held, np.ndarray):
+        held[...] = copy
+    else:
         held.data.copy_(copy)
 
 
