@@ -1,9 +1,9 @@
 """All monitors on programs that know nothing of flatspot: a test for each way in which people train."""
 
 import copy
+import io
 import json
 import logging
-import warnings
 
 import pytest
 import torch
@@ -915,34 +915,28 @@ def test_several_optimizers_each_have_an_update_ratio_and_lightnings_steps(fit):
     assert {"update_ratio/rnn", "update_ratio/fc"} <= set(trainer.callback_metrics)
 
 
-def test_a_dataset_that_opens_its_file_late_is_left_closed(fit, tmp_path):
+def test_a_dataset_that_opens_its_file_late_is_left_closed(fit):
     """Workers that are forked later would share the file, and its place in it."""
-    path = tmp_path / "rows"
-    path.write_bytes(X.numpy().tobytes())
 
     class Lazy(Dataset):
-        def __init__(self):
-            self.file = None
+        file = None
 
         def __len__(self):
             return len(X)
 
         def __getitem__(self, number):
-            if self.file is None:
-                self.file = path.open("rb")
+            self.file = self.file or io.BytesIO(X.numpy().tobytes())
             self.file.seek(number * 40)
             return torch.frombuffer(bytearray(self.file.read(40)), dtype=torch.float32).view(10, 1), Y[number]
 
-    data = Lazy()
-    seen = []
+    data, seen = Lazy(), []
 
     class Looks(Plain):
-        def validation_step(self, batch, batch_idx):
-            seen.append(val.dataset.dataset.file is None)
+        def on_train_batch_end(self, outputs, batch, batch_idx):
+            seen.append(data.file is None)
 
-    val = DataLoader(torch.utils.data.Subset(data, range(72)), batch_size=72)
-    one = copy.copy(data)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        fit(Looks(), DataLoader(one, batch_size=16), val, num_sanity_val_steps=0, max_epochs=1)
-    assert val.dataset.dataset.file is not None, "validation itself opened it"
+    held_out = DataLoader(torch.utils.data.Subset(data, range(72)), batch_size=16)
+    _, found = fit(Looks(), val=held_out, max_epochs=1)
+    assert found[0][2]["sample/size"] == 72
+    assert seen == [True] * 5
+    assert data.file is not None, "validation opened it"
