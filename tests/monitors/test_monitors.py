@@ -266,7 +266,7 @@ def test_outputs_that_turned_nan_do_not_wear_last_epochs_figures(forecaster, dat
 
 
 def test_very_wide_outputs_are_measured_on_evenly_spread_ones(monkeypatch, forecaster, data, trainer_options):
-    monkeypatch.setattr("flatspot.monitors.fitting.MOST_OUTPUTS", 2)
+    monkeypatch.setattr("flatspot.probes.fitting.MOST_OUTPUTS", 2)
     trainer = fit(forecaster, data, trainer_options, [OutputDiversityMonitor()], max_epochs=1)
     assert 0 < trainer.callback_metrics["diversity/ratio_val"] < 3
 

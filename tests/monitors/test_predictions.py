@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from flatspot.errors import BadInput
-from flatspot.monitors.fitting import Fit, Reader, fit_of
 from flatspot.monitors.predictions import PredictionFinder, unheard
+from flatspot.probes.fitting import Fit, Reader, fit_of
 
 X, Y = torch.randn(6, 5, 1), torch.randn(6, 1)
 

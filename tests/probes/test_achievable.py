@@ -64,7 +64,7 @@ def test_what_ridge_cannot_see_trees_may():
 
 def test_the_best_of_all_is_told_where_all_are_asked_for():
     train, val = independent(400, lambda x: (x[:, 1:].sign() != x[:, :-1].sign()).float().sum(dim=1))
-    found = achievable_skill(train, val, F.mse_loss, ordered=False, every=True, steps=150)
+    found = achievable_skill(train, val, F.mse_loss, ordered=False, enough=math.inf, steps=150)
     assert list(found.by_reference) == ["ridge", "trees", "gru"]
     assert found.skill == max(found.by_reference.values())
     assert found.chance[found.reference] <= 0.05
@@ -198,7 +198,7 @@ def test_classes_are_ones_at_the_true_one():
 def test_the_same_numbers_again_and_no_random_state_moved():
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
     data = windows(slow(200, 0), slow(200, 1))
-    first, again = (achievable_skill(*data, F.mse_loss, steps=5, every=True) for _ in range(2))
+    first, again = (achievable_skill(*data, F.mse_loss, steps=5, enough=math.inf) for _ in range(2))
     assert first == again
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.array_equal(np.random.get_state()[1], before[1])

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.utils.data import DistributedSampler
 
 from flatspot.errors import BadInput
-from flatspot.monitors.fitting import Reader
 from flatspot.monitors.predictions import Found, PredictionFinder
 from flatspot.monitors.publishing import last_step, log_figures, log_histogram, log_layout, tell_callbacks
 from flatspot.monitors.sample import loaders_in
 from flatspot.probes.classification import NamedClasses
 from flatspot.probes.diversity import DiversityReport, OutputDiversity
+from flatspot.probes.fitting import Reader
 
 log = logging.getLogger(__name__)
 

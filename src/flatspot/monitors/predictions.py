@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from torchmetrics import Metric
 
 from flatspot.errors import BadInput
-from flatspot.monitors.fitting import Fit, fit_of, is_dense
+from flatspot.probes.fitting import Fit, fit_of, is_dense
 from flatspot.probes.undisturbed import tensors_in
 from flatspot.registry import nearest
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from flatspot.errors import reason
-from flatspot.monitors.fitting import Fit, Reader, is_dense
 from flatspot.monitors.predictions import Call, Found, PredictionFinder, unheard
 from flatspot.monitors.sample import sample_of
 from flatspot.monitors.schedule import Doubling
+from flatspot.probes.fitting import Fit, Reader, is_dense
 from flatspot.probes.undisturbed import tensors_in
 
 LOST: Final = (

@@ -59,7 +59,7 @@ def achievable_skill(
     groups: Int[Tensor, " sample"] | None = None,
     apart: int | None = None,
     ordered: bool = True,
-    every: bool = False,
+    enough: float = 0.0,
     steps: int = 600,
     seed: int = 0,
 ) -> Achievable:
@@ -78,7 +78,7 @@ def achievable_skill(
         groups: the series of each held-out sample; None: one. Each has its own best constant, as in `skill`.
         apart: samples between two that share no step; None: window + horizon, which is right one step apart.
         ordered: whether samples follow each other in time; else chance is judged by shuffles.
-        every: try all references, whatever those before found.
+        enough: held-out skill, beyond chance, above which no further reference is tried; `math.inf`: all are.
         steps: the budget of the GRU. seed: of trees, GRU and shuffles; nobody's random state moves.
 
     Cost: a ridge regression; where it finds nothing, two seconds for the trees, and then some 5 ms a step for the GRU
@@ -108,7 +108,7 @@ def achievable_skill(
         chance[name] = beyond_chance(
             loss, predictions, targets, apart=apart, groups=groups, ordered=ordered, generator=generator
         )
-        if not every and skills[name] > 0 and chance[name] <= CHANCE:
+        if skills[name] > enough and chance[name] <= CHANCE:
             break
     return _best(skills, chance)
 
