@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from inspect import getdoc, signature
 from typing import Final, Literal, final
 
 Verdict = Literal["healthy", "shrunken", "flat", "varied-but-wrong", "rightly-flat", "unknown"]
@@ -37,7 +38,10 @@ EXPLAINED: Final[Mapping[Verdict, str]] = {
 class Finding:
     """One cause of flat outputs, in the words that a person reads.
 
-    `seen` is a number and the line that it crossed, `means` one consequence, `try_first` one thing to paste.
+    Args:
+        cause: its name. seen: a number and the line that it crossed. means: one consequence.
+        try_first: one thing to paste: a line of code. override: the same for a run of `train.py`, where it has one.
+        confidence: how often such a finding is right, from 0 to 1.
     """
 
     cause: str
@@ -45,43 +49,134 @@ class Finding:
     means: str
     try_first: str
     confidence: float
+    override: str | None = None
 
 
-Rule = Callable[[Mapping[str, float]], Finding | None]
-"""Judges one cause by a run's evidence, its finite numbers by name: a finding, or None where it sees nothing wrong.
+@final
+@dataclass(frozen=True)
+class Rule:
+    """Judges one cause.
 
-It raises KeyError for a number that it needs and that was not measured.
-"""
+    Args:
+        cause: its name. page: what a person reads about it, in Markdown.
+        judge: from the numbers that it names as its parameters (`trial_inputs_closes` is `trial_inputs/closes` of the
+            evidence) to a finding, or None where it sees nothing wrong. A parameter with a default is not needed.
+        explains: causes that follow from this one: found together, they are its symptoms.
+    """
+
+    cause: str
+    judge: Callable[..., Finding | None]
+    page: str = ""
+    explains: tuple[str, ...] = ()
+
+    def __call__(self, **evidence: float) -> Finding | None:
+        """What it makes of the numbers."""
+        return self.judge(**evidence)
+
+    def needs(self) -> tuple[list[str], list[str]]:
+        """The parameters that must be there, and those that may."""
+        named = signature(self.judge).parameters.values()
+        return [each.name for each in named if each.default is each.empty], [
+            each.name for each in named if each.default is not each.empty
+        ]
 
 
-def consult(rules: Mapping[str, Rule], evidence: Mapping[str, float]) -> tuple[tuple[Finding, ...], dict[str, str]]:
+Judge = Rule | Callable[..., Finding | None]
+"""A rule, or a function that judges: its parameters are the numbers that it needs."""
+
+
+def parameter(name: str) -> str:
+    """The name under which a rule asks for a number of the evidence.
+
+    >>> parameter("trial_inputs/closes")
+    'trial_inputs_closes'
+    """
+    return name.replace("/", "_")
+
+
+def graded(value: float, low: float, high: float, least: float = 0.5, most: float = 0.95) -> float:
+    """A confidence that rises from `least` at `low` to `most` at `high`, and stays there.
+
+    >>> graded(5.0, 0.0, 10.0, 0.5, 0.9)
+    0.7
+    """
+    share = min(max((value - low) / (high - low), 0.0), 1.0)
+    return round(least + (most - least) * share, 6)
+
+
+DAMAGE: Final = 0.35
+"""Below this share of the possible skill that is missing, nothing is wrong enough to look for a cause."""
+
+EXPLAINED_AWAY: Final = 0.3
+"""What is left of the confidence in a symptom whose cause was found."""
+
+SURE_ENOUGH: Final = 0.5
+"""Confidence from which on a finding explains others away."""
+
+
+def consult(
+    rules: Mapping[str, Judge], evidence: Mapping[str, float], unmeasured: Mapping[str, str] | None = None
+) -> tuple[tuple[Finding, ...], dict[str, str]]:
     """What the rules find, the surest first, and the causes that could not be examined, with the reason.
 
-    A rule that fails is told and keeps no other from judging.
+    A rule that fails is told and keeps no other from judging. A finding that another one explains stays, behind it.
 
     Args:
         rules: by cause.
         evidence: numbers by name; those that are not finite count as not measured.
+        unmeasured: why groups of numbers (what stands before the `/`) were not measured.
 
-    >>> consult({"no-signal": lambda evidence: evidence["skill/ridge"] < 0.02}, {})
-    ((), {'no-signal': "'skill/ridge' was not measured"})
+    >>> consult({"no-signal": Rule("no-signal", lambda references_best: None)}, {})
+    ((), {'no-signal': "'references_best' was not measured"})
     """
-    measured = {name: value for name, value in evidence.items() if math.isfinite(value)}
+    measured = {parameter(name): value for name, value in evidence.items() if math.isfinite(value)}
+    reasons = {parameter(group): why for group, why in (unmeasured or {}).items()}
     findings: list[Finding] = []
     not_examined: dict[str, str] = {}
-    for cause, rule in rules.items():
+    for cause, judge_of in rules.items():
         try:
-            found: object = rule(measured)
+            found = _asked(as_rule(cause, judge_of), measured)
         except KeyError as missing:
-            not_examined[cause] = f"{missing} was not measured"
+            not_examined[cause] = _missing(str(missing.args[0]), reasons)
         except Exception as error:  # noqa: BLE001 - any package's rule
             not_examined[cause] = f"the check failed: {type(error).__name__}: {error}"
         else:
-            if isinstance(found, Finding):
-                findings.append(found)
-            elif found is not None:
-                not_examined[cause] = f"the check failed: it gave {found!r:.80} and no Finding"
-    return tuple(sorted(findings, key=lambda each: -each.confidence)), not_examined
+            findings += [found] if found is not None else []
+    ranked = sorted(_explained_away(findings, rules), key=lambda each: -each.confidence)
+    return tuple(ranked), not_examined
+
+
+def as_rule(cause: str, judge_of: Judge) -> Rule:
+    """A rule; of a function that judges, one that explains nothing away, with the function's docstring for its page."""
+    return judge_of if isinstance(judge_of, Rule) else Rule(cause, judge_of, getdoc(judge_of) or "")
+
+
+def _asked(rule: Rule, measured: Mapping[str, float]) -> Finding | None:
+    needed, welcome = rule.needs()
+    given = {name: measured[name] for name in needed}
+    found: object = rule.judge(**given, **{name: measured[name] for name in welcome if name in measured})
+    if found is not None and not isinstance(found, Finding):
+        raise TypeError(f"it gave {found!r:.80} and no Finding")
+    return found
+
+
+def _missing(name: str, reasons: Mapping[str, str]) -> str:
+    groups = [group for group in reasons if name.startswith(f"{group}_")]
+    if groups:
+        return reasons[max(groups, key=len)]
+    return f"{name!r} was not measured"
+
+
+def _explained_away(findings: list[Finding], rules: Mapping[str, Judge]) -> list[Finding]:
+    """Symptoms of a finding that is sure enough count for less; the surest finding is asked first, and is none."""
+    symptoms: set[str] = set()
+    for each in sorted(findings, key=lambda each: -each.confidence):
+        if each.cause not in symptoms and each.confidence >= SURE_ENOUGH:
+            symptoms |= set(as_rule(each.cause, rules[each.cause]).explains)
+    return [
+        replace(each, confidence=round(each.confidence * EXPLAINED_AWAY, 6)) if each.cause in symptoms else each
+        for each in findings
+    ]
 
 
 @final

@@ -1,9 +1,28 @@
-"""One cause, one file, named as the complaint. None of ours is written yet; installed packages may bring theirs."""
+"""One cause, one file, named as the complaint; installed packages may bring theirs.
 
-from collections.abc import Callable
+A file holds `judge`, whose parameters are the numbers that it needs, what it `EXPLAINS`, a sick and a well specimen of
+its numbers (`SICK`, `WELL`), and its page as the module's docstring. Nothing else is to be edited for a new one.
+"""
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Final
 
-from flatspot.diagnosis import Rule
+from flatspot.diagnosis import Judge, Rule
 from flatspot.registry import Registry
 
-RULES: Final[Registry[Rule]] = Registry("rule", {}, extensions="flatspot.rules", of=Callable)  # type: ignore[arg-type]
+
+def _ours() -> Iterator[Rule]:
+    for each in iter_modules(__path__):
+        module = import_module(f"{__name__}.{each.name}")
+        yield Rule(each.name.replace("_", "-"), module.judge, module.__doc__ or "", module.EXPLAINS)
+
+
+RULES: Final[Registry[Judge]] = Registry(
+    "rule",
+    {each.cause: each for each in _ours()},
+    extensions="flatspot.rules",
+    of=Callable,  # type: ignore[arg-type]
+)
+"""By cause; of an installed package, a function whose parameters are the numbers that it needs."""

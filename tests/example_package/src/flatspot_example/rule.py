@@ -3,8 +3,8 @@
 from flatspot.diagnosis import Finding
 
 
-def worse_than_persistence(evidence):
-    ours, naive = evidence["test/mae"], evidence["baseline/persistence/mae"]
+def worse_than_persistence(test_mae, baseline_persistence_mae):
+    ours, naive = test_mae, baseline_persistence_mae
     if ours <= naive:
         return None
     return Finding(

@@ -1,0 +1,74 @@
+"""The starting weights are zero, constant, or of an absurd scale.
+
+## What it is
+
+Weights that are all the same make units that are copies of each other; weights that are far too small or too large
+leave nothing of what differs between samples, before the first step.
+
+## Why the outputs look alike
+
+All units do the same, or nothing passes the first layer, or every unit begins at its rail: the samples are alike at
+the start, and the gradient that could change it is tiny.
+
+## How we know
+
+A fresh copy's weights are looked at: matrices that are constant, their scale beside one that keeps sizes, units
+that are copies. It is this cause where a copy that begins with torch's own weights learns and one that begins as
+its author begins does not.
+
+## What to try
+
+Leave torch's own initialisation, or take the activation's: orthogonal recurrent weights, Xavier or Kaiming for the
+inputs.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import DAMAGE, Finding, graded
+
+EXPLAINS: Final = (
+    "saturated-units",
+    "dead-units",
+    "undertrained",
+    "vanishing-gradient",
+    "exploding-gradient",
+    "head-ignores-state",
+    "too-deep",
+    "weights-not-loaded",
+    "frozen-weights",
+    "learning-rate-too-high",
+    "input-never-arrives",
+)
+SICK: Final = {
+    "weights_constant_share": 1.0,
+    "weights_largest_scale": 0.0,
+    "weights_smallest_scale": 0.0,
+    "skill_missing": 1.0,
+    "trial_reset_closes": 0.9,
+}
+WELL: Final = {**SICK, "weights_constant_share": 0.0, "trial_reset_closes": 0.0}
+CLOSES: Final = 0.35
+
+
+def judge(
+    weights_constant_share: float,
+    weights_largest_scale: float,
+    weights_smallest_scale: float,
+    skill_missing: float,
+    trial_reset_closes: float,
+) -> Finding | None:
+    if skill_missing < DAMAGE or trial_reset_closes < CLOSES:
+        return None
+    what = (
+        f"{weights_constant_share:.0%} of the weight matrices begin constant"
+        if weights_constant_share
+        else f"weights begin at {weights_smallest_scale:.2g} to {weights_largest_scale:.2g} of a usual scale"
+    )
+    return Finding(
+        cause="bad-init",
+        seen=f"{what}; with torch's own weights a copy closes {trial_reset_closes:.0%} of the gap (line: {CLOSES:.0%})",
+        means="samples are alike before the first step, and the gradient does not tell them apart",
+        try_first="for part in model.modules(): getattr(part, 'reset_parameters', lambda: None)()",
+        override="model.recurrent_init=auto",
+        confidence=graded(trial_reset_closes, CLOSES, 0.9, 0.7),
+    )

@@ -1,0 +1,51 @@
+"""The recurrence runs along the batch.
+
+## What it is
+
+The layer takes the first axis for time (torch.nn's default) and is given batches first, or the other way round.
+
+## Why the outputs look alike
+
+Each sample is one step of a sequence of strangers: its own window is not read as a sequence, and what it follows is
+its neighbours.
+
+## How we know
+
+In a small batch one sample is replaced by another one. Here outputs behind it move and none before it.
+
+## What to try
+
+`batch_first=True`, or a transposed input.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import Finding
+
+EXPLAINS: Final = (
+    "samples-mixed",
+    "state-leak",
+    "undertrained",
+    "vanishing-gradient",
+    "window-too-short",
+    "head-ignores-state",
+    "too-little-data",
+    "no-signal",
+    "saturated-units",
+    "wrong-timestep",
+    "exploding-gradient",
+)
+SICK: Final = {"neighbours_forward": 1.0, "neighbours_backward": 0.0}
+WELL: Final = {"neighbours_forward": 0.0, "neighbours_backward": 0.0}
+
+
+def judge(neighbours_forward: float, neighbours_backward: float) -> Finding | None:
+    if not neighbours_forward or neighbours_backward:
+        return None
+    return Finding(
+        cause="batch-as-time",
+        seen="outputs follow samples that stand before them in the batch, and never those behind them",
+        means="the recurrence runs from sample to sample and not along the window",
+        try_first="nn.GRU(inputs, hidden, batch_first=True)",
+        confidence=0.93,
+    )

@@ -1,0 +1,46 @@
+"""Nearly all samples are of one class.
+
+## What it is
+
+One class is so frequent that to name it for every sample costs next to nothing.
+
+## Why the outputs look alike
+
+The loss is almost at its least for the prior alone, so the network says the frequent class for all, though the
+inputs do tell the classes apart.
+
+## How we know
+
+The share of the largest class and the classes that the model names are counted; a copy is trained on batches that
+draw each class as often, and it is looked at whether it then tells them apart.
+
+## What to try
+
+Weigh the classes in the loss by the inverse of their frequency, or draw them as often.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import Finding, graded
+
+EXPLAINS: Final = ("undertrained", "no-signal", "saturated-units", "head-ignores-state", "over-regularised")
+SICK: Final = {"targets_majority": 0.97, "targets_named": 1.0, "balance_gain": 0.4}
+WELL: Final = {"targets_majority": 0.97, "targets_named": 2.0, "balance_gain": 0.0}
+LINE: Final = 0.75
+GAIN: Final = 0.15
+
+
+def judge(targets_majority: float = 0.0, targets_named: float = 2.0, balance_gain: float = 0.0) -> Finding | None:
+    if targets_majority < LINE or targets_named > 1 or balance_gain < GAIN:
+        return None
+    return Finding(
+        cause="class-imbalance",
+        seen=(
+            f"{targets_majority:.0%} of the samples are of one class, the only one named; drawn as often, the classes' "
+            f"balanced accuracy rises by {balance_gain:.2f} (line: {GAIN})"
+        ),
+        means="the loss is nearly at its least when the frequent class is named for all",
+        try_first="loss = nn.CrossEntropyLoss(weight=len(y) / (classes * torch.bincount(y)))",
+        override="model=classifier model.class_weights=balanced",
+        confidence=graded(balance_gain, GAIN, 0.4, 0.75),
+    )

@@ -1,0 +1,66 @@
+"""Gradients blow up through time.
+
+## What it is
+
+On the way back through time the gradient grows by a factor a step; single batches throw the weights far away.
+
+## Why the outputs look alike
+
+After such a step the units are at their rails, or the weights are somewhere where nothing can be learned.
+
+## How we know
+
+Copies are trained: as they are, and with gradients clipped. The largest gradient norm is held against the median
+one. It is this cause where clipping cures and a smaller learning rate is not what is missing.
+
+## What to try
+
+Clip gradients to a norm of 1; orthogonal recurrent weights; a shorter window.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import DAMAGE, Finding, graded
+
+EXPLAINS: Final = (
+    "not-finite",
+    "saturated-units",
+    "dead-units",
+    "learning-rate-too-high",
+    "undertrained",
+    "head-ignores-state",
+)
+SICK: Final = {
+    "trial_clipped_closes": 0.9,
+    "trial_again_norm_tail": 500.0,
+    "skill_missing": 1.0,
+    "trial_slower_closes": 0.3,
+}
+WELL: Final = {**SICK, "trial_clipped_closes": 0.0}
+CLOSES: Final = 0.35
+TAIL: Final = 20.0
+
+
+def judge(
+    trial_clipped_closes: float,
+    trial_again_norm_tail: float,
+    skill_missing: float,
+    trial_slower_closes: float = 0.0,
+    trial_again_largest_norm: float = 0.0,
+) -> Finding | None:
+    if skill_missing < DAMAGE or trial_clipped_closes < CLOSES:
+        return None
+    if trial_again_norm_tail < TAIL and trial_again_largest_norm < 100 * TAIL:
+        return None
+    return Finding(
+        cause="exploding-gradient",
+        seen=(
+            f"the largest gradient norm is {trial_again_norm_tail:.3g} times the "
+            f"median (line: {TAIL:g}); clipped, a copy "
+            f"closes {trial_clipped_closes:.0%} of the gap"
+        ),
+        means="single batches throw the weights to where nothing can be learned",
+        try_first="torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
+        override="trainer.gradient_clip_val=1.0",
+        confidence=graded(trial_clipped_closes - 0.5 * max(trial_slower_closes, 0.0), 0.0, 0.8, 0.5, 0.9),
+    )

@@ -1,0 +1,59 @@
+"""The targets are (nearly) constant.
+
+## What it is
+
+The targets hardly differ between samples, or only one class occurs.
+
+## Why the outputs look alike
+
+A constant is the right answer to a constant question.
+
+## How we know
+
+The standard deviation of each target over the samples is held against the resolution of its own values (a hundred-
+thousandth of their size); of classes, those that occur are counted.
+
+## What to try
+
+Check that the target column is the one that was meant, that the horizon reaches beyond what is constant, and that
+no scaler took the variation away.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import NO_SIGNAL, Finding
+
+EXPLAINS: Final = ("no-signal", "class-imbalance", "head-range", "undertrained", "saturated-units", "dead-units")
+SICK: Final = {"targets_constant_share": 1.0}
+WELL: Final = {"targets_constant_share": 0.0}
+LINE: Final = 0.5
+LEVEL: Final = 300.0
+
+
+def judge(
+    targets_constant_share: float, targets_seen: float = 2.0, targets_offset: float = 0.0, skill_possible: float = 1.0
+) -> Finding | None:
+    jitters = targets_offset > LEVEL and skill_possible <= NO_SIGNAL
+    if targets_seen > 1 and targets_constant_share < LINE and not jitters:
+        return None
+    if jitters:
+        return Finding(
+            cause="flat-target",
+            seen=(
+                f"the targets' level is {targets_offset:.3g} times their spread (line: {LEVEL:g}), and nothing "
+                "foretells the spread"
+            ),
+            means="but for a jitter that nothing predicts the target is one number",
+            try_first="print(y.std(dim=0))  # is this the column that was meant?",
+            override="data.target=OTHER_COLUMN",
+            confidence=0.88,
+        )
+    seen = "only one class occurs" if targets_seen <= 1 else f"{targets_constant_share:.0%} of the targets do not vary"
+    return Finding(
+        cause="flat-target",
+        seen=f"{seen} over the training samples (line: {LINE:.0%})",
+        means="a constant is the right answer: there is nothing to learn",
+        try_first="print(y.std(dim=0))  # is this the column that was meant?",
+        override="data.target=OTHER_COLUMN",
+        confidence=0.97,
+    )

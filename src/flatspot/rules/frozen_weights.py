@@ -1,0 +1,77 @@
+"""Some weights do not learn.
+
+## What it is
+
+A block of the network gets no gradient (`detach`, `requires_grad=False`, `torch.no_grad`), or the optimizer does
+not hold it.
+
+## Why the outputs look alike
+
+The encoder stays as it was drawn. If it happens to map all samples to nearly one place, the head has nothing to
+read.
+
+## How we know
+
+A batch is differentiated: weights without a gradient that nevertheless move the outputs, weights that are fixed,
+and weights that the optimizer does not hold are counted. Freezing on purpose does no harm, so a copy with all
+weights in training has to do better.
+
+## What to try
+
+Remove `.detach()`, set `requires_grad_(True)`, give the optimizer `model.parameters()`.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import DAMAGE, Finding, graded
+
+EXPLAINS: Final = (
+    "undertrained",
+    "weights-not-loaded",
+    "head-ignores-state",
+    "vanishing-gradient",
+    "saturated-units",
+    "too-deep",
+    "dead-units",
+    "bad-init",
+    "no-signal",
+)
+SICK: Final = {
+    "gradients_cut_share": 0.8,
+    "gradients_fixed_share": 0.0,
+    "gradients_away_share": 0.0,
+    "skill_missing": 0.8,
+}
+WELL: Final = {**SICK, "gradients_cut_share": 0.0}
+LINE: Final = 0.05
+CLOSES: Final = 0.2
+
+
+def judge(
+    gradients_cut_share: float,
+    gradients_fixed_share: float,
+    gradients_away_share: float,
+    skill_missing: float,
+    gradients_all_away: float = 0.0,
+    trial_all_weights_closes: float | None = None,
+) -> Finding | None:
+    share = max(gradients_cut_share, gradients_fixed_share, gradients_away_share)
+    if share < LINE or skill_missing < DAMAGE or gradients_all_away:
+        return None
+    by_optimizer = share > gradients_cut_share
+    if by_optimizer and trial_all_weights_closes is not None and trial_all_weights_closes < CLOSES:
+        return None
+    what = (
+        "get no gradient, though the outputs follow them"
+        if not by_optimizer
+        else "are fixed (requires_grad=False)"
+        if gradients_fixed_share == share
+        else "are not held by the optimizer"
+    )
+    return Finding(
+        cause="frozen-weights",
+        seen=f"{share:.0%} of the weights {what} (line: {LINE:.0%})",
+        means="these stay as they were drawn, whatever the loss says",
+        try_first="optimizer = torch.optim.Adam(model.parameters())  # and no .detach() on the way",
+        confidence=graded(share, LINE, 0.5, 0.75, 0.93),
+    )

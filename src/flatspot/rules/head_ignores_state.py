@@ -1,0 +1,51 @@
+"""The state knows, the head does not say.
+
+## What it is
+
+What the head reads holds what the targets need, and the head's weights do not bring it out: they are tiny, or stand
+at a right angle to where the states vary.
+
+## Why the outputs look alike
+
+The head's bias is the same for every sample.
+
+## How we know
+
+Ridge is fitted from what the head reads to the targets and held against the network's own skill, held out.
+
+## What to try
+
+Train the head (no weight decay on it, its own learning rate), or fit it anew on the states.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import DAMAGE, Finding, graded
+
+EXPLAINS: Final = ("vanishing-gradient",)
+SICK: Final = {"head_refit_skill": 0.8, "skill_val": 0.0, "skill_missing": 1.0}
+WELL: Final = {"head_refit_skill": 0.05, "skill_val": 0.0, "skill_missing": 1.0}
+GAP: Final = 0.3
+CURES: Final = 0.35
+
+
+def judge(
+    head_refit_skill: float,
+    skill_val: float,
+    skill_missing: float,
+    skill_possible: float = 1.0,
+    trial_on_closes: float = 0.0,
+) -> Finding | None:
+    gap = head_refit_skill - max(skill_val, 0.0)
+    if skill_missing < DAMAGE or gap < GAP * skill_possible:
+        return None
+    return Finding(
+        cause="head-ignores-state",
+        seen=(
+            f"ridge on what the head reads has skill {head_refit_skill:.2f}, the "
+            f"network {max(skill_val, 0.0):.2f} (line: {GAP} apart)"
+        ),
+        means="the state knows what the head does not say",
+        try_first="optimizer.add_param_group({'params': model.head.parameters(), 'weight_decay': 0.0})",
+        confidence=graded(gap - 0.4 * max(trial_on_closes, 0.0), 0.0, 0.8, 0.45, 0.8),
+    )

@@ -1,0 +1,57 @@
+"""The output's path does not touch the input.
+
+## What it is
+
+The state is overwritten, zeros are fed, another tensor is read, or all samples share one state as the only way:
+what the model returns does not hang on its input.
+
+## Why the outputs look alike
+
+An output that does not depend on the input is the same for every input.
+
+## How we know
+
+Other real samples, and numbers of mean 0 and standard deviation 1, are put in the place of the inputs of a fresh
+copy (or of the model, where there is none). The outputs stay bitwise the same. Where they stay the same for raw
+inputs alone, it is the scale of these.
+
+## What to try
+
+Follow the tensor from the input to the head: print its standard deviation over the samples after each layer.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import Finding
+
+EXPLAINS: Final = (
+    "undertrained",
+    "dead-units",
+    "bad-init",
+    "saturated-units",
+    "wrong-timestep",
+    "vanishing-gradient",
+    "too-deep",
+    "head-ignores-state",
+    "frozen-weights",
+    "no-signal",
+    "unscaled-targets",
+    "over-regularised",
+    "exploding-gradient",
+)
+SICK: Final = {"arrival_moves": 0.0, "arrival_is_fresh": 1.0}
+WELL: Final = {"arrival_moves": 1.0, "arrival_is_fresh": 1.0}
+
+
+def judge(arrival_moves: float, arrival_is_fresh: float, units_now_dead: float = 0.0) -> Finding | None:
+    if arrival_moves or (not arrival_is_fresh and units_now_dead >= 1):
+        return None
+    return Finding(
+        cause="input-never-arrives",
+        seen=(
+            f"other inputs leave the outputs of {'a fresh copy' if arrival_is_fresh else 'the model'} bitwise the same"
+        ),
+        means="nothing of the input reaches the output",
+        try_first="print(h.std(dim=0).mean())  # after each layer: where does it become 0?",
+        confidence=0.93 if arrival_is_fresh else 0.75,
+    )

@@ -1,0 +1,58 @@
+"""The steps throw the weights onto a plateau.
+
+## What it is
+
+Each step moves the weights so far that what was learned is lost, and they end where the loss is flat and no rate
+moves them any more.
+
+## Why the outputs look alike
+
+On the plateau units are at their rails or dead, and the bias of the head is all that still learns.
+
+## How we know
+
+Copies are trained from the same start on the same batches: at the learning rate at hand, and at a tenth and a
+hundredth of it. It is this cause where the slower ones learn and the first does not.
+
+## What to try
+
+A tenth of the learning rate, or a warm-up.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import DAMAGE, Finding, graded
+
+EXPLAINS: Final = (
+    "not-finite",
+    "saturated-units",
+    "dead-units",
+    "undertrained",
+    "exploding-gradient",
+    "head-ignores-state",
+    "vanishing-gradient",
+)
+SICK: Final = {"trial_slower_closes": 0.9, "settings_rate": 1.0, "skill_missing": 1.0}
+WELL: Final = {**SICK, "trial_slower_closes": 0.0}
+LINE: Final = 0.35
+
+
+def judge(
+    trial_slower_closes: float, settings_rate: float, skill_missing: float, trial_slowest_closes: float = 0.0
+) -> Finding | None:
+    closes = max(trial_slower_closes, trial_slowest_closes)
+    if skill_missing < DAMAGE or closes < LINE:
+        return None
+    share = 10 if trial_slower_closes >= 0.8 * closes else 100
+    return Finding(
+        cause="learning-rate-too-high",
+        seen=(
+            f"at the rate of {settings_rate:g} a copy does not learn; at "
+            f"{settings_rate / share:g} it closes {closes:.0%} of "
+            f"the gap (line: {LINE:.0%})"
+        ),
+        means="each step throws the weights farther than what it could learn",
+        try_first=f"optimizer = type(optimizer)(model.parameters(), lr={settings_rate / share:g})",
+        override=f"optimizer.lr={settings_rate / share:g}",
+        confidence=graded(closes, LINE, 0.85, 0.65, 0.93),
+    )

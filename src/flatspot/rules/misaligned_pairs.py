@@ -1,0 +1,72 @@
+"""Inputs and targets are not of the same sample or time.
+
+## What it is
+
+The targets belong to other inputs: one of the two was shuffled or filtered without the other, or they are shifted
+against each other.
+
+## Why the outputs look alike
+
+To the network the targets are noise, and the best answer to noise is a constant.
+
+## How we know
+
+A straight line is fitted with targets of some samples later or earlier. Where it finds much more than at once,
+pairs are shifted; targets that merely stand in the window as one of its numbers do not count. Where a line finds
+much within the held-out samples and nothing within the training samples, the training pairs are broken.
+
+## What to try
+
+Build inputs and targets from one index, in one place, and shuffle them together.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import Finding, graded
+
+EXPLAINS: Final = (
+    "no-signal",
+    "window-too-short",
+    "undertrained",
+    "too-little-data",
+    "head-ignores-state",
+    "saturated-units",
+    "dead-units",
+)
+SICK: Final = {"pairs_straight": 0.0, "pairs_best_shifted": 0.8, "pairs_best_shift": 1.0, "skill_val": 0.0}
+WELL: Final = {"pairs_straight": 0.8, "pairs_best_shifted": 0.8, "pairs_best_shift": 1.0, "skill_val": 0.0}
+LINE: Final = 0.25
+LOW: Final = 0.1
+SHORT: Final = 6
+
+
+def judge(
+    skill_val: float,
+    pairs_straight: float = 0.0,
+    pairs_best_shifted: float = 0.0,
+    pairs_best_shift: float = 0.0,
+    sizes_steps: float = 24.0,
+    references_within_val: float = 0.0,
+    references_within_train: float = 0.0,
+    references_across: float = 0.0,
+) -> Finding | None:
+    base = max(pairs_straight, skill_val, references_across, 0.0)
+    shifted = 0.0 if sizes_steps <= SHORT and pairs_best_shift > 0 else pairs_best_shifted - base
+    broken = references_within_val - max(base, references_within_train, 0.0)
+    if max(shifted, broken) < LINE or base > LOW:
+        return None
+    by_shift = shifted >= broken
+    return Finding(
+        cause="misaligned-pairs",
+        seen=(
+            f"a straight line finds {pairs_best_shifted:.2f} with targets {pairs_best_shift:+.0f} samples away and "
+            f"{pairs_straight:.2f} with their own (line: {LINE} more)"
+            if by_shift
+            else f"a straight line finds {references_within_val:.2f} among held-out pairs and "
+            f"{references_within_train:.2f} among "
+            f"training pairs (line: {LINE} more)"
+        ),
+        means="the targets belong to other inputs",
+        try_first="dataset = [(x[i], y[i]) for i in order]  # one index for both",
+        confidence=graded(max(shifted, broken), LINE, 0.7, 0.7),
+    )

@@ -1,0 +1,58 @@
+"""Numbers are NaN or infinite.
+
+## What it is
+
+Inputs, targets or weights hold NaN or infinity. One such number is enough: it goes through every sum that it meets.
+
+## Why the outputs look alike
+
+A NaN makes the outputs of its sample NaN, through the loss all weights, and from then on every output. Outputs that
+are all NaN are all the same.
+
+## How we know
+
+All numbers of the samples and of the weights are looked at. Where the data are clean and the weights are not,
+training has blown up: a learning rate or a gradient that was too large is then the cause, where an experiment shows
+it.
+
+## What to try
+
+Drop the rows or fill them. Where the data are clean, lower the learning rate or clip the gradients.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import Finding
+
+EXPLAINS: Final = ("dead-units", "saturated-units", "undertrained", "frozen-weights")
+SICK: Final = {"finite_bad_inputs": 3.0, "finite_bad_targets": 0.0, "finite_bad_weights": 0.0}
+WELL: Final = {"finite_bad_inputs": 0.0, "finite_bad_targets": 0.0, "finite_bad_weights": 0.0}
+
+
+def judge(
+    finite_bad_inputs: float,
+    finite_bad_targets: float,
+    finite_bad_weights: float,
+    finite_first_bad_sample: float | None = None,
+) -> Finding | None:
+    in_data = finite_bad_inputs + finite_bad_targets
+    if not in_data + finite_bad_weights:
+        return None
+    place = f", first in training sample {finite_first_bad_sample:.0f}" if finite_first_bad_sample is not None else ""
+    if in_data:
+        return Finding(
+            cause="not-finite",
+            seen=f"{finite_bad_inputs:.0f} inputs and {finite_bad_targets:.0f} targets are NaN or infinite{place}",
+            means="one of them makes the loss NaN, and then every weight",
+            try_first="x = torch.nan_to_num(x)  # or drop these rows before making windows",
+            override="data.missing=drop",
+            confidence=0.97,
+        )
+    return Finding(
+        cause="not-finite",
+        seen=f"{finite_bad_weights:.0f} weights are NaN or infinite, and the data are clean",
+        means="training blew up, and all outputs are NaN since",
+        try_first="torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # and a tenth of the learning rate",
+        override="trainer.gradient_clip_val=1.0",
+        confidence=0.7,
+    )

@@ -1,0 +1,47 @@
+"""The last step that is read is padding.
+
+## What it is
+
+Samples are filled up at their end to one length, and the model reads the state after the filler.
+
+## Why the outputs look alike
+
+Behind enough filler every state forgets what stood before it: all samples end in the same steps.
+
+## How we know
+
+The steps at the end of each sample that repeat its last one are counted. A copy is trained on samples whose filler
+was moved to the beginning; it is this cause where that one learns.
+
+## What to try
+
+Pack the sequences (pack_padded_sequence), or gather each sample's state at its true length; or fill up at the
+beginning.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import DAMAGE, Finding, graded
+
+EXPLAINS: Final = ("vanishing-gradient", "undertrained", "redundant-inputs", "head-ignores-state", "saturated-units")
+SICK: Final = {"padding_share": 0.9, "padding_median": 0.6, "skill_missing": 0.9, "trial_ending_closes": 0.8}
+WELL: Final = {**SICK, "trial_ending_closes": 0.0}
+SHARE: Final = 0.3
+LINE: Final = 0.35
+
+
+def judge(
+    skill_missing: float, padding_share: float = 0.0, padding_median: float = 0.0, trial_ending_closes: float = 0.0
+) -> Finding | None:
+    if padding_share < SHARE or skill_missing < DAMAGE or trial_ending_closes < LINE:
+        return None
+    return Finding(
+        cause="padding-dominates",
+        seen=(
+            f"{padding_share:.0%} of the samples end in filler, half of them in {padding_median:.0%} of the window or "
+            f"more; moved to the beginning, {trial_ending_closes:.0%} of the gap closes (line: {LINE:.0%})"
+        ),
+        means="what the network remembers at the end is the filler",
+        try_first="packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)",
+        confidence=graded(trial_ending_closes, LINE, 0.9, 0.75),
+    )

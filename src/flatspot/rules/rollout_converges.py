@@ -1,0 +1,61 @@
+"""Fed back to itself, the model runs into one value.
+
+## What it is
+
+A one-step forecast is repeated on its own answers: small errors add up, and what is fed back soon is a value that
+the model maps to itself.
+
+## Why the outputs look alike
+
+After enough repetitions every start ends in the same place, as every contraction does.
+
+## How we know
+
+Diversity and skill are measured along the horizon: in line for the first steps, gone for the last, where a straight
+line from the window still finds something.
+
+## What to try
+
+Predict all steps of the horizon at once, or train on the model's own predictions.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import Finding, graded
+
+EXPLAINS: Final = ("undertrained", "vanishing-gradient", "head-ignores-state", "too-little-data", "saturated-units")
+SICK: Final = {
+    "horizon_first_ratio": 0.9,
+    "horizon_last_ratio": 0.05,
+    "horizon_late_reference": 0.5,
+    "horizon_first_skill": 0.9,
+    "horizon_last_skill": 0.0,
+}
+WELL: Final = {**SICK, "horizon_last_ratio": 0.7, "horizon_last_skill": 0.5}
+FALL: Final = 3.0
+LOST: Final = 0.2
+
+
+def judge(
+    horizon_first_ratio: float = 0.0,
+    horizon_last_ratio: float = 1.0,
+    horizon_late_reference: float = 0.0,
+    horizon_first_skill: float = 0.0,
+    horizon_last_skill: float = 0.0,
+) -> Finding | None:
+    lost = horizon_late_reference - max(horizon_last_skill, 0.0)
+    falls = horizon_first_ratio / max(horizon_last_ratio, 1e-9)
+    if falls < FALL or lost < LOST or horizon_first_skill < LOST:
+        return None
+    return Finding(
+        cause="rollout-converges",
+        seen=(
+            f"D falls from {horizon_first_ratio:.2f} in the first steps of the "
+            f"horizon to {horizon_last_ratio:.2f} in the "
+            f"last (line: a {FALL:g}th), where a straight line finds {horizon_late_reference:.2f}"
+        ),
+        means="fed back to itself, the model forgets where it started",
+        try_first="self.head = nn.Linear(hidden, horizon)  # all steps at once",
+        override="model=forecaster",
+        confidence=graded(falls, FALL, 10.0, 0.7, 0.93),
+    )

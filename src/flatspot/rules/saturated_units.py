@@ -1,0 +1,48 @@
+"""Units are at their rails though the inputs are scaled.
+
+## What it is
+
+A tanh at ±1 or a gate at 0 or 1 does not move with its inputs, and its slope is nearly zero: the weights are too
+large.
+
+## Why the outputs look alike
+
+A unit at its rail is there for every sample.
+
+## How we know
+
+The exact values of all gates and bounded activations are counted over samples and steps. It is a symptom of raw
+inputs or of a learning rate that is too high where an experiment shows these; otherwise it stands by itself.
+
+## What to try
+
+Smaller starting weights, a smaller learning rate, layer normalisation, weight decay.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import DAMAGE, Finding, graded
+
+EXPLAINS: Final = ("vanishing-gradient", "undertrained", "head-ignores-state", "bad-init", "weights-not-loaded")
+SICK: Final = {"units_now_saturated": 0.95, "skill_missing": 1.0}
+WELL: Final = {"units_now_saturated": 0.2, "skill_missing": 1.0}
+LINE: Final = 0.6
+
+
+def judge(
+    units_now_saturated: float, skill_missing: float, units_standard_saturated: float | None = None
+) -> Finding | None:
+    saturated = units_now_saturated
+    if saturated < LINE or skill_missing < DAMAGE:
+        return None
+    from_the_start = units_standard_saturated is not None and units_standard_saturated >= LINE
+    return Finding(
+        cause="saturated-units",
+        seen=f"{saturated:.0%} of a layer's values are at their rails (line: {LINE:.0%})",
+        means="these units do not move with their inputs, and pass no gradient",
+        try_first="nn.init.orthogonal_(weight, gain=0.5)  # or nn.LayerNorm before the activation",
+        override="model.layer_norm=true",
+        confidence=graded(saturated, LINE, 1.0, 0.55, 0.8)
+        if from_the_start
+        else graded(saturated, LINE, 1.0, 0.35, 0.55),
+    )

@@ -1,0 +1,58 @@
+"""Diversity shrinks layer by layer before any training.
+
+## What it is
+
+Many layers one upon the other, each of which maps its inputs a little closer together.
+
+## Why the outputs look alike
+
+After enough layers all samples are in one place, and the gradient on the way back shrinks as much.
+
+## How we know
+
+How much samples differ is measured at each layer of a fresh copy with standardised inputs: fine after the first,
+gone after the last.
+
+## What to try
+
+Fewer layers, residual connections, layer normalisation, a larger gain.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import DAMAGE, Finding, graded
+
+EXPLAINS: Final = (
+    "undertrained",
+    "vanishing-gradient",
+    "head-ignores-state",
+    "saturated-units",
+    "dead-units",
+    "bad-init",
+)
+SICK: Final = {"stages_fresh_first": 0.5, "stages_fresh_last": 0.001, "stages_fresh_count": 8.0, "skill_missing": 1.0}
+WELL: Final = {**SICK, "stages_fresh_last": 0.4}
+FACTOR: Final = 20.0
+LAYERS: Final = 4
+
+
+def judge(
+    stages_fresh_first: float, stages_fresh_last: float, stages_fresh_count: float, skill_missing: float
+) -> Finding | None:
+    if skill_missing < DAMAGE or stages_fresh_count < LAYERS or stages_fresh_first < 0.02:
+        return None
+    factor = stages_fresh_first / max(stages_fresh_last, 1e-12)
+    if factor < FACTOR:
+        return None
+    return Finding(
+        cause="too-deep",
+        seen=(
+            f"in a fresh copy samples differ {factor:.3g} times less after layer "
+            f"{stages_fresh_count:.0f} than after the "
+            f"first (line: {FACTOR:g})"
+        ),
+        means="depth alone makes all samples alike, before any training",
+        try_first="nn.GRU(inputs, hidden, num_layers=2)  # or residual connections around each layer",
+        override="model.num_layers=2",
+        confidence=graded(factor, FACTOR, 1000.0, 0.75, 0.93),
+    )

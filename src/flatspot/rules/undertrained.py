@@ -1,0 +1,63 @@
+"""It would learn, it has not yet.
+
+## What it is
+
+Too few steps, or steps that are too small.
+
+## Why the outputs look alike
+
+The first thing that a network learns is the mean of the targets. A network that has come no farther says it for
+every input.
+
+## How we know
+
+The network at hand is trained on, as it was and at ten times the rate. It is this cause where that closes the gap.
+
+## What to try
+
+More steps; a larger learning rate.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import DAMAGE, Finding, graded
+
+EXPLAINS: Final = ("weights-not-loaded", "head-ignores-state", "vanishing-gradient")
+SICK: Final = {"trial_on_closes": 0.6, "trial_on_faster_closes": 0.9, "settings_rate": 1e-5, "skill_missing": 1.0}
+WELL: Final = {**SICK, "trial_on_closes": 0.0, "trial_on_faster_closes": 0.0}
+LINE: Final = 0.35
+LIKE: Final = 0.95
+FAR: Final = 3.0
+
+
+def judge(
+    trial_on_closes: float,
+    trial_on_faster_closes: float,
+    settings_rate: float,
+    skill_missing: float,
+    trial_on_fastest_closes: float = 0.0,
+    settings_steps: float | None = None,
+    trial_again_skill: float = 0.0,
+    skill_possible: float = 1.0,
+    weights_as_fresh: float = 0.0,
+    moved_expected: float = 0.0,
+) -> Finding | None:
+    if weights_as_fresh > LIKE and moved_expected > FAR and trial_again_skill > 0.5 * skill_possible:
+        return None  # these weights were not trained at all
+    closes = max(trial_on_closes, trial_on_faster_closes, trial_on_fastest_closes)
+    if skill_missing < DAMAGE or closes < LINE:
+        return None
+    longer = trial_on_closes >= 0.8 * closes
+    factor = 10 if trial_on_faster_closes >= 0.8 * closes else 100
+    took = f" after {settings_steps:.0f}" if settings_steps is not None else ""
+    return Finding(
+        cause="undertrained",
+        seen=(
+            f"a few more steps{took}{'' if longer else f' at {factor} times the rate'} close {closes:.0%} of the gap "
+            f"(line: {LINE:.0%})"
+        ),
+        means="it has learned the mean of the targets and not come farther yet",
+        try_first="for epoch in range(10 * epochs): ..." if longer else f"lr={factor * settings_rate:g}",
+        override="trainer.max_epochs=200" if longer else f"optimizer.lr={factor * settings_rate:g}",
+        confidence=graded(closes, LINE, 0.85, 0.6, 0.9),
+    )

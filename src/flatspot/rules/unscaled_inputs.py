@@ -1,0 +1,77 @@
+"""The inputs are far from mean 0 and standard deviation 1.
+
+## What it is
+
+A channel has a mean or a spread far from what a network is made for, or channels are of very different sizes, so
+that the small ones are not seen.
+
+## Why the outputs look alike
+
+An offset of thousands drives every unit to its rail, where it stays whatever the sample: the differences between
+samples are lost in the first layer. An offset is worse than a scale: 9065 ± 22 flattens where 0 to 250 may not.
+
+## How we know
+
+A copy is trained for a few steps on the inputs as they are, and another one, with the same start and the same
+batches, on standardised inputs. It is this cause where the second learns and the first does not. Odd scales alone
+are no finding.
+
+## What to try
+
+Standardise each channel by training samples: mean 0, standard deviation 1.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import DAMAGE, Finding, graded
+
+EXPLAINS: Final = (
+    "saturated-units",
+    "dead-units",
+    "undertrained",
+    "vanishing-gradient",
+    "exploding-gradient",
+    "head-ignores-state",
+    "redundant-inputs",
+    "learning-rate-too-high",
+    "frozen-weights",
+    "input-never-arrives",
+    "not-finite",
+    "too-deep",
+    "bad-init",
+)
+SICK: Final = {
+    "inputs_largest_offset": 400.0,
+    "inputs_largest_std": 22.0,
+    "inputs_smallest_std": 22.0,
+    "skill_missing": 1.0,
+    "trial_inputs_closes": 0.95,
+}
+WELL: Final = {**SICK, "trial_inputs_closes": 0.02}
+LINE: Final = 0.4
+
+
+def judge(
+    inputs_largest_offset: float,
+    inputs_largest_std: float,
+    inputs_smallest_std: float,
+    skill_missing: float,
+    trial_inputs_closes: float,
+    trial_both_closes: float = 0.0,
+    trial_targets_closes: float = 0.0,
+) -> Finding | None:
+    closes = max(trial_inputs_closes, trial_both_closes - max(trial_targets_closes, 0.0))
+    if skill_missing < DAMAGE or closes < LINE:
+        return None
+    return Finding(
+        cause="unscaled-inputs",
+        seen=(
+            f"means up to {inputs_largest_offset:.3g} standard deviations, which go from {inputs_smallest_std:.3g} to "
+            f"{inputs_largest_std:.3g}; a copy with standardised inputs closes "
+            f"{closes:.0%} of the gap (line: {LINE:.0%})"
+        ),
+        means="the first layer cannot tell the samples apart",
+        try_first="x = (x - x_train.mean(dim=(0, 1))) / x_train.std(dim=(0, 1))",
+        override="data.scale=standard",
+        confidence=graded(closes, LINE, 0.9, 0.7),
+    )

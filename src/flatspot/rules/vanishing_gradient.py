@@ -1,0 +1,56 @@
+"""Early steps cannot change the output, and the target needs them.
+
+## What it is
+
+On the way back through time the gradient shrinks by a factor a step, so that what happened early neither moves the
+output nor is learned.
+
+## Why the outputs look alike
+
+What tells the samples apart happened before what the network can see: to it all samples are the same.
+
+## How we know
+
+How far the outputs follow each step of the input is measured by gradients, in a fresh copy and in the network at
+hand. It is this cause where early steps move the output less than a thousandth as much as late ones and the target
+needs early steps.
+
+## What to try
+
+LSTM or GRU, orthogonal recurrent weights, a forget gate that begins open, a shorter window.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import DAMAGE, Finding, graded
+
+EXPLAINS: Final = ("undertrained", "head-ignores-state", "no-signal", "over-regularised")
+SICK: Final = {
+    "reach_now_early": 1e-7,
+    "lag_needs_early": 1.0,
+    "skill_missing": 1.0,
+}
+WELL: Final = {**SICK, "reach_now_early": 0.3}
+LINE: Final = 1e-3
+
+
+def judge(
+    lag_needs_early: float,
+    skill_missing: float,
+    reach_now_early: float = 1.0,
+    reach_fresh_early: float | None = None,
+) -> Finding | None:
+    ratio = max(reach_now_early, 0.0 if reach_fresh_early is None else min(reach_fresh_early, 1.0) * 0.1)
+    if skill_missing < DAMAGE or not lag_needs_early or ratio > LINE:
+        return None
+    return Finding(
+        cause="vanishing-gradient",
+        seen=(
+            f"the steps that the target needs move the output {reach_now_early:.1e} "
+            f"times as much as the last (line: {LINE:g})"
+        ),
+        means="what happened early neither moves the output nor is learned",
+        try_first="nn.LSTM(inputs, hidden)  # or nn.init.orthogonal_(rnn.weight_hh_l0)",
+        override="model.cell=lstm",
+        confidence=graded(-ratio, -LINE, -1e-6, 0.65, 0.9),
+    )

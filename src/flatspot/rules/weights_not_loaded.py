@@ -1,0 +1,67 @@
+"""It was trained, but what answers is something else.
+
+## What it is
+
+A checkpoint was not loaded (or with `strict=False` and other names), or a new instance of the class answers.
+
+## Why the outputs look alike
+
+Fresh weights answer nearly the same to everything.
+
+## How we know
+
+The weights are distributed as a fresh copy's are, though the optimizer says that steps were taken.
+
+## What to try
+
+Load the state dict into the instance that answers, and look at the keys that were missing.
+"""
+
+from typing import Final
+
+from flatspot.diagnosis import DAMAGE, Finding
+
+EXPLAINS: Final = (
+    "undertrained",
+    "frozen-weights",
+    "head-ignores-state",
+    "vanishing-gradient",
+    "learning-rate-too-high",
+    "too-deep",
+    "unscaled-targets",
+    "unscaled-inputs",
+    "saturated-units",
+)
+SICK: Final = {"weights_as_fresh": 1.0, "settings_steps": 400.0, "gradients_all_away": 1.0, "skill_missing": 1.0}
+WELL: Final = {"weights_as_fresh": 0.0, "settings_steps": 400.0, "gradients_all_away": 0.0, "skill_missing": 1.0}
+LIKE: Final = 0.95
+FAR: Final = 3.0
+ZERO: Final = 0.5
+
+
+def judge(
+    weights_as_fresh: float,
+    settings_steps: float,
+    skill_missing: float,
+    gradients_all_away: float = 0.0,
+    gradients_zero_share: float = 0.0,
+    moved_expected: float = 0.0,
+    trial_again_skill: float = 0.0,
+    skill_possible: float = 1.0,
+) -> Finding | None:
+    if skill_missing < DAMAGE or not settings_steps or weights_as_fresh < LIKE:
+        return None
+    learns = trial_again_skill > 0.5 * skill_possible
+    if not gradients_all_away and (moved_expected < FAR or gradients_zero_share > ZERO or not learns):
+        return None
+    return Finding(
+        cause="weights-not-loaded",
+        seen=(
+            f"{weights_as_fresh:.0%} of the weights look as a fresh copy's do "
+            f"(line: {LIKE:.0%}), and the optimizer took "
+            f"{settings_steps:.0f} steps"
+        ),
+        means="the network that was trained is not the one that answers",
+        try_first="print(model.load_state_dict(torch.load(path, weights_only=True)))  # which keys are missing?",
+        confidence=0.92,
+    )
