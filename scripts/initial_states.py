@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from flatspot.data.datasets import sunspots
 from flatspot.data.module import SeriesDataModule
 from flatspot.evaluate import batches
-from flatspot.examine import examine_model
+from flatspot.examination.own import examine_model
 from flatspot.models.forecaster import Forecaster
 from flatspot.monitors.seeding import EpochSeed
 from flatspot.report.text import mean_and_std

@@ -5,7 +5,7 @@ import torch
 from flatspot.cli.build import build_model
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Series
-from flatspot.examine import examine_model
+from flatspot.examination.own import examine_model
 from flatspot.models.forecaster import Forecaster
 
 

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from flatspot.diagnosis import Diagnosis, Finding
+    from flatspot.examination.examine import Report, examine
     from flatspot.models.classifier import Classifier
     from flatspot.models.forecaster import Forecaster
     from flatspot.models.regressor import Regressor
     from flatspot.run import Run, load
 
-__all__ = ["Classifier", "Diagnosis", "Finding", "Forecaster", "Regressor", "Run", "load"]
+__all__ = ["Classifier", "Diagnosis", "Finding", "Forecaster", "Regressor", "Report", "Run", "examine", "load"]
 
 # Imported on first use: `import flatspot` stays cheap, and the doctor never pays for torch.
 _HOMES: Final = {
@@ -19,7 +20,9 @@ _HOMES: Final = {
     "Classifier": "flatspot.models.classifier",
     "Forecaster": "flatspot.models.forecaster",
     "Regressor": "flatspot.models.regressor",
+    "Report": "flatspot.examination.examine",
     "Run": "flatspot.run",
+    "examine": "flatspot.examination.examine",
     "load": "flatspot.run",
 }
 

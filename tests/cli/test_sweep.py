@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from flatspot.cli.train import conf_dir
-from flatspot.examine import examine_model
+from flatspot.examination.own import examine_model
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "experiments"

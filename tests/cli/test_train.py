@@ -72,7 +72,7 @@ def test_metrics_hold_what_the_table_says_and_are_finite(plain):
     assert f"{found['baseline']['ridge']['rmse']:.2f}" in plain.out
     assert f"verdict          {found['verdict']}: " in plain.out
     assert found["findings"] == []
-    assert "no cause was looked for yet" in found["not_examined"]["causes"]
+    assert "a run looks for no cause yet" in found["not_examined"]["causes"]
     assert found["steps"] == math.ceil((1974 - 12 - 3 + 1) / 64)
     assert 0 < found["fit_seconds"] < found["seconds"]
     assert "tensorboard --logdir run" in plain.out

@@ -27,7 +27,7 @@ from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel
 from flatspot.errors import BadInput
 from flatspot.evaluate import batches, reference
-from flatspot.examine import examine_model
+from flatspot.examination.own import examine_model
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.nn.denormals import flushed
 from flatspot.nn.zoo import ZooLayer

@@ -19,7 +19,7 @@ from flatspot.cli.folder import write_json
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.windows import Windows
 from flatspot.evaluate import original
-from flatspot.examine import Examination
+from flatspot.examination.own import Examination
 from flatspot.monitors.publishing import log_picture, takes_pictures
 from flatspot.probes.references import Ridge
 from flatspot.report.figures import answers_by_truth, confusion_matrix, examples_of, forecast_examples

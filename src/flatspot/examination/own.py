@@ -16,7 +16,8 @@ from flatspot.probes.skill import skill
 from flatspot.rules import RULES
 
 NOT_EXAMINED: Final = {
-    "causes": "no cause was looked for yet; the verdict rests on diversity, skill, ridge and persistence alone"
+    "causes": "a run looks for no cause yet (flatspot.examine does): the verdict rests on diversity, skill, ridge and "
+    "persistence alone"
 }
 
 OTHER_LOSS: Final = {
@@ -91,11 +92,12 @@ def examine_model(
 
 
 def _diagnosed(found: Examination, *, squared_loss: bool) -> Diagnosis:
-    findings, not_examined = consult(RULES, found.figures())
-    looked_for = {"causes": f"only those of installed packages were looked for: {', '.join(RULES)}"}
+    theirs = {cause: RULES[cause] for cause in RULES.added()}
+    findings, not_examined = consult(theirs, found.figures())
+    looked_for = {"causes": f"only those of installed packages were looked for: {', '.join(theirs)}"}
     unmeasured = {name: why for name, _, why in (each.partition(": ") for each in found.evaluation.notes)}
     return Diagnosis(
         found.diagnosis.verdict,
         findings,
-        (looked_for if RULES else NOT_EXAMINED) | not_examined | unmeasured | ({} if squared_loss else OTHER_LOSS),
+        (looked_for if theirs else NOT_EXAMINED) | not_examined | unmeasured | ({} if squared_loss else OTHER_LOSS),
     )

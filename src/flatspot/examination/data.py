@@ -1,0 +1,208 @@
+"""What the data themselves say: whether they are finite, how large, how different, how they end."""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from flatspot.examination.patient import Patient
+from flatspot.probes.moments import Moments, moments, widest
+
+Figures = dict[str, float]
+
+RESOLUTION: Final = 1e-4
+"""Values of an output that differ by less than this share of their size are the same."""
+
+HALF: Final = 2
+"""A step counts as padding where it equals the last one and that is so for two or more at the end."""
+
+
+def finite(patient: Patient) -> Figures:
+    """How many numbers are NaN or infinite, and which sample has the first."""
+    _, y = patient.train.joined()
+    _, vy = patient.val.joined()
+    weights = [*patient.model.parameters(), *patient.model.buffers()]
+    return {
+        "finite/bad_inputs": _bad(patient.train.series()) + _bad(patient.val.series()),
+        "finite/bad_targets": _bad(y) + _bad(vy),
+        "finite/bad_weights": float(sum(_bad(each) for each in weights)),
+        "finite/first_bad_sample": _first_bad(patient.train.series(), y),
+    }
+
+
+def _bad(values: Tensor) -> float:
+    return float((~values.isfinite()).sum()) if values.is_floating_point() else 0.0
+
+
+def _first_bad(x: Tensor, y: Tensor) -> float:
+    """The number of the first training sample with a number that is not finite; NaN: there is none."""
+    rows = torch.zeros(len(y), dtype=torch.bool)
+    for each in (x, y):
+        if each.is_floating_point():
+            rows |= (~each.isfinite()).reshape(len(y), -1).any(dim=1).cpu()
+    found = rows.nonzero().flatten()
+    return float(found[0]) if len(found) else float("nan")
+
+
+def sizes(patient: Patient) -> Figures:
+    """Samples, steps, channels and outputs."""
+    x = patient.train.series()
+    total = patient.train.total
+    return {
+        "sizes/train": float(len(patient.train) if total is None else total),
+        "sizes/val": float(len(patient.val) if patient.val.total is None else patient.val.total),
+        "sizes/steps": float(x.shape[1]) if x.dim() > 1 else 1.0,
+        "sizes/channels": float(x.shape[2:].numel()),
+        "sizes/weights": float(sum(each.numel() for each in patient.model.parameters())),
+        "sizes/batch": float(patient.train.batch_size),
+    }
+
+
+def targets(patient: Patient) -> Figures:
+    """The targets' spread beside their size, and how often each class is the right one."""
+    answers = patient.on_train
+    found = moments(answers.targets)
+    largest = answers.targets.abs().amax(dim=0).double().clamp(min=torch.finfo(torch.float64).tiny)
+    figures = {
+        "targets/constant_share": (found.std <= RESOLUTION * largest).double().mean().item(),
+        "targets/mean": found.mean.abs().median().item(),
+        "targets/std": found.std.median().item(),
+    }
+    if patient.fit.kind == "numbers":
+        spread = found.std.clamp(min=torch.finfo(torch.float64).tiny)
+        figures["targets/offset"] = (found.mean.abs() / spread).median().item()
+        figures["targets/zero_share"] = (answers.y == answers.y.flatten().mode().values).double().mean().item()
+        return figures
+    return figures | _classes(patient, answers.targets)
+
+
+def _classes(patient: Patient, ones: Tensor) -> Figures:
+    """Shares of the classes, and how many of them the model names."""
+    said = patient.on_val.outputs
+    if patient.fit.kind == "labels":
+        share = ones.double().mean(dim=0)
+        majority = torch.maximum(share, 1 - share).median().item()
+        return {"targets/majority": majority, "targets/seen": 1.0 + (majority < 1), "targets/named": _named(said > 0.5)}
+    classes = patient.on_val.raw.shape[patient.fit.axis]
+    counts = ones.reshape(-1, classes).sum(dim=0).double()
+    named = said.reshape(-1, classes).argmax(dim=1).unique().numel()  # type: ignore[no-untyped-call]
+    return {
+        "targets/majority": (counts.max() / counts.sum()).item(),
+        "targets/seen": float((counts > 0).sum()),
+        "targets/named": float(named),
+    }
+
+
+def _named(yes: Tensor) -> float:
+    return float(yes.any()) + float((~yes).any())
+
+
+def inputs(patient: Patient) -> Figures:
+    """How far the channels are from mean 0 and standard deviation 1, and from each other."""
+    x = patient.train.series()
+    if not x.is_floating_point():
+        return {"inputs/whole_numbers": 1.0}
+    channels = widest(x).reshape(-1, x.shape[-1]) if x.dim() > 2 else widest(x).reshape(-1, 1)
+    found = moments(channels)
+    varied = found.std > RESOLUTION * found.mean.abs()
+    figures = {"inputs/whole_numbers": 0.0, "inputs/constant_channels": float((~varied).sum())}
+    if varied.any():
+        std, mean = found.std[varied], found.mean[varied].abs()
+        figures |= {
+            "inputs/largest_mean": mean.max().item(),
+            "inputs/largest_offset": (mean / std).max().item(),
+            "inputs/largest_std": std.max().item(),
+            "inputs/smallest_std": std.min().item(),
+        }
+    return figures | _shifted(found, varied, patient.val.series(), x)
+
+
+def _shifted(train: Moments, varied: Tensor, val: Tensor, x: Tensor) -> Figures:
+    """How far the held-out inputs are from the training inputs, in units of these."""
+    if not varied.any():
+        return {}
+    found = moments(widest(val).reshape(-1, x.shape[-1]) if x.dim() > 2 else widest(val).reshape(-1, 1))
+    gap = ((found.mean - train.mean).abs() / train.std)[varied]
+    ratio = (found.std / train.std)[varied].clamp(min=1e-12).log().abs().exp()
+    return {"inputs/val_mean_gap": gap.max().item(), "inputs/val_std_ratio": ratio.max().item()}
+
+
+def variety(patient: Patient) -> Figures:
+    """How different the samples are from one another, and how many are the same."""
+    x = patient.train.series()
+    flat = widest(x).reshape(len(x), -1)
+    found = moments(flat)
+    whole = flat.std(correction=0)
+    different = torch.unique(flat, dim=0)
+    figures = {"variety/duplicates": 1 - len(different) / len(flat)}
+    if whole > 0:
+        figures["variety/between"] = (found.variance.mean().sqrt() / whole).item()
+    size = flat.abs().mean()
+    if size > 0:
+        figures["variety/relative"] = (found.variance.mean().sqrt() / size).item()
+    return figures
+
+
+def padding(patient: Patient) -> Figures:
+    """How long the samples' last steps are one repeated value, which padding is."""
+    x = patient.train.series()
+    if x.dim() < 2 or x.shape[1] < 2 * HALF:
+        return {}
+    tail = _tail(x)
+    padded = tail >= HALF
+    return {
+        "padding/share": padded.double().mean().item(),
+        "padding/median": tail.double().median().item() / x.shape[1],
+        "padding/same": _one_value(x, padded),
+    }
+
+
+def _tail(x: Tensor) -> Tensor:
+    """How many steps before the last are equal to it, `[sample]`."""
+    same = (x == x[:, -1:]).reshape(*x.shape[:2], -1).all(dim=2)
+    return same.flip(1).long().cumprod(dim=1).sum(dim=1) - 1
+
+
+def _one_value(x: Tensor, padded: Tensor) -> float:
+    """Of padded samples, the share of the commonest last value: all of them end in it where it is a filler."""
+    if not padded.any():
+        return 0.0
+    last = x[padded][:, -1].reshape(int(padded.sum()), -1)
+    _, counts = torch.unique(last, dim=0, return_counts=True)
+    return float(counts.max()) / len(last)
+
+
+def settings(patient: Patient) -> Figures:
+    """Weight decay and dropout, as they are set."""
+    figures = {"settings/dropout": max((_dropout(each) for each in patient.model.modules()), default=0.0)}
+    if patient.optimizer is not None:
+        groups = patient.optimizer.param_groups
+        figures["settings/weight_decay"] = max(
+            (float(each.get("weight_decay", 0) or 0) for each in groups), default=0.0
+        )
+        figures["settings/rate_now"] = max(float(each["lr"]) for each in groups)
+        figures["settings/rate"] = max(float(each.get("initial_lr", each["lr"])) for each in groups)
+        figures["settings/steps"] = _steps(patient)
+    return figures
+
+
+def _dropout(part: nn.Module) -> float:
+    if isinstance(part, (nn.modules.dropout._DropoutNd, nn.AlphaDropout)):
+        return float(part.p)
+    between = getattr(part, "dropout", 0.0)
+    return float(between) if isinstance(between, float) and getattr(part, "num_layers", 1) > 1 else 0.0
+
+
+def _steps(patient: Patient) -> float:
+    """Steps that the optimizer counts; NaN where it keeps no count."""
+    assert patient.optimizer is not None  # noqa: S101
+    counts: list[float] = [float(each["step"]) for each in patient.optimizer.state.values() if "step" in each]
+    if counts:
+        return max(counts)
+    return float("nan") if patient.optimizer.state or _countless(patient) else 0.0
+
+
+def _countless(patient: Patient) -> bool:
+    """Whether the optimizer would keep nothing of the steps that it took (SGD without momentum)."""
+    groups = [] if patient.optimizer is None else patient.optimizer.param_groups
+    return not any(group.get("momentum") or "betas" in group for group in groups)

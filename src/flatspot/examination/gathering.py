@@ -1,0 +1,286 @@
+"""Which measurements are taken of a patient, in which order, and which only where something is wrong."""
+
+import math
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final, final
+
+from flatspot.diagnosis import NO_SIGNAL, judge
+from flatspot.errors import BadInput, reason
+from flatspot.examination import data, outputs, states, wiring
+from flatspot.examination import time as through_time
+from flatspot.examination.patient import NotGiven, Patient
+from flatspot.examination.trials import Change, Outcome, steps_of, trial
+
+Figures = dict[str, float]
+Gatherer = Callable[[Patient], Figures]
+
+ALWAYS: Final[Mapping[str, Gatherer]] = {
+    "finite": data.finite,
+    "sizes": data.sizes,
+    "settings": data.settings,
+    "inputs": data.inputs,
+    "loss": wiring.loss_shape,
+    "diversity": outputs.diversity,
+    "targets": data.targets,
+    "skill": outputs.skills,
+    "references": outputs.verdict,
+}
+"""What the verdict needs, and what costs next to nothing."""
+
+WHERE_ILL: Final[Mapping[str, Gatherer]] = {
+    "variety": data.variety,
+    "padding": data.padding,
+    "neighbours": wiring.neighbours,
+    "memory": wiring.memory,
+    "arrival": wiring.arrival,
+    "steps": wiring.steps_read,
+    "gradients": wiring.gradients,
+    "weights": states.weights,
+    "moved": states.moved,
+    "units": states.units,
+    "stages": states.stages,
+    "ceiling": states.ceiling,
+    "head": states.head,
+    "reach": through_time.reach,
+    "horizon": through_time.horizon,
+    "lag": through_time.lag,
+    "beyond": through_time.beyond,
+    "pairs": through_time.pairs,
+}
+"""What looks for a cause."""
+
+TRIED: Final = re.compile(r"trial_\w+/skill$")
+
+BY_HEART: Final = 0.4
+"""Skill on training samples less held-out skill, beyond which the two are looked at."""
+
+LITTLE: Final = 0.1
+"""Skill below which a healthy verdict rests on little."""
+
+WORTH: Final = 0.1
+"""Gaps below this share of the possible skill are none to close."""
+
+ENDS: Final = 0.3
+"""Share of samples that end in filler from which on that is looked into."""
+
+MAJORITY: Final = 0.7
+"""Share of one class from which on classes are drawn as often."""
+
+SLOW: Final = 5e-4
+"""Learning rates up to here are not tried slower."""
+
+TAIL: Final = 10.0
+"""The largest gradient norm by the median one, beyond which clipping is tried."""
+
+FAR: Final = 3.0
+"""Means and standard deviations beyond this, or below its inverse, are worth an experiment."""
+
+
+@final
+@dataclass
+class Gathered:
+    """What was measured, what was not and why, and the seconds that each took."""
+
+    figures: Figures = field(default_factory=dict)
+    unmeasured: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def take(self, name: str, gather: Callable[[], Figures]) -> None:
+        """Measure; what cannot be is told and keeps nothing else from being measured."""
+        started = time.perf_counter()
+        try:
+            found = gather()
+        except NotGiven as error:
+            self.unmeasured[name] = str(error)
+        except (Exception, BadInput) as error:  # noqa: BLE001 - a stranger's program may refuse anything
+            self.unmeasured[name] = reason(error)
+        else:
+            self.figures |= {key: each for key, each in found.items() if math.isfinite(each)}
+            if len(found) and not any(math.isfinite(each) for each in found.values()):
+                self.unmeasured[name] = "no figure of it is finite"
+        self.seconds[name] = time.perf_counter() - started
+
+    @property
+    def verdict(self) -> str:
+        """Of what was measured so far."""
+        return judge(*(self.figures.get(name) for name in ("diversity/ratio_val", "skill/val", "references/best")))
+
+
+def gather(patient: Patient, budget: float = math.inf) -> Gathered:
+    """Everything that can be measured within the budget, in seconds; of a healthy network, that it is."""
+    started = time.perf_counter()
+    found = Gathered()
+    for name, each in ALWAYS.items():
+        found.take(name, partial(each, patient))
+    if not suspicious(found):
+        return found
+    for name, each in WHERE_ILL.items():
+        _in_time(found, name, partial(each, patient), started, budget)
+    fresh = patient.make_model is not None
+    for name, change, wanted in EXPERIMENTS:
+        if wanted(found.figures):
+            tried = change if not change.fresh else replace(change, fresh=fresh)
+            _in_time(found, f"trial_{name}", partial(_trial, patient, name, tried), started, budget)
+        else:
+            found.figures[f"trial_{name}/closes"] = 0.0
+    found.figures |= derived(found.figures)
+    return found
+
+
+def suspicious(found: Gathered) -> bool:
+    """Whether there is anything to look for: a verdict other than healthy, or what a healthy one can hide.
+
+    The verdict is blind where the loss does not pair, where a classifier that names one class has the prior's loss,
+    where training samples are known by heart, and where neither a reference nor the model finds more than next to
+    nothing.
+    """
+    seen = found.figures
+    train, val = seen.get("skill/train", 0.0), max(seen.get("skill/val", 0.0), 0.0)
+    best = max(seen.get("references/best", 0.0), val)
+    return (
+        found.verdict != "healthy"
+        or bool(seen.get("loss/blind_to_pairs"))
+        or (seen.get("targets/named", 2) < 2 and seen.get("targets/seen", 2) > 1)
+        or train - val > BY_HEART
+        or best < LITTLE
+    )
+
+
+def derived(figures: Mapping[str, float]) -> Figures:
+    """What rules ask of several numbers together.
+
+    `skill/possible`: the best held-out skill of any reference, experiment or the model itself; `skill/missing`: the
+    share of it that the model lacks; `trial_.../closes`: how much of the gap an experiment closes that the same
+    training without its change does not close, as a share of the gap.
+    """
+    own = max(figures.get("skill/val", 0.0), 0.0)
+    tried = {name.partition("/")[0]: each for name, each in figures.items() if TRIED.match(name)}
+    possible = max([figures.get("references/best", 0.0), own, *tried.values()])
+    found = {"skill/possible": possible, "skill/missing": 0.0}
+    if possible <= NO_SIGNAL:
+        return found
+    found["skill/missing"] = 1 - own / possible
+    again = max(tried.get("trial_again", own), 0.0)
+    for name, each in tried.items():
+        base = own if name.startswith("trial_on") else again
+        if possible - base > WORTH * possible:
+            found[f"{name}/closes"] = (max(each, 0.0) - base) / (possible - base)
+        else:
+            found[f"{name}/closes"] = 0.0
+    balanced = [figures.get(f"trial_{name}/balanced_accuracy") for name in ("balanced", "again")]
+    if balanced[0] is not None and balanced[1] is not None:
+        found["balance/gain"] = balanced[0] - balanced[1]
+    return found
+
+
+def _in_time(found: Gathered, name: str, measure: Callable[[], Figures], started: float, budget: float) -> None:
+    if time.perf_counter() - started > budget:
+        found.unmeasured[name] = f"the budget of {budget:g} s was spent"
+    else:
+        found.take(name, measure)
+
+
+def _trial(patient: Patient, name: str, change: Change) -> Figures:
+    taken = data.settings(patient).get("settings/steps", math.nan)
+    steps = steps_of(patient)
+    outcome = trial(patient, change, steps if math.isnan(taken) else min(steps, int(taken)))
+    return {f"trial_{name}/{key}": each for key, each in _figures(outcome).items()} | {
+        f"trial_{name}/steps": float(steps)
+    }
+
+
+def _figures(outcome: Outcome) -> Figures:
+    return {key: float(each) for key, each in vars(outcome).items()}
+
+
+def _cured(seen: Mapping[str, float], *names: str, share: float = 0.8) -> bool:
+    """Whether one of these experiments reached most of what is possible."""
+    possible = derived(seen)["skill/possible"]
+    return any(seen.get(f"trial_{name}/skill", 0.0) >= share * possible for name in names) and possible > NO_SIGNAL
+
+
+def _inputs(seen: Mapping[str, float]) -> bool:
+    offset, largest = seen.get("inputs/largest_offset", 0.0), seen.get("inputs/largest_std", 1.0)
+    return max(offset, largest, 1 / max(seen.get("inputs/smallest_std", 1.0), 1e-30)) > FAR
+
+
+def _targets(seen: Mapping[str, float]) -> bool:
+    std = seen.get("targets/std", 1.0)
+    return "targets/offset" in seen and max(seen["targets/offset"], std, 1 / max(std, 1e-30)) > FAR
+
+
+def _ill(seen: Mapping[str, float]) -> bool:
+    return not _cured(seen, "again")
+
+
+def _unexplained(seen: Mapping[str, float]) -> bool:
+    """Whether neither the same training again nor what was odd about the program cures it."""
+    return not _cured(seen, "again", "inputs", "targets", "both", "free", "all_weights", "ending")
+
+
+def _reaches(seen: Mapping[str, float]) -> bool:
+    """Whether anything is known to be possible."""
+    return derived(seen)["skill/possible"] > NO_SIGNAL
+
+
+def _open(seen: Mapping[str, float]) -> bool:
+    return _reaches(seen) and _unexplained(seen)
+
+
+def _wild(seen: Mapping[str, float]) -> bool:
+    """Whether gradients were not finite, or single ones far larger than most."""
+    tail, largest = seen.get("trial_again/norm_tail", 0.0), seen.get("trial_again/largest_norm", 0.0)
+    return not seen.get("trial_again/finite", 1.0) or tail > TAIL or largest > 100 * TAIL
+
+
+def _begins_oddly(seen: Mapping[str, float]) -> bool:
+    """Whether weights begin constant, or of another scale than torch's, or units begin alike or at their rails."""
+    low, high = seen.get("weights/smallest_scale", 0.0), seen.get("weights/largest_scale", 1.0)
+    return (
+        seen.get("weights/constant_share", 0.0) > 0
+        or not (low > 0.1 and high < 2.0)
+        or seen.get("stages/fresh_copies", 0.0) > 0.3
+        or max(seen.get("units/standard_saturated", 0.0), seen.get("units/standard_dead", 0.0)) > 0.5
+    )
+
+
+EXPERIMENTS: Final[tuple[tuple[str, Change, Callable[[Mapping[str, float]], bool]], ...]] = (
+    ("again", Change(), lambda _: True),
+    ("inputs", Change(inputs=True), lambda seen: _ill(seen) and _inputs(seen)),
+    ("targets", Change(targets=True), lambda seen: _ill(seen) and _targets(seen)),
+    ("both", Change(inputs=True, targets=True), lambda seen: _unexplained(seen) and _inputs(seen) and _targets(seen)),
+    (
+        "free",
+        Change(free=True),
+        lambda seen: _ill(seen) and seen.get("settings/weight_decay", 0.0) + seen.get("settings/dropout", 0.0) > 0,
+    ),
+    (
+        "all_weights",
+        Change(all_weights=True),
+        lambda seen: _ill(seen) and seen.get("gradients/fixed_share", 0.0) + seen.get("gradients/away_share", 0.0) > 0,
+    ),
+    ("ending", Change(ending=True), lambda seen: _ill(seen) and seen.get("padding/share", 0.0) > ENDS),
+    ("balanced", Change(balanced=True), lambda seen: seen.get("targets/majority", 0.0) > MAJORITY),
+    ("slower", Change(rate=0.1), lambda seen: _open(seen) and seen.get("settings/rate", 1.0) > SLOW),
+    (
+        "slowest",
+        Change(rate=0.01),
+        lambda seen: _open(seen) and not _cured(seen, "slower") and seen.get("settings/rate", 1.0) > 10 * SLOW,
+    ),
+    ("clipped", Change(clip=1.0), lambda seen: _open(seen) and _wild(seen)),
+    ("reset", Change(reset=True), lambda seen: _open(seen) and _begins_oddly(seen)),
+    ("on", Change(fresh=False), _reaches),
+    ("on_faster", Change(fresh=False, rate=10.0), lambda seen: _open(seen) and not _cured(seen, "on", "slower")),
+    (
+        "on_fastest",
+        Change(fresh=False, rate=100.0),
+        lambda seen: (
+            _open(seen) and not _cured(seen, "on", "on_faster", "slower") and seen.get("moved/expected", 0) < 1
+        ),
+    ),
+)
+"""The experiments in their turn, and when each is called for by what was seen before it."""

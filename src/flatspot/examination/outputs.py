@@ -1,0 +1,162 @@
+"""What the model says: how different its answers are, how good, and what the inputs would allow."""
+
+import math
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from flatspot.diagnosis import judge
+from flatspot.examination.patient import Answers, Patient, value
+from flatspot.examination.scoring import Scoring, scoring_of
+from flatspot.probes.achievable import CHANCE, Achievable, achievable_skill, beyond_chance
+from flatspot.probes.diversity import output_diversity
+from flatspot.probes.moments import moments
+from flatspot.probes.references import fit_ridge
+
+Figures = dict[str, float]
+
+ENOUGH: Final = 0.4
+"""Skill from which on no further reference is asked."""
+
+STEPS: Final = 200
+"""The small GRU's."""
+
+FEATURES: Final = 512
+"""Numbers of a window that the references read; of longer windows the last steps."""
+
+FEWEST: Final = 40
+"""Samples of a half, below which nothing is asked of it."""
+
+CLASSES_AS_COLUMNS: Final = 32
+"""Up to so many different whole numbers are read as one column each; more are read as numbers."""
+
+
+def scoring(patient: Patient) -> Scoring:
+    """How this model is scored."""
+    return scoring_of(patient.loss, patient.on_val, patient.fit.kind)
+
+
+def diversity(patient: Patient) -> Figures:
+    """D of the held-out samples, of the training samples, and of these in training mode."""
+    figures: Figures = {}
+    for name, answers in (("val", patient.on_val), ("train", patient.on_train)):
+        found = output_diversity(answers.outputs, answers.targets)
+        figures |= {f"diversity/{each}_{name}": value for each, value in found._asdict().items()}
+    answers = patient.on_val
+    target, said = moments(answers.targets), moments(answers.outputs)
+    off = (said.mean - target.mean).abs() / target.std.where(target.std > 0, 1.0)
+    figures["diversity/bias"] = off.median().item()
+    figures["diversity/largest_output"] = answers.outputs.abs().max().item()
+    training = patient.answers(patient.val, training=True)
+    figures["diversity/ratio_training_mode"] = output_diversity(training.outputs, training.targets).ratio
+    figures["diversity/skill_training_mode"] = scoring(patient).of(training.outputs, training.targets)
+    return figures
+
+
+def skills(patient: Patient) -> Figures:
+    """The model's skill on held-out and on training samples."""
+    judged = scoring(patient)
+    figures = {"skill/val": judged.skill(patient.on_val), "skill/train": judged.skill(patient.on_train)}
+    if patient.loss is None or patient.fit.kind == "numbers":
+        return figures
+    # Weights of classes make probabilities that are no longer frequencies: the user's own loss knows of them.
+    own = {
+        f"skill/{name}": _own(patient, each) for name, each in (("val", patient.on_val), ("train", patient.on_train))
+    }
+    return {name: max(each, own[name]) if math.isfinite(own[name]) else each for name, each in figures.items()}
+
+
+def _own(patient: Patient, answers: Answers) -> float:
+    """Skill under the user's own loss, beside the best constant scores, which are fitted; NaN where it refuses."""
+    raw, y = answers.raw, answers.y
+    free = raw.mean(dim=0, keepdim=True).detach().clone().requires_grad_()
+    optimizer = torch.optim.LBFGS([free], max_iter=20, line_search_fn="strong_wolfe")
+
+    def cost() -> Tensor:
+        optimizer.zero_grad()
+        found = value(patient.loss or F.mse_loss, free.expand_as(raw), y)
+        found.backward()  # type: ignore[no-untyped-call]
+        return found
+
+    try:
+        with torch.enable_grad():
+            optimizer.step(cost)  # type: ignore[no-untyped-call]
+            floor = float(cost())
+        with torch.no_grad():
+            found = float(value(patient.loss or F.mse_loss, raw, y))
+    except Exception:  # noqa: BLE001 - a stranger's loss may want other numbers
+        return math.nan
+    return 1 - found / floor if floor > 0 else math.nan
+
+
+def columns(x: Tensor) -> Tensor:
+    """Inputs as references read them, `[sample, time, channel]`: few different whole numbers as a column each."""
+    if x.is_floating_point():
+        wide = x
+    elif x.numel() and x.min() >= 0 and x.max() < CLASSES_AS_COLUMNS and x.dim() == 2:
+        wide = F.one_hot(x, CLASSES_AS_COLUMNS).float()
+    else:
+        wide = x.float()
+    wide = wide.reshape(len(x), 1, 1) if wide.dim() < 2 else wide.unsqueeze(2) if wide.dim() == 2 else wide.flatten(2)
+    return wide[:, -max(FEATURES // wide.shape[2], 1) :]
+
+
+def references(patient: Patient) -> Achievable:
+    """What cheap references find in the same samples."""
+    train, val = patient.train, patient.val
+    x, vx = columns(train.series()), columns(val.series())
+    judged = scoring(patient)
+
+    def loss(predictions: Tensor, truth: Tensor) -> Tensor:
+        return judged.loss(predictions.flatten(1), truth.flatten(1))
+
+    return achievable_skill(
+        (x, patient.on_train.targets.unsqueeze(2)),
+        (vx, patient.on_val.targets.unsqueeze(2)),
+        loss,
+        apart=max(1, math.ceil((x.shape[1] + 1) / val.every)),
+        enough=ENOUGH,
+        steps=STEPS,
+    )
+
+
+def verdict(patient: Patient) -> Figures:
+    """What the verdict is made of."""
+    found = references(patient)
+    figures = {f"references/{name}": each for name, each in found.by_reference.items()}
+    figures |= {f"references/chance_{name}": each for name, each in found.chance.items()}
+    inside = {f"references/within_{name}": _within(patient, name) for name in ("train", "val")}
+    best = max(
+        [each for each in (found.skill, inside["references/within_val"]) if math.isfinite(each)], default=math.nan
+    )
+    return figures | inside | {"references/best": best, "references/across": found.skill}
+
+
+def _within(patient: Patient, name: str) -> float:
+    """Skill beyond chance of ridge that is fitted on the first half of some samples and asked about the second.
+
+    Held-out samples that are scaled in another way than training samples still hold together; training pairs that were
+    torn apart do not.
+    """
+    samples, answers = (patient.train, patient.on_train) if name == "train" else (patient.val, patient.on_val)
+    x, y = columns(samples.series()), answers.targets.unsqueeze(2)
+    half = len(x) // 2
+    if half < FEWEST or not (x.isfinite().all() and y.isfinite().all()):
+        return math.nan
+    judged = scoring(patient)
+    cut = half - half // 5
+    ridge = fit_ridge(lambda: [(x[:cut], y[:cut])], lambda: [(x[cut:half], y[cut:half])])
+    said, true = ridge.predict(x[half:]).flatten(1), y[half:].flatten(1)
+    found = judged.of(said, true)
+    apart = max(1, math.ceil((x.shape[1] + 1) / samples.every))
+    ordered = len(true) > 2 * apart
+    chance = beyond_chance(judged.loss, said, true.double(), apart=apart, ordered=ordered)
+    return found if found > 0 and chance <= CHANCE else 0.0
+
+
+def verdict_of(figures: Figures) -> str:
+    """By D on the held-out samples, skill and achievable skill."""
+    names = ("diversity/ratio_val", "skill/val", "references/best")
+    return judge(*(figures.get(name) for name in names))

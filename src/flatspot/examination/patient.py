@@ -1,0 +1,171 @@
+"""What is examined: a model, samples of its data, its loss and optimizer, and how the one is asked about the other."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, final
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from flatspot.errors import BadInput
+from flatspot.examination.samples import Samples, leaves
+from flatspot.probes.fitting import Fit, Reader, fit_of
+from flatspot.probes.undisturbed import undisturbed
+
+LossOf = Callable[..., Any]
+
+SURE: Final = 20.0
+"""A logit that is as good as certain."""
+
+
+@final
+@dataclass(frozen=True)
+class Answers:
+    """A model's answers to samples.
+
+    Args:
+        raw: the tensor that is the prediction, as the model returned it, `[sample, ...]`. y: the targets as they came.
+        outputs, targets: both `[sample, output]`: numbers, or probabilities of classes beside ones at the true class.
+    """
+
+    raw: Tensor
+    y: Tensor
+    outputs: Tensor
+    targets: Tensor
+
+
+@final
+@dataclass(frozen=True)
+class Patient:
+    """A stranger's model and what belongs to it.
+
+    Args:
+        model: left as it is. train, val: samples of its data. loss: of (predictions, targets).
+        optimizer: as it was used. make_model: gives fresh copies.
+    """
+
+    model: nn.Module
+    train: Samples
+    val: Samples
+    loss: LossOf | None = None
+    optimizer: Optimizer | None = None
+    make_model: Callable[[], nn.Module] | None = None
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the model's weights are."""
+        return next((each.device for each in [*self.model.parameters(), *self.model.buffers()]), torch.device("cpu"))
+
+    @cached_property
+    def fit(self) -> Fit:
+        """How predictions and targets belong together.
+
+        Raises:
+            BadInput: they do not, or the model returned no tensor.
+        """
+        return self._reading[1]
+
+    @cached_property
+    def place(self) -> int:
+        """Which of the tensors that the model returns is the prediction."""
+        return self._reading[0]
+
+    @cached_property
+    def _reading(self) -> tuple[int, Fit]:
+        x, y = self.train.batches[0]
+        with undisturbed(self.model):
+            several = list(leaves(call(self.model, x)))
+        if not several:
+            raise BadInput("the model returned no tensor")
+        for place, each in enumerate(several):
+            fit = fit_of(each, self.counted(y))
+            if fit is not None:
+                return place, fit
+        shapes = ", ".join(str(tuple(each.shape)) for each in several)
+        raise BadInput(f"outputs of shape {shapes} do not fit targets of shape {tuple(y.shape)}")
+
+    @cached_property
+    def wants_logits(self) -> bool:
+        """Whether the targets are 0 and 1 beside logits: certain ones cost less than the numbers 0 and 1 do."""
+        y = torch.cat([y.flatten() for _, y in self.train.batches])
+        if self.loss is None or not y.is_floating_point() or not bool(((y == 0) | (y == 1)).all()):
+            return False
+        try:
+            with torch.no_grad():
+                return bool(value(self.loss, SURE * (2 * y - 1), y) < value(self.loss, y, y))
+        except Exception:  # noqa: BLE001 - it wants probabilities, or another shape
+            return False
+
+    def counted(self, y: Tensor) -> Tensor:
+        """Targets as they count: yes and no as whole numbers."""
+        return y.long() if y.dtype is torch.bool or (self.wants_logits and y.is_floating_point()) else y
+
+    def ask(self, x: Any, model: nn.Module | None = None) -> Tensor:
+        """The predictions for a batch of inputs, in whatever mode and state the model is."""
+        return list(leaves(call(self.model if model is None else model, x)))[self.place]
+
+    def answers(self, samples: Samples, model: nn.Module | None = None, *, training: bool = False) -> Answers:
+        """To samples batch by batch, as a loop over the loader asks; the model is left as it was."""
+        asked = self.model if model is None else model
+        reader, parts = Reader(), []
+        with undisturbed(asked, training=training), torch.no_grad():
+            for x, y in samples.batches:
+                said = self.ask(x, asked).detach()
+                if len(said) != len(y):
+                    raise BadInput(f"{len(said)} predictions for {len(y)} targets")
+                parts.append((said, y, *reader.read(said, self.counted(y), self.fit)))
+        return Answers(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+    @cached_property
+    def on_val(self) -> Answers:
+        """Of the model to the held-out samples, in evaluation mode."""
+        return self.answers(self.val)
+
+    @cached_property
+    def on_train(self) -> Answers:
+        """Of the model to the training samples, in evaluation mode."""
+        return self.answers(self.train)
+
+    def fresh(self, seed: int = 0) -> nn.Module:
+        """A fresh copy, as its author begins; nobody's random state moves.
+
+        Raises:
+            NotGiven: there is no `make_model`.
+        """
+        if self.make_model is None:
+            raise NotGiven("make_model was not given, so there are no fresh copies")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.make_model().to(self.device)
+
+    def copied(self) -> nn.Module:
+        """A copy as it is now.
+
+        Raises:
+            NotGiven: it cannot be copied.
+        """
+        try:
+            return copy.deepcopy(self.model)
+        except Exception as error:
+            raise NotGiven(f"the model cannot be copied ({type(error).__name__}: {error})") from error
+
+
+class NotGiven(Exception):  # noqa: N818 - what it says
+    """Something that a measurement needs was not given; what is asked of it stays unmeasured, for this reason."""
+
+
+def call(model: nn.Module, x: Any) -> Any:
+    """The model's answer to inputs: a tensor, a tuple of arguments, or a dict of named ones."""
+    if isinstance(x, Mapping):
+        return model(**x)
+    return model(*x) if isinstance(x, (tuple, list)) else model(x)
+
+
+def value(loss: LossOf, predictions: Any, targets: Tensor) -> Tensor:
+    """The loss as one number: a vector's mean."""
+    found = loss(predictions, targets)
+    found = found if isinstance(found, Tensor) else torch.as_tensor(found)
+    return found if not found.dim() else found.mean()

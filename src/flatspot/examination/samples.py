@@ -1,0 +1,218 @@
+"""Samples of a stranger's loader, as its batches: read through a fresh loader, so that theirs is not moved."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final, final
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from flatspot.errors import BadInput, reason
+from flatspot.probes.drawing import chosen, collated, generators_kept
+from flatspot.probes.undisturbed import random_states_kept
+
+Batch = Callable[[Any], tuple[Any, Any]]
+"""From a loader's batch to (inputs, targets)."""
+
+MOST_BATCHES: Final = 10_000
+"""Batches that are asked of a loader without a dataset."""
+
+
+@final
+@dataclass(frozen=True)
+class Samples:
+    """Some samples of a loader, in its dataset's order and in batches of its size.
+
+    Args:
+        batches: (inputs, targets), where inputs are a tensor, or tensors in tuples, lists and dicts.
+        notes: what was noticed while they were read, in words.
+        every: of how many samples each is one; 1: they follow one another.
+        total: samples that the loader has, if known.
+    """
+
+    batches: list[tuple[Any, Tensor]]
+    notes: tuple[str, ...] = ()
+    every: float = 1.0
+    total: int | None = None
+    _joined: list[tuple[Any, Tensor]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return sum(len(y) for _, y in self.batches)
+
+    @property
+    def batch_size(self) -> int:
+        """Of the first batch."""
+        return len(self.batches[0][1])
+
+    def joined(self) -> tuple[Any, Tensor]:
+        """All inputs and targets as one batch; sequences that are shorter are filled up with zeros at their end."""
+        if not self._joined:
+            counts = [len(y) for _, y in self.batches]
+            x = _together([x for x, _ in self.batches], counts)
+            self._joined.append((x, _cat([y for _, y in self.batches], 0)))
+        return self._joined[0]
+
+    def series(self) -> Tensor:
+        """The inputs that are a series, samples first: the first floating tensor of two axes or more, or the first."""
+        x, y = self.joined()
+        found = [each for each in leaves(x) if sample_axis(each, len(y)) is not None]
+        floats = [each for each in found if each.is_floating_point() and each.dim() > 1]
+        if not found:
+            raise BadInput("no input has one entry for each target")
+        first = (floats or found)[0]
+        return first if sample_axis(first, len(y)) == 0 else first.transpose(0, 1)
+
+    def rows(self, numbers: Tensor) -> tuple[Any, Tensor]:
+        """Some samples, by their numbers, as a batch."""
+        x, y = self.joined()
+        return take(x, numbers, len(y)), y[numbers.to(y.device)]
+
+    def moved(self, device: torch.device) -> "Samples":
+        """The same on a device."""
+        batches = [(mapped(x, lambda each: each.to(device)), y.to(device)) for x, y in self.batches]
+        return Samples(batches, self.notes, self.every, self.total)
+
+
+def samples_of(loader: Iterable[Any], batch: Batch | None, most: int) -> Samples:
+    """Up to so many samples of a loader, spread evenly over its dataset.
+
+    Of a DataLoader the dataset is read, in batches of its size, through its collate function, in this process: its
+    order, workers and generators stay as they are. A stream or a list of batches is read from its beginning; a
+    one-shot iterator is consumed, which is noted.
+
+    Raises:
+        BadInput: for a loader without a sample, or batches that are not (inputs, targets), which `batch` can mend.
+    """
+    notes: list[str] = []
+    with random_states_kept(), generators_kept(_owners(loader)):
+        given, every, total = _batches(loader, most, notes)
+        pairs = list(_limited((_pair(each, batch) for each in given), most))
+    if not pairs:
+        raise BadInput("the loader gave no batch")
+    return Samples(pairs, tuple(notes), every, total)
+
+
+def _owners(loader: Any) -> tuple[Any, ...]:
+    return (loader.dataset, loader.collate_fn) if isinstance(loader, DataLoader) else ()
+
+
+def _batches(loader: Any, most: int, notes: list[str]) -> tuple[Iterator[Any], float, int | None]:
+    """Batches; of how many samples each sample is one; and how many there are."""
+    if not isinstance(loader, DataLoader):
+        if iter(loader) is loader:
+            notes.append("the loader is an iterator, which can be read only once: its first batches are used up")
+        return islice(iter(loader), MOST_BATCHES), 1.0, None
+    if isinstance(loader.dataset, IterableDataset):
+        fresh = DataLoader(loader.dataset, batch_size=loader.batch_size, collate_fn=loader.collate_fn)
+        return islice(iter(fresh), MOST_BATCHES), 1.0, None
+    numbers, total = chosen(loader, most)
+    return collated(loader, numbers), total / max(len(numbers), 1), total
+
+
+def _limited(pairs: Iterable[tuple[Any, Tensor]], most: int) -> Iterator[tuple[Any, Tensor]]:
+    seen = 0
+    for x, y in pairs:
+        if len(y):
+            yield x, y
+        seen += len(y)
+        if seen >= most:
+            return
+
+
+def _pair(held: Any, batch: Batch | None) -> tuple[Any, Tensor]:
+    try:
+        x, y = batch(held) if batch is not None else held
+        y = torch.as_tensor(y)  # of a dict it is a name
+    except Exception as error:
+        kind = type(held).__name__
+        raise BadInput(
+            f"a batch of type {kind} is not (inputs, targets) ({reason(error)}): say how with batch=lambda b: (x, y)"
+        ) from error
+    if not y.dim():
+        raise BadInput("targets of a batch have no axis for the samples: [sample, ...] wanted")
+    x = mapped(x, _copied) if any(True for _ in leaves(x)) else torch.as_tensor(x)
+    return x, y.detach().clone()
+
+
+def _copied(each: Tensor) -> Tensor:
+    return each.detach().clone()
+
+
+def leaves(held: Any) -> Iterator[Tensor]:
+    """The tensors in tuples, lists and dicts, at any depth, in their order."""
+    if isinstance(held, Tensor):
+        yield held
+    elif isinstance(held, Mapping):
+        for each in held.values():
+            yield from leaves(each)
+    elif isinstance(held, (tuple, list)):
+        for each in held:
+            yield from leaves(each)
+
+
+def mapped(held: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same with its tensors changed, at any depth of tuples, lists and dicts.
+
+    >>> mapped({"x": [torch.ones(1), 3]}, lambda each: 2 * each)
+    {'x': [tensor([2.]), 3]}
+    """
+    if isinstance(held, Tensor):
+        return change(held)
+    if isinstance(held, Mapping):
+        return {name: mapped(each, change) for name, each in held.items()}
+    if isinstance(held, (tuple, list)):
+        parts = [mapped(each, change) for each in held]
+        return parts if isinstance(held, list) else tuple(parts)
+    return held
+
+
+def sample_axis(each: Tensor, count: int) -> int | None:
+    """The axis of the samples: the first or the second; None: it has none.
+
+    >>> sample_axis(torch.zeros(24, 32, 1), 32)
+    1
+    """
+    return next((axis for axis in range(min(each.dim(), 2)) if each.shape[axis] == count), None)
+
+
+def take(x: Any, numbers: Tensor, count: int) -> Any:
+    """Some of so many samples, by their numbers."""
+
+    def some(each: Tensor) -> Tensor:
+        axis = sample_axis(each, count)
+        return each if axis is None else each.index_select(axis, numbers.to(each.device))
+
+    return mapped(x, some)
+
+
+def _together(parts: list[Any], counts: list[int]) -> Any:
+    first = parts[0]
+    if isinstance(first, Tensor):
+        axis = sample_axis(first, counts[0])
+        return first if axis is None else _cat(parts, axis)
+    if isinstance(first, Mapping):
+        return {name: _together([each[name] for each in parts], counts) for name in first}
+    if isinstance(first, (tuple, list)):
+        joined = [_together(list(each), counts) for each in zip(*parts, strict=True)]
+        return joined if isinstance(first, list) else tuple(joined)
+    return first
+
+
+def _cat(parts: list[Tensor], axis: int) -> Tensor:
+    """One after another; where other axes differ in length, filled up with zeros."""
+    sizes = [max(each.shape[at] for each in parts) for at in range(parts[0].dim())]
+    filled = [each if _fits(each, sizes, axis) else _filled(each, sizes, axis) for each in parts]
+    return torch.cat(filled, dim=axis)
+
+
+def _fits(each: Tensor, sizes: list[int], axis: int) -> bool:
+    return all(size == each.shape[at] for at, size in enumerate(sizes) if at != axis)
+
+
+def _filled(each: Tensor, sizes: list[int], axis: int) -> Tensor:
+    wanted = [each.shape[at] if at == axis else size for at, size in enumerate(sizes)]
+    whole = each.new_zeros(wanted)
+    whole[tuple(slice(0, size) for size in each.shape)] = each
+    return whole

@@ -1,0 +1,77 @@
+"""The user's own loss, asked about answers in any form: as their model gives them, as numbers, as probabilities."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from flatspot.examination.patient import Answers, LossOf, value
+from flatspot.probes.skill import best_constant
+
+
+@final
+@dataclass(frozen=True)
+class Scoring:
+    """Scores answers `[sample, output]` by the user's loss where that can be, else by the squared error.
+
+    Squared errors of probabilities are the Brier score (1950): of classifiers they are what references and model are
+    compared by, since a loss of logits punishes an overconfident reference without bound.
+
+    Args:
+        own: whether it is the user's loss. why: why not, if not.
+    """
+
+    loss: Callable[[Tensor, Tensor], Tensor]
+    own: bool
+    why: str = ""
+
+    def skill(self, answers: Answers) -> float:
+        """1 - loss / loss of the best constant for these very targets."""
+        return self.of(answers.outputs, answers.targets)
+
+    def of(self, outputs: Tensor, targets: Tensor) -> float:
+        """The same of answers and targets `[sample, output]`; NaN where targets are constant or answers not finite."""
+        y = targets.double()
+        if not outputs.isfinite().all() or not len(y):
+            return float("nan")
+        with torch.no_grad():
+            floor = float(self.loss(self.constant(y).expand_as(y), y))
+            found = float(self.loss(outputs.double(), y))
+        return 1 - found / floor if floor > 0 else float("nan")
+
+    def constant(self, targets: Tensor) -> Tensor:
+        """The best constant answer `[output]`."""
+        return best_constant(self.loss, targets.double())
+
+
+def scoring_of(loss: LossOf | None, answers: Answers, kind: str) -> Scoring:
+    """How these answers are scored: numbers by the user's loss where it is one of numbers, all else by squares."""
+    if loss is None:
+        return Scoring(F.mse_loss, own=False, why="no loss was given")
+    if kind != "numbers":
+        return Scoring(F.mse_loss, own=False, why="probabilities are scored by their squared error (Brier)")
+    shape = answers.y.shape[1:]
+
+    def own(predictions: Tensor, targets: Tensor) -> Tensor:
+        whole = predictions.numel() == len(predictions) * shape.numel()
+        form = (len(predictions), *shape) if whole else predictions.shape
+        return value(loss, predictions.reshape(form), targets.reshape(form))
+
+    try:
+        sound = _is_a_loss(own, answers.targets.double())
+    except Exception as error:  # noqa: BLE001 - a stranger's loss
+        return Scoring(F.mse_loss, own=False, why=f"the loss refused plain numbers: {type(error).__name__}: {error}")
+    if not sound:
+        return Scoring(F.mse_loss, own=False, why="the loss is not smallest for the targets themselves, or below zero")
+    return Scoring(own, own=True)
+
+
+def _is_a_loss(loss: Callable[[Tensor, Tensor], Tensor], y: Tensor) -> bool:
+    """Whether right answers cost least, and nothing less than nothing; of finite targets."""
+    with torch.no_grad():
+        right = float(loss(y, y))
+        others = [float(loss(y + shift * (y.std() + 1), y)) for shift in (-1.0, 1.0)]
+    return right >= -1e-9 and all(other > right for other in others)

@@ -1,0 +1,357 @@
+"""What happens between input and output: where samples become alike, which units are stuck, what the head could say."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from flatspot.examination.data import settings
+from flatspot.examination.outputs import scoring
+from flatspot.examination.patient import NotGiven, Patient, call, value
+from flatspot.examination.samples import leaves, mapped, sample_axis, take
+from flatspot.probes.activations import unit_reports
+from flatspot.probes.gates import at_rail
+from flatspot.probes.moments import moments, widest
+from flatspot.probes.references import fit_ridge
+from flatspot.probes.stations import relative_spread, state_names, station_values
+from flatspot.probes.undisturbed import random_states_kept, undisturbed
+
+Figures = dict[str, float]
+
+MANY: Final = 64
+"""Samples that are followed."""
+
+BOUNDED: Final = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "hardtanh": (-1.0, 1.0)}
+HALF_LINES: Final = frozenset({"relu", "relu_", "relu6", "threshold"})
+
+FREE_STEPS: Final = 80
+"""Steps in which free inputs of the head are fitted."""
+
+
+def looked_at(patient: Patient) -> tuple[Any, int]:
+    """A batch of up to 64 training samples, spread over them; of a network with a fixed batch size, its own batch."""
+    x, y = patient.train.joined()
+    lengths = {size for each in leaves(x) for size in each.shape[1:]}
+    count = next((size for size in range(min(MANY, len(y)), 2, -1) if size not in lengths), len(y))
+    few = take(x, torch.linspace(0, len(y) - 1, count).round().long(), len(y))
+    try:
+        with undisturbed(patient.model), torch.no_grad():
+            patient.ask(few)
+    except Exception:  # noqa: BLE001 - it wants batches of the loader's size
+        x, y = patient.train.batches[0]
+        return x, len(y)
+    return few, count
+
+
+def series_and_ask(patient: Patient, model: nn.Module, x: Any, count: int) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """The series among inputs, samples first, and how the model is asked with another one in its place."""
+    found = [each for each in leaves(x) if sample_axis(each, count) is not None]
+    slot = next((each for each in found if each.is_floating_point() and each.dim() > 1), found[0])
+    turned = sample_axis(slot, count) == 1
+
+    def ask(series: Tensor) -> Tensor:
+        given = series.transpose(0, 1) if turned else series
+        whole = mapped(x, lambda each: given if each is slot else _cut(each, count, len(series)))
+        return patient.ask(whole, model)
+
+    return slot.transpose(0, 1) if turned else slot, ask
+
+
+def _cut(each: Tensor, count: int, wanted: int) -> Tensor:
+    axis = sample_axis(each, count)
+    return each if axis is None or wanted == count else each.narrow(axis, 0, wanted)
+
+
+def standard(x: Tensor) -> Tensor:
+    """The series with each channel at mean 0 and standard deviation 1."""
+    if not x.is_floating_point():
+        return x
+    rows = widest(x).reshape(-1, x.shape[-1]) if x.dim() > 2 else widest(x).reshape(-1, 1)
+    found = moments(rows)
+    return ((widest(x) - found.mean) / found.std.where(found.std > 0, 1.0)).to(x)
+
+
+class _Activations(TorchFunctionMode):
+    """Notes what activations that are called as functions return: tanh and sigmoid at their rails, relu at zero."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, int], list[Tensor]] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        name = getattr(func, "__name__", "")
+        if (name in BOUNDED or name in HALF_LINES) and isinstance(found, Tensor) and found.dim() > 1:
+            self.values.setdefault((name, found.shape[-1]), []).append(found.detach().clone())
+        return found
+
+
+def units(patient: Patient) -> Figures:
+    """Saturated and dead units, as they are; and of a fresh copy with the inputs as they are and standardised."""
+    x, count = looked_at(patient)
+    figures = _units(patient, patient.model, x, count, "now")
+    if patient.make_model is not None:
+        fresh = patient.fresh()
+        figures |= _units(patient, fresh, x, count, "fresh")
+        figures |= _units(patient, fresh, _standardised(x, count), count, "standard")
+    return figures
+
+
+def _standardised(x: Any, count: int) -> Any:
+    def change(each: Tensor) -> Tensor:
+        series = each.is_floating_point() and each.dim() > 1 and sample_axis(each, count) is not None
+        return standard(each) if series else each
+
+    return mapped(x, change)
+
+
+def _units(patient: Patient, model: nn.Module, x: Any, count: int, name: str) -> Figures:
+    series, ask = series_and_ask(patient, model, x, count)
+    with _Activations() as noted, undisturbed(model), random_states_kept(model), torch.no_grad():
+        ask(series)
+    reports = unit_reports(model, series, ask=ask)
+    rails = [each.saturated for each in reports.values()]
+    dead = [each.dead for layer, each in reports.items() if _is_open(model, layer)]
+    for (function, _), values in noted.values.items():
+        together = torch.cat([each.reshape(-1, each.shape[-1]) for each in values])
+        if function in BOUNDED:
+            rails.append(at_rail(together, *BOUNDED[function]))
+        else:
+            dead.append((together <= 0).all(dim=0).double().mean().item())
+    return {
+        f"units/{name}_saturated": max((each for each in rails if math.isfinite(each)), default=math.nan),
+        f"units/{name}_dead": max((each for each in dead if math.isfinite(each)), default=math.nan),
+    }
+
+
+def _is_open(model: nn.Module, layer: str) -> bool:
+    """Whether units of a layer can be dead as a relu's are: not those of tanh, which saturate."""
+    part = dict(model.named_modules()).get(layer)
+    if isinstance(part, nn.RNNBase):
+        return part.mode == "RNN_RELU" or str(getattr(part, "activation", "")) in {"relu", "leaky_relu"}
+    return isinstance(part, (nn.ReLU, nn.ReLU6, nn.Threshold))
+
+
+def stages(patient: Patient) -> Figures:
+    """How different samples are from station to station, as it is and in a fresh copy with standardised inputs."""
+    x, count = looked_at(patient)
+    figures = _stages(patient, patient.model, x, count, "now")
+    if patient.make_model is not None:
+        figures |= _stages(patient, patient.fresh(), _standardised(x, count), count, "fresh")
+    return figures
+
+
+def _stages(patient: Patient, model: nn.Module, x: Any, count: int, name: str) -> Figures:
+    series, ask = series_and_ask(patient, model, x, count)
+    values = station_values(model, series, ask=ask)
+    states = state_names(model, values) or [
+        each for each in values if each not in {"input", "output"} and values[each].is_floating_point()
+    ]
+    spreads = [relative_spread(values[each]) for each in states]
+    told = [each for each in spreads if math.isfinite(each)]
+    if not told:
+        return {}
+    last = widest(values[states[-1]]).reshape(len(values[states[-1]]), -1)
+    return {
+        f"stages/{name}_first": told[0],
+        f"stages/{name}_last": told[-1],
+        f"stages/{name}_least": min(told),
+        f"stages/{name}_count": float(len(told)),
+        f"stages/{name}_output": relative_spread(values["output"]) if "output" in values else math.nan,
+        f"stages/{name}_copies": _copies(last),
+    }
+
+
+def _copies(states: Tensor) -> float:
+    """The share of units that do what another one does."""
+    columns = states.T
+    if columns.shape[0] < 2 or not columns.isfinite().all():
+        return math.nan
+    rounded = (columns / columns.abs().max().clamp(min=1e-30)).float().mul(2**18).round()
+    return 1 - len(torch.unique(rounded, dim=0)) / len(rounded)
+
+
+def weights(patient: Patient) -> Figures:
+    """How the weights are distributed: constant, of an absurd size, or just as a fresh copy's are."""
+    model = patient.fresh() if patient.make_model is not None else patient.model
+    matrices = [each.detach() for each in model.parameters() if each.dim() > 1 and each.numel() > 3]
+    if not matrices:
+        raise NotGiven("the model has no weight matrix")
+    scales = [_scale(each) for each in matrices]
+    figures = {
+        "weights/constant_share": sum(float((each == each.flatten()[0]).all()) for each in matrices) / len(matrices),
+        "weights/largest_scale": max(scales),
+        "weights/smallest_scale": min(scales),
+    }
+    return figures | (_likeness(patient) if patient.make_model is not None else {})
+
+
+def _scale(weight: Tensor) -> float:
+    """The root mean square of its entries, by that of a matrix that keeps sizes, 1 / √(inputs)."""
+    return (weight.double().square().mean().sqrt() * math.sqrt(weight[0].numel())).item()
+
+
+def _likeness(patient: Patient) -> Figures:
+    """Whether the weights at hand look as fresh ones: of the same spread, none beyond a fresh one's range."""
+    fresh = [dict(patient.fresh(seed).named_parameters()) for seed in (1, 2, 3)]
+    alike = total = 0
+    for name, each in patient.model.named_parameters():
+        others = [copy[name].detach() for copy in fresh if name in copy and copy[name].shape == each.shape]
+        if not others or each.numel() < 2:
+            continue
+        largest = max(other.abs().max().item() for other in others)
+        spread = each.detach().std().item() / max(sum(other.std().item() for other in others) / len(others), 1e-12)
+        same = torch.equal(others[0], others[1])
+        as_fresh = torch.equal(each.detach(), others[0]) if same else _as_one(each.detach(), largest, spread)
+        alike += each.numel() * as_fresh
+        total += each.numel()
+    return {"weights/as_fresh": alike / total} if total else {}
+
+
+def moved(patient: Patient) -> Figures:
+    """How far the steps that the optimizer took should have moved the weights, by the weights' own size.
+
+    An adaptive optimizer moves each weight by about its rate a step; another one by rate times gradient, which is that
+    of the model at hand.
+    """
+    if patient.optimizer is None:
+        raise NotGiven("no optimizer was given")
+    seen = settings(patient)
+    steps, rate = seen.get("settings/steps", math.nan), seen.get("settings/rate", math.nan)
+    size = torch.cat([each.detach().abs().flatten() for each in patient.model.parameters()]).double().mean().item()
+    adaptive = any(name in patient.optimizer.defaults for name in ("betas", "alpha", "rho", "lr_decay"))
+    return {"moved/expected": rate * steps / max(size, 1e-30)} if adaptive else {}
+
+
+def _as_one(weight: Tensor, largest: float, spread: float) -> bool:
+    slack = 1 + 3 / math.sqrt(weight.numel())
+    return weight.abs().max().item() <= largest * slack and 1 / slack <= spread <= slack
+
+
+def head(patient: Patient) -> Figures:
+    """What ridge finds in what the head reads, beside what the head says of it."""
+    name = _head_of(patient)
+    train, val = (_read(patient, name, samples) for samples in (patient.train, patient.val))
+    y, vy = patient.on_train.targets, patient.on_val.targets
+    cut = len(y) - len(y) // 5
+    if not train.isfinite().all() or len(y) < 20:
+        raise NotGiven("what the head reads is not finite")
+    x = train.unsqueeze(1)
+    ridge = fit_ridge(lambda: [(x[:cut], y[:cut])], lambda: [(x[cut:], y[cut:])])
+    said = ridge.predict(val.unsqueeze(1)).reshape(vy.shape)
+    part = dict(patient.model.named_modules())[name]
+    size = (
+        part.weight.detach().double().norm().item() if isinstance(getattr(part, "weight", None), Tensor) else math.nan
+    )
+    return {
+        "head/refit_skill": scoring(patient).of(said, vy),
+        "head/state_spread": relative_spread(train),
+        "head/weight_norm": size,
+    }
+
+
+def _head_of(patient: Patient) -> str:
+    """The last module with weights of its own that is called and is not recurrent."""
+    called: list[str] = []
+    x, _ = patient.train.batches[0]
+    with _hooked(patient.model, lambda name, *_: called.append(name)), undisturbed(patient.model), torch.no_grad():
+        patient.ask(x)
+    named = dict(patient.model.named_modules())
+    heads = [each for each in called if isinstance(named[each], (nn.Linear, nn.Conv1d, nn.Bilinear))]
+    if not heads:
+        raise NotGiven("no module of the model is a linear head")
+    return heads[-1]
+
+
+@contextmanager
+def _hooked(model: nn.Module, note: Callable[..., Any]) -> Iterator[None]:
+    """Inside, `note(name, inputs, output)` hears the modules without children; what it returns takes the place."""
+    handles = []
+    for name, part in model.named_modules():
+        if not any(True for _ in part.children()) and any(True for _ in part.parameters(recurse=False)):
+            hook = lambda _, given, output, name=name: note(name, given, output)  # noqa: E731
+            handles.append(part.register_forward_hook(hook))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _read(patient: Patient, name: str, samples: Any) -> Tensor:
+    """What the head is given for each sample, `[sample, feature]`, float64."""
+    parts: list[Tensor] = []
+
+    def note(each: str, given: Any, _: Any) -> None:
+        if each == name:
+            parts.append(given[0].detach())
+
+    with _hooked(patient.model, note), undisturbed(patient.model), torch.no_grad():
+        rows = []
+        for x, y in samples.batches:
+            parts.clear()
+            call(patient.model, x)
+            rows.append(_by_sample(parts, len(y)))
+    return widest(torch.cat(rows))
+
+
+def _by_sample(parts: list[Tensor], count: int) -> Tensor:
+    whole = parts[-1]
+    axis = sample_axis(whole, count)
+    if axis is None:
+        raise NotGiven("what the head reads has no entry for each sample")
+    rows = whole if axis == 0 else whole.transpose(0, 1)
+    return rows.reshape(count, -1)[:, -512:]
+
+
+def ceiling(patient: Patient) -> Figures:
+    """The best loss that free inputs of the output's activation could have, beside the best constant's.
+
+    What stands between the last weights and the output is asked about any numbers in the place of those weights'
+    output: one set for each sample, or one for all. Where nothing stands there, the ceiling is 1.
+    """
+    if patient.loss is None:
+        raise NotGiven("no loss was given")
+    name = _head_of(patient)
+    x, _ = patient.train.batches[0]
+    taken: list[Tensor] = []
+
+    def note(each: str, _: Any, output: Any) -> None:
+        if each == name:
+            taken.append(output.detach().clone())
+
+    with _hooked(patient.model, note), undisturbed(patient.model), torch.no_grad():
+        said = patient.ask(x)
+    own = taken[-1]
+    if own.numel() == said.numel() and torch.equal(own.reshape(-1), said.reshape(-1)):
+        return {"ceiling/skill": 1.0, "ceiling/bounded": 0.0}
+    free, shared = (_fitted(patient, name, own, each) for each in (own.shape, (1, *own.shape[1:])))
+    stuck = bool((said == said[:1]).all()) and bool((own != own[:1]).any())
+    figures = {"ceiling/bounded": 1.0, "ceiling/stuck": float(stuck)}
+    return figures | ({"ceiling/skill": 1 - free / shared} if shared > 0 and math.isfinite(free) else {})
+
+
+def _fitted(patient: Patient, name: str, own: Tensor, shape: Any) -> float:
+    """The least loss of a batch with free numbers in the place of the head's output."""
+    x, y = patient.train.batches[0]
+    best = math.inf
+    for start in (1.0, -1.0):
+        free = (start + 0.1 * torch.randn(shape, generator=torch.Generator().manual_seed(0))).to(own).requires_grad_()
+        optimizer = torch.optim.Adam([free], 0.3)
+
+        def put(each: str, _: Any, __: Any, free: Tensor = free) -> Tensor | None:
+            return free.expand_as(own) if each == name else None
+
+        with undisturbed(patient.model), _hooked(patient.model, put):
+            for _ in range(FREE_STEPS):
+                optimizer.zero_grad()
+                loss = value(patient.loss or math.nan, patient.ask(x), y)  # type: ignore[arg-type]
+                if not loss.requires_grad or not loss.isfinite():
+                    break
+                best = min(best, loss.item())
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+    return best

@@ -1,0 +1,186 @@
+"""What of the window matters: to the targets by references, to the model by gradients; and what lies beyond it."""
+
+import math
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from flatspot.examination.outputs import columns, scoring
+from flatspot.examination.patient import NotGiven, Patient
+from flatspot.examination.states import looked_at, series_and_ask, standard
+from flatspot.probes.references import fit_ridge
+from flatspot.probes.sensitivity import sensitivity
+
+Figures = dict[str, float]
+
+NEARLY: Final = 0.8
+"""Share of the whole window's skill from which on a shorter one is enough."""
+
+FARTHEST: Final = 32
+"""Samples that targets are shifted by, at most."""
+
+LONGEST: Final = 768
+"""Numbers of a lengthened window, at most: the cost of a ridge regression grows with their cube."""
+
+MOST_OUTPUTS: Final = 4
+"""Outputs whose shifts are looked at."""
+
+
+def ridge_skill(patient: Patient, train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> float:
+    """Held-out skill of ridge from windows to targets `[sample, output]`, under the user's loss where that can be."""
+    (x, y), (vx, vy) = train, val
+    if len(x) < 20 or len(vx) < 10:
+        raise NotGiven("there are too few samples for a reference")
+    cut = len(x) - len(x) // 5
+    ridge = fit_ridge(lambda: [(x[:cut], y[:cut])], lambda: [(x[cut:], y[cut:])])
+    return scoring(patient).of(ridge.predict(vx).reshape(vy.shape), vy)
+
+
+def _windows(patient: Patient) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    x, vx = columns(patient.train.series()), columns(patient.val.series())
+    return (x, patient.on_train.targets), (vx, patient.on_val.targets)
+
+
+def lag(patient: Patient) -> Figures:
+    """How many of the last steps a straight line needs, and the skill of one that reads the first steps alone."""
+    (x, y), (vx, vy) = _windows(patient)
+    steps = x.shape[1]
+    whole = ridge_skill(patient, (x, y), (vx, vy))
+    figures = {"lag/whole": whole, "lag/steps": float(steps)}
+    if not whole > 0 or steps < 4:
+        return figures
+    for size in sorted({max(1, steps // part) for part in (8, 4, 2)}):
+        if ridge_skill(patient, (x[:, -size:], y), (vx[:, -size:], vy)) >= NEARLY * whole:
+            return figures | {"lag/needed": float(size), "lag/needs_early": 0.0}
+    return figures | {"lag/needed": float(steps), "lag/needs_early": 1.0}
+
+
+def reach(patient: Patient) -> Figures:
+    """How the model's outputs follow each step: of the model as it is, and of a fresh copy with standardised inputs."""
+    x, count = looked_at(patient)
+    series, ask = series_and_ask(patient, patient.model, x, count)
+    if not series.is_floating_point() or series.dim() < 2:
+        raise NotGiven("the inputs are whole numbers, which cannot be differentiated")
+    figures = _curve(sensitivity(patient.model, series, ask=ask), "now")
+    if patient.make_model is not None:
+        fresh = patient.fresh()
+        _, ask = series_and_ask(patient, fresh, x, count)
+        figures |= _curve(sensitivity(fresh, standard(series), ask=ask), "fresh")
+    return figures
+
+
+def _curve(curve: Tensor, name: str) -> Figures:
+    steps = len(curve)
+    largest = curve.max().item()
+    if not largest > 0 or steps < 4:
+        return {f"reach/{name}_largest": largest}
+    quarter = max(steps // 4, 1)
+    early, late = curve[:quarter].mean().item(), curve[-quarter:].mean().item()
+    return {f"reach/{name}_largest": largest, f"reach/{name}_early": early / max(late, 1e-300)}
+
+
+def beyond(patient: Patient) -> Figures:
+    """What a straight line finds in a longer window, put together from the samples before; and in one step alone."""
+    if patient.train.every > 1 or patient.val.every > 1:
+        raise NotGiven("samples are not consecutive")
+    (x, y), (vx, vy) = _windows(patient)
+    apart = _apart(x)
+    whole = ridge_skill(patient, (x, y), (vx, vy))
+    longer = ridge_skill(patient, _lengthened(x, y, apart), _lengthened(vx, vy, apart))
+    steps = float(_lengthened(vx, vy, apart)[0].shape[1])
+    return {"beyond/gain": longer - max(whole, 0.0), "beyond/longer": longer, "beyond/steps": steps}
+
+
+def _apart(x: Tensor) -> int:
+    """Samples between two windows that follow one another without a gap; 1 where windows do not overlap."""
+    steps = x.shape[1]
+    for shift in range(1, min(steps, 8)):
+        if torch.equal(x[1, : steps - shift], x[0, shift:]):
+            return max(steps // shift, 1)
+    return 1
+
+
+def _lengthened(x: Tensor, y: Tensor, apart: int) -> tuple[Tensor, Tensor]:
+    """Each window behind the ones before it: three, or of short ones as many as have 16 steps."""
+    times = min(max(3, math.ceil(16 / x.shape[1])), max(LONGEST // x[0].numel(), 1))
+    first = apart * times
+    if len(x) <= first + 20:
+        raise NotGiven("there are too few samples for longer windows")
+    parts = [x[first - apart * back : len(x) - apart * back] for back in range(times, -1, -1)]
+    return torch.cat(parts, dim=1), y[first:]
+
+
+def pairs(patient: Patient) -> Figures:
+    """Whether targets fit other samples better than their own: some samples later or earlier.
+
+    One ridge regression has the targets of all shifts for its outputs. Earlier targets often stand in the window itself
+    (a series that is forecast), so where the target is a plain copy of a number of the window it does not count.
+    """
+    (x, y), (vx, vy) = _windows(patient)
+    y, vy = y[:, :MOST_OUTPUTS], vy[:, :MOST_OUTPUTS]
+    farthest = max(min(FARTHEST, len(x) // 8, len(vx) // 8), 0)
+    shifts = [shift for shift in range(-farthest, farthest + 1) if shift]
+    if not shifts or patient.train.every > 1 or patient.val.every > 1:
+        raise NotGiven("there are too few samples, or they are not consecutive")
+    inner, held = slice(farthest, len(x) - farthest), slice(farthest, len(vx) - farthest)
+    moved, held_out = (torch.cat([each.roll(-shift, 0) for shift in [0, *shifts]], dim=1) for each in (y, vy))
+    x, moved, vx, held_out = x[inner], moved[inner], vx[held], held_out[held]
+    cut = len(x) - len(x) // 5
+    ridge = fit_ridge(lambda: [(x[:cut], moved[:cut])], lambda: [(x[cut:], moved[cut:])])
+    said = ridge.predict(vx).reshape(held_out.shape)
+    width = y.shape[1]
+    skills = [_r2(said[:, at : at + width], held_out[:, at : at + width]) for at in range(0, held_out.shape[1], width)]
+    usable = {
+        shift: skill
+        for at, (shift, skill) in enumerate(zip(shifts, skills[1:], strict=True), start=1)
+        if not _is_copied(x, moved[:, at * width : (at + 1) * width])
+    }
+    highest = max(usable.values(), default=0.0)
+    # Of a season, shifts to both sides fit: the one that needs what was before is the plainer.
+    best = next((shift for shift in sorted(usable, key=lambda each: -each) if usable[shift] >= NEARLY * highest), 0)
+    return {
+        "pairs/straight": skills[0],
+        "pairs/best_shifted": usable.get(best, 0.0),
+        "pairs/best_shift": float(best),
+    }
+
+
+def _is_copied(x: Tensor, y: Tensor) -> bool:
+    """Whether some number of the window is the target, but for its scale."""
+    flat, wanted = x.reshape(len(x), -1).double(), y[:, -1].double()
+    flat, wanted = flat - flat.mean(dim=0), wanted - wanted.mean()
+    along = flat.T @ wanted / (flat.norm(dim=0) * wanted.norm()).clamp(min=1e-30)
+    return bool((along.abs() > 0.98).any())
+
+
+def horizon(patient: Patient) -> Figures:
+    """How diversity and skill go along the outputs of a forecast: of the model, and of a straight line."""
+    answers = patient.on_val
+    if patient.fit.kind != "numbers" or answers.outputs.shape[1] < 4:
+        raise NotGiven("the outputs are no horizon of four steps or more")
+    said, true = answers.outputs.double().std(dim=0), answers.targets.double().std(dim=0).clamp(min=1e-30)
+    ratios = said / true
+    quarter = max(len(ratios) // 4, 1)
+    (x, y), (vx, vy) = _windows(patient)
+    late = ridge_skill_of(x, y[:, -quarter:], vx, vy[:, -quarter:])
+    return {
+        "horizon/first_ratio": ratios[:quarter].median().item(),
+        "horizon/last_ratio": ratios[-quarter:].median().item(),
+        "horizon/late_reference": late,
+        "horizon/first_skill": _r2(answers.outputs[:, :quarter], answers.targets[:, :quarter]),
+        "horizon/last_skill": _r2(answers.outputs[:, -quarter:], answers.targets[:, -quarter:]),
+    }
+
+
+def ridge_skill_of(x: Tensor, y: Tensor, vx: Tensor, vy: Tensor) -> float:
+    """R² of ridge, held out."""
+    cut = len(x) - len(x) // 5
+    ridge = fit_ridge(lambda: [(x[:cut], y[:cut])], lambda: [(x[cut:], y[cut:])])
+    return _r2(ridge.predict(vx).reshape(vy.shape), vy)
+
+
+def _r2(said: Tensor, true: Tensor) -> float:
+    true = true.double()
+    whole = (true - true.mean(dim=0)).square().sum()
+    return (1 - (said.double() - true).square().sum() / whole).item() if whole > 0 else math.nan

@@ -1,0 +1,307 @@
+"""Short experiments on copies: the same training with one thing changed, and what becomes of skill and diversity."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from inspect import signature
+from typing import Any, Final, final
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from flatspot.examination.outputs import scoring
+from flatspot.examination.patient import Answers, NotGiven, Patient, value
+from flatspot.examination.samples import Samples, mapped, sample_axis
+from flatspot.probes.diversity import output_diversity
+from flatspot.probes.moments import moments, widest
+from flatspot.probes.undisturbed import random_states_kept
+
+Figures = dict[str, float]
+
+MOST_STEPS: Final = 200
+FEWEST_STEPS: Final = 20
+WORK: Final = 4e9
+"""Multiplications that a trial may take, roughly: a larger network makes fewer steps."""
+
+TURNS: Final = 60
+"""Steps of a trial that goes on from the weights as they are."""
+
+
+@final
+@dataclass(frozen=True)
+class Change:
+    """What is done differently.
+
+    Args:
+        fresh: begin with fresh weights, not with those at hand. rate: the learning rates' factor.
+        inputs, targets: standardise them. free: without weight decay and dropout. clip: gradients to this norm.
+        all_weights: train those too that are fixed or that the optimizer does not hold. balanced: draw each
+            class as often. ending: move what was filled in at the end of a window to its beginning. reset: begin with
+            torch's own starting weights.
+    """
+
+    fresh: bool = True
+    rate: float = 1.0
+    inputs: bool = False
+    targets: bool = False
+    free: bool = False
+    clip: float | None = None
+    all_weights: bool = False
+    balanced: bool = False
+    ending: bool = False
+    reset: bool = False
+
+
+@final
+@dataclass(frozen=True)
+class Outcome:
+    """What became of it.
+
+    Args:
+        skill, train_skill: held out, and of the training samples. diversity: D, held out.
+        finite: whether no loss on the way was NaN or infinite. first, last: the mean loss of the first and last tenth
+            of the steps.
+        norm_tail: the largest gradient norm by the median one.
+    """
+
+    skill: float
+    train_skill: float
+    diversity: float
+    finite: bool
+    first: float
+    last: float
+    norm_tail: float
+    largest_norm: float
+    balanced_accuracy: float = math.nan
+
+
+def steps_of(patient: Patient) -> int:
+    """Steps of a trial: as many as are affordable for a network of this size, and no more than it was trained for."""
+    x = patient.train.series()
+    weights = sum(each.numel() for each in patient.model.parameters()) or 1
+    steps = x.shape[1] if x.dim() > 1 else 1
+    work = 6.0 * weights * patient.train.batch_size * steps
+    return int(max(FEWEST_STEPS, min(MOST_STEPS, WORK / work)))
+
+
+def trial(patient: Patient, change: Change, steps: int | None = None, seed: int = 0) -> Outcome:
+    """Train a copy for a few steps with one thing changed, and score it. Nobody's random state moves.
+
+    Raises:
+        NotGiven: there is no loss, no optimizer, or no fresh copy where one is wanted.
+    """
+    if patient.loss is None or patient.optimizer is None:
+        raise NotGiven("no loss was given" if patient.loss is None else "no optimizer was given")
+    with random_states_kept(patient.model), torch.inference_mode(mode=False), torch.enable_grad():
+        torch.manual_seed(seed)
+        model = patient.fresh(seed) if change.fresh else patient.copied()
+        if change.reset:
+            _reset(model)
+        optimizer = _optimizer(patient, model, change)
+        data = _data(patient, change)
+        losses, norms = _train(patient, model, optimizer, data, change, steps or steps_of(patient), seed)
+        return _scored(patient, model, data, losses, norms)
+
+
+@final
+@dataclass(frozen=True)
+class _Data:
+    """Samples as a trial reads them, and how its answers are reckoned back."""
+
+    train: Samples
+    val: Samples
+    centre: Tensor | float = 0.0
+    unit: Tensor | float = 1.0
+
+
+def _data(patient: Patient, change: Change) -> _Data:
+    train, val = patient.train, patient.val
+    if change.inputs:
+        train, val = _standardised(train, train), _standardised(val, train)
+    if change.ending:
+        train, val = _turned(train), _turned(val)
+    if not change.targets:
+        return _Data(train, val)
+    y = torch.cat([y for _, y in train.batches])
+    found = moments(y)
+    unit = found.std.where(found.std > 0, 1.0).to(y).reshape(y.shape[1:])
+    centre = found.mean.to(y).reshape(y.shape[1:])
+    scaled = [(x, (each - centre) / unit) for x, each in train.batches]
+    return _Data(replace(train, batches=scaled, _joined=[]), val, centre, unit)
+
+
+def _standardised(samples: Samples, by: Samples) -> Samples:
+    """Each channel of the floating inputs by its mean and standard deviation over training samples and steps."""
+    series = by.series()
+    if not series.is_floating_point():
+        raise NotGiven("the inputs are whole numbers")
+    rows = widest(series).reshape(-1, series.shape[-1]) if series.dim() > 2 else widest(series).reshape(-1, 1)
+    found = moments(rows)
+    mean, std = found.mean.to(series), found.std.where(found.std > 0, 1.0).to(series)
+    width = mean.numel()
+
+    def scaled(each: Tensor) -> Tensor:
+        fits = each.is_floating_point() and each.dim() > 1 and (width == 1 or each.shape[-1] == width)
+        return (each - mean) / std if fits else each
+
+    return replace(samples, batches=[(mapped(x, scaled), y) for x, y in samples.batches], _joined=[])
+
+
+def _turned(samples: Samples) -> Samples:
+    """What repeats at the end of a sample stands at its beginning."""
+
+    def turned(each: Tensor, count: int) -> Tensor:
+        axis = sample_axis(each, count)
+        if axis is None or each.dim() < 2 or each.shape[1 - axis] < 2:
+            return each
+        series = each if axis == 0 else each.transpose(0, 1)
+        same = (series == series[:, -1:]).reshape(*series.shape[:2], -1).all(dim=2)
+        tail = same.flip(1).long().cumprod(dim=1).sum(dim=1) - 1
+        rows = [row.roll(int(shift), dims=0) for row, shift in zip(series, tail, strict=True)]
+        whole = torch.stack(rows)
+        return whole if axis == 0 else whole.transpose(0, 1)
+
+    batches = [(mapped(x, partial(turned, count=len(y))), y) for x, y in samples.batches]
+    return replace(samples, batches=batches, _joined=[])
+
+
+def _reset(model: nn.Module) -> None:
+    for part in model.modules():
+        reset = getattr(part, "reset_parameters", None)
+        if callable(reset):
+            reset()
+
+
+def _optimizer(patient: Patient, model: nn.Module, change: Change) -> Optimizer:
+    """One like the user's, over the same weights of the copy, with nothing remembered."""
+    theirs = patient.optimizer
+    assert theirs is not None  # noqa: S101
+    place = {id(each): name for name, each in patient.model.named_parameters()}
+    named = dict(model.named_parameters())
+    groups = []
+    for group in theirs.param_groups:
+        names = [place[id(each)] for each in group["params"] if id(each) in place]
+        options = {name: each for name, each in group.items() if name not in {"params", "initial_lr"}}
+        options["lr"] = float(group.get("initial_lr", group["lr"])) * change.rate
+        if change.free and "weight_decay" in options:
+            options["weight_decay"] = 0.0
+        groups.append({**options, "params": [named[name] for name in names if name in named]})
+    if change.all_weights:
+        held = {id(each) for group in groups for each in group["params"]}
+        groups[0]["params"] += [each.requires_grad_() for each in named.values() if id(each) not in held]
+        for each in named.values():
+            each.requires_grad_()
+    groups = [each for each in groups if each["params"]]
+    if not groups:
+        raise NotGiven("the optimizer holds none of the model's weights")
+    taken = signature(type(theirs)).parameters
+    defaults = {name: each for name, each in theirs.defaults.items() if name in taken}
+    try:
+        return type(theirs)(groups, **defaults)
+    except Exception as error:
+        raise NotGiven(f"an optimizer like {type(theirs).__name__} cannot be made: {error}") from error
+
+
+@contextmanager
+def _without_dropout(model: nn.Module) -> Iterator[None]:
+    for part in model.modules():
+        if isinstance(part, (nn.modules.dropout._DropoutNd, nn.AlphaDropout)):
+            part.p = 0.0
+        elif isinstance(getattr(part, "dropout", None), float):
+            part.dropout = 0.0  # type: ignore[assignment]
+    yield
+
+
+def _train(
+    patient: Patient, model: nn.Module, optimizer: Optimizer, data: _Data, change: Change, steps: int, seed: int
+) -> tuple[list[float], list[float]]:
+    model.train()
+    if change.free:
+        with _without_dropout(model):
+            pass
+    generator = torch.Generator().manual_seed(seed)
+    weights = [each for group in optimizer.param_groups for each in group["params"]]
+    losses: list[Tensor] = []
+    norms: list[Tensor] = []
+    draw = _drawer(data.train, change, generator)
+    for _ in range(steps):
+        x, y = draw()
+        optimizer.zero_grad()
+        loss = value(patient.loss or _no_loss, patient.ask(x, model), y)
+        if not loss.requires_grad:
+            raise NotGiven("the loss has no gradient")
+        loss.backward()  # type: ignore[no-untyped-call]
+        found = [each.grad for each in weights if each.grad is not None]
+        norms.append(torch.stack(torch._foreach_norm(found)).norm() if found else loss.new_zeros(()))
+        if change.clip is not None:
+            nn.utils.clip_grad_norm_(weights, change.clip)
+        optimizer.step()
+        losses.append(loss.detach())
+    return torch.stack(losses).tolist(), torch.stack(norms).tolist()
+
+
+def _no_loss(*_: Any) -> Tensor:
+    raise NotGiven("no loss was given")
+
+
+def _drawer(samples: Samples, change: Change, generator: torch.Generator) -> Callable[[], tuple[Any, Tensor]]:
+    """Draws batches of the loader's size; each class as often where that is asked for."""
+    size, count = samples.batch_size, len(samples)
+    chances = torch.ones(count, dtype=torch.float64)
+    if change.balanced:
+        _, y = samples.joined()
+        labels = y.reshape(len(y), -1)[:, 0].cpu()
+        _, inverse, counts = torch.unique(labels, return_inverse=True, return_counts=True)
+        chances = 1.0 / counts[inverse].double()
+
+    def draw() -> tuple[Any, Tensor]:
+        replacement = change.balanced or size > count
+        return samples.rows(torch.multinomial(chances, size, replacement=replacement, generator=generator))
+
+    return draw
+
+
+def _scored(patient: Patient, model: nn.Module, data: _Data, losses: list[float], norms: list[float]) -> Outcome:
+    finite = all(map(math.isfinite, losses))
+    tenth = max(len(losses) // 10, 1)
+    first, last = (sum(part) / tenth for part in (losses[:tenth], losses[-tenth:]))
+    ordered = sorted(norms)
+    tail = ordered[-1] / max(ordered[len(ordered) // 2], 1e-30)
+    if not finite:
+        return Outcome(math.nan, math.nan, math.nan, False, first, last, tail, ordered[-1])
+    judged = scoring(patient)
+    found = [_back(patient.answers(each, model), data, known) for each, known in _parts(patient, data)]
+    diversity = output_diversity(found[0].outputs, found[0].targets).ratio
+    skills = judged.skill(found[0]), judged.skill(found[1])
+    return Outcome(*skills, diversity, True, first, last, tail, ordered[-1], balanced_accuracy(patient, found[0]))
+
+
+def _parts(patient: Patient, data: _Data) -> list[tuple[Samples, Answers]]:
+    return [(data.val, patient.on_val), (data.train, patient.on_train)]
+
+
+def _back(answers: Answers, data: _Data, known: Answers) -> Answers:
+    """The copy's answers in the targets' own unit, beside the targets as they are."""
+    if isinstance(data.unit, Tensor):
+        unit, centre = data.unit.reshape(1, -1), torch.as_tensor(data.centre).reshape(1, -1)
+        outputs = answers.outputs * unit + centre if answers.outputs.shape[1] == unit.shape[1] else answers.outputs
+        return replace(answers, outputs=outputs, targets=known.targets)
+    return replace(answers, targets=known.targets)
+
+
+def balanced_accuracy(patient: Patient, answers: Answers) -> float:
+    """The mean over classes of the share of their samples that are named; NaN of numbers."""
+    if patient.fit.kind == "numbers":
+        return math.nan
+    if patient.fit.kind == "labels":
+        yes = answers.targets.flatten() > 0.5
+        said = answers.outputs.flatten() > 0.5
+        recalls = [(said[yes == each] == each).double().mean() for each in (False, True) if (yes == each).any()]
+    else:
+        count = answers.raw.shape[patient.fit.axis]
+        true, said = (each.reshape(-1, count).argmax(dim=1) for each in (answers.targets, answers.outputs))
+        recalls = [(said[true == each] == each).double().mean() for each in range(count) if bool((true == each).any())]
+    return torch.stack(recalls).mean().item()

@@ -1,0 +1,301 @@
+"""How the program is wired: found by swapping real samples and steps, not by reading code."""
+
+from functools import partial
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from flatspot.examination.patient import NotGiven, Patient, value
+from flatspot.examination.samples import leaves, mapped, sample_axis, take
+from flatspot.probes.undisturbed import random_states_kept, undisturbed
+
+Figures = dict[str, float]
+
+ROUNDING: Final = 16.0
+"""Outputs that differ by fewer roundings of the largest are the same."""
+
+SMALL: Final = 12
+"""Samples of the batch in which they are swapped, at most."""
+
+PERMUTATIONS: Final = 4
+
+
+def loss_shape(patient: Patient) -> Figures:
+    """How far the loss of random predictions follows which target belongs to which: 0 where it does not.
+
+    The loss of predictions, less its mean over re-paired targets, moves by as much as a loss that pairs moves; a
+    broadcast loss takes each prediction beside each target and stays exactly the same.
+    """
+    if patient.loss is None:
+        raise NotGiven("no loss was given")
+    x, y = patient.train.batches[0]
+    if len(y) < 3:
+        raise NotGiven("a batch of fewer than three samples cannot be paired anew")
+    generator = torch.Generator().manual_seed(0)
+    with undisturbed(patient.model), torch.no_grad():
+        said = patient.ask(x).detach()
+    if not said.is_floating_point():
+        raise NotGiven("the predictions are no floating numbers")
+    random = torch.randn(said.shape, generator=generator).to(said)
+    if patient.fit.kind == "numbers" and y.isfinite().all():
+        random = random * y.std().clamp(min=1e-30) + y.mean()
+        random = random.clamp(0, 1) if _lies_between(said) and _lies_between(y) else random
+    elif patient.fit.chances or _lies_between(said):
+        random = random.sigmoid()
+    with random_states_kept(), torch.no_grad():
+        paired = float(value(patient.loss, random, y))
+        orders = [torch.randperm(len(y), generator=generator) for _ in range(PERMUTATIONS)]
+        others = [float(value(patient.loss, random, y[order.to(y.device)])) for order in orders]
+    same = [abs(other - paired) <= 1e-5 * max(abs(paired), 1e-12) for other in others]
+    different = len(torch.unique(y.reshape(len(y), -1), dim=0)) > 1
+    return {
+        "loss/blind_to_pairs": float(all(same) and different),
+        "loss/targets_axes": float(y.dim()),
+        "loss/outputs_axes": float(said.dim()),
+    }
+
+
+def _lies_between(said: Tensor) -> bool:
+    return bool(((said >= 0) & (said <= 1)).all())
+
+
+def neighbours(patient: Patient) -> Figures:
+    """Whether an output follows other samples of its batch: those before it, those behind it; and its own."""
+    x, count = _small(patient)
+    figures: Figures = {}
+    for name, asked in _models(patient):
+        own = _answers(patient, asked, x)
+        if not own.isfinite().all():
+            continue
+        if _differ(own, _answers(patient, asked, x)).any():
+            continue  # nothing can be told of answers that do not repeat
+        before = behind = alone = 0
+        for place, other in ((count - 1, 0), (0, count - 1), (count // 2, 0)):
+            order = torch.arange(count)
+            order[place] = other
+            moved = _differ(own, _answers(patient, asked, take(x, order, count)))
+            behind |= int(moved[place + 1 :].any())
+            before |= int(moved[:place].any())
+            alone |= int(moved[place])
+        figures |= {
+            f"neighbours/{name}_forward": float(behind),
+            f"neighbours/{name}_backward": float(before),
+            f"neighbours/{name}_own": float(alone),
+        }
+    if not figures:
+        raise NotGiven(f"{type(patient.model).__name__} gave no finite answer")
+    return figures | {
+        f"neighbours/{way}": max(each for name, each in figures.items() if name.endswith(f"_{way}"))
+        for way in ("forward", "backward", "own")
+    }
+
+
+def _models(patient: Patient) -> list[tuple[str, nn.Module]]:
+    """As it is, and a fresh copy where there can be one: a network that says one thing for all hides its wiring."""
+    try:
+        return [("now", patient.model), ("fresh", patient.fresh())]
+    except NotGiven:
+        return [("now", patient.model)]
+
+
+def _small(patient: Patient) -> tuple[Any, int]:
+    """A batch of as many samples as no other axis is long; of a fixed batch size, that."""
+    x, y = patient.train.batches[0]
+    lengths = {size for each in leaves(x) for size in each.shape[1:]}
+    count = next((size for size in range(min(SMALL, len(y)), 2, -1) if size not in lengths), len(y))
+    small = take(x, torch.arange(count), len(y))
+    try:
+        with undisturbed(patient.model), torch.no_grad():
+            patient.ask(small)
+    except Exception:  # noqa: BLE001 - it wants batches of the loader's size
+        return x, len(y)
+    return small, count
+
+
+def _answers(patient: Patient, model: nn.Module, x: Any) -> Tensor:
+    with undisturbed(model), random_states_kept(model), torch.no_grad():
+        torch.manual_seed(0)
+        return patient.ask(x, model).detach().clone()
+
+
+def _differ(first: Tensor, second: Tensor) -> Tensor:
+    """Which samples have another output."""
+    a, b = (each.reshape(len(each), -1).double() for each in (first, second))
+    eps = torch.finfo(first.dtype if first.is_floating_point() else torch.float32).eps
+    return ((a - b).abs() > ROUNDING * eps * a.abs().amax(dim=0)).any(dim=1)
+
+
+def memory(patient: Patient) -> Figures:
+    """Whether the answer to a batch depends on the batches before: a state that is carried along."""
+    first, second = patient.train.batches[0], patient.train.batches[min(1, len(patient.train.batches) - 1)]
+    x, other = first[0], second[0]
+    if len(second[1]) != len(first[1]):
+        other = x
+    with undisturbed(patient.model), torch.no_grad():
+        ask = partial(_seeded, patient)
+        alone = ask(x)
+        again = ask(x)
+        ask(other)
+        after = ask(x)
+    moved = (alone - after).double().abs().max() / alone.double().std().clamp(min=1e-30)
+    return {
+        "memory/moved": float(_differ(alone, again).any() or _differ(alone, after).any()),
+        "memory/size": moved.item() if moved.isfinite() else 0.0,
+    }
+
+
+def _seeded(patient: Patient, x: Any) -> Tensor:
+    with random_states_kept(patient.model):
+        torch.manual_seed(0)
+        return patient.ask(x).detach().clone()
+
+
+def arrival(patient: Patient) -> Figures:
+    """Whether outputs move when the inputs do: real samples swapped, and numbers of mean 0 and standard deviation 1."""
+    x, count = _small(patient)
+    figures: Figures = {}
+    for name, asked in _models(patient):
+        own = _answers(patient, asked, x)
+        swapped = _answers(patient, asked, take(x, torch.arange(count).roll(1), count))
+        figures[f"arrival/{name}_real"] = float(not torch.equal(own, swapped))
+        figures |= _normal(patient, asked, x, name)
+        moved = max(figures[f"arrival/{name}_real"], figures.get(f"arrival/{name}_normal", 0.0))
+        figures |= {"arrival/moves": max(moved, figures.get("arrival/moves", 0.0))}
+    return figures | {"arrival/is_fresh": float(patient.make_model is not None)}
+
+
+def _normal(patient: Patient, model: nn.Module, x: Any, name: str) -> Figures:
+    """The same of normal numbers in the place of the floating inputs: their outputs' spread beside their size."""
+    if not any(each.is_floating_point() and each.dim() > 1 for each in leaves(x)):
+        return {}
+    drawn = [_answers(patient, model, _drawn(x, seed)) for seed in (0, 1)]
+    spread = drawn[0].double().reshape(len(drawn[0]), -1)
+    moved = (drawn[0] - drawn[1]).double().abs().max().item()
+    return {
+        f"arrival/{name}_normal": float(not torch.equal(*drawn)),
+        f"arrival/{name}_normal_moved": moved / max(spread.abs().max().item(), 1e-30),
+    }
+
+
+def _drawn(x: Any, seed: int) -> Any:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(each: Tensor) -> Tensor:
+        floating = each.is_floating_point() and each.dim() > 1
+        return torch.randn(each.shape, generator=generator).to(each) if floating else each
+
+    return mapped(x, draw)
+
+
+def steps_read(patient: Patient) -> Figures:
+    """Up to which step of the window the outputs follow the inputs: real steps of other samples are put in.
+
+    `steps/last_read`: the last step whose swap moves an output, as a share of the window (1: the last one);
+    `steps/first_read` the first. Of a fresh copy where there can be one, since a trained one may have gone flat.
+    """
+    x, count = _small(patient)
+    model = _models(patient)[-1][1]
+    slot = _slot(x, count)
+    if slot is None:
+        raise NotGiven("the inputs have no time axis")
+    own = _answers(patient, model, x)
+    steps = slot[1]
+    read = [step for step in range(steps) if _step_moves(patient, model, x, own, slot, step)]
+    if not read:
+        return {"steps/read": 0.0}
+    return {
+        "steps/read": len(read) / steps,
+        "steps/last_read": (read[-1] + 1) / steps,
+        "steps/first_read": (read[0] + 1) / steps,
+    }
+
+
+def _slot(x: Any, count: int) -> tuple[Tensor, int] | None:
+    """The series among the inputs, and how many steps it has."""
+    for each in leaves(x):
+        axis = sample_axis(each, count)
+        if axis is not None and each.dim() > 1 and (each.dim() > 2 or not each.is_floating_point() or each.dim() == 2):
+            return each, each.shape[1 - axis]
+    return None
+
+
+def _step_moves(patient: Patient, model: nn.Module, x: Any, own: Tensor, slot: tuple[Tensor, int], step: int) -> bool:
+    series = slot[0]
+    axis = sample_axis(series, len(own)) or 0
+    other = series.clone()
+    there = other.select(1 - axis, step)
+    there.copy_(series.select(1 - axis, step).roll(1, dims=0))
+    return bool(_differ(own, _answers(patient, model, _with(x, series, other))).any())
+
+
+def _with(x: Any, old: Tensor, new: Tensor) -> Any:
+    return mapped(x, lambda each: new if each is old else each)
+
+
+def gradients(patient: Patient) -> Figures:
+    """Which weights get no gradient though the outputs follow them, and which the optimizer does not hold."""
+    if patient.loss is None:
+        raise NotGiven("no loss was given")
+    named = dict(patient.model.named_parameters())
+    if not named:
+        raise NotGiven("the model has no weights")
+    found = _gradients(patient)
+    size = {name: each.numel() for name, each in named.items()}
+    whole = sum(size.values())
+    held = None if patient.optimizer is None else _held(patient)
+    none = {name for name in named if found[name] is None}
+    zero = {name for name in named if found[name] is not None and not bool(found[name].any())}  # type: ignore[union-attr]
+    fixed = {name for name, each in named.items() if not each.requires_grad}
+    away = set() if held is None else {name for name, each in named.items() if id(each) not in held}
+
+    def share(names: set[str]) -> float:
+        return sum(size[name] for name in names) / whole
+
+    figures = {
+        "gradients/none_share": share(none - fixed),
+        "gradients/zero_share": share(zero),
+        "gradients/fixed_share": share(fixed),
+        "gradients/away_share": share(away - fixed),
+        "gradients/all_away": float(held is not None and len(away) == len(named)),
+    }
+    cut = {name for name in (none - fixed) if _moves(patient, named[name])}
+    return figures | {"gradients/cut_share": share(cut), **_norms(found)}
+
+
+def _held(patient: Patient) -> set[int]:
+    assert patient.optimizer is not None  # noqa: S101
+    return {id(each) for group in patient.optimizer.param_groups for each in group["params"]}
+
+
+def _gradients(patient: Patient) -> dict[str, Tensor | None]:
+    """Of the loss of a few batches, in training mode, as training meets them."""
+    named = dict(patient.model.named_parameters())
+    with undisturbed(patient.model, training=True), random_states_kept(patient.model):
+        for x, y in patient.train.batches[:3]:
+            found = value(patient.loss or _none, patient.ask(x), y)
+            if found.requires_grad:
+                found.backward()  # type: ignore[no-untyped-call]
+        return {name: None if each.grad is None else each.grad.clone() for name, each in named.items()}
+
+
+def _none(*_: Any) -> Tensor:
+    raise NotGiven("no loss was given")
+
+
+def _moves(patient: Patient, weight: nn.Parameter) -> bool:
+    """Whether the outputs move when a weight does."""
+    x, _ = _small(patient)
+    own = _answers(patient, patient.model, x)
+    kept = weight.detach().clone()
+    try:
+        with torch.no_grad():
+            weight.data.add_(0.1 * (1 + kept.abs().mean()))
+        return bool(_differ(own, _answers(patient, patient.model, x)).any())
+    finally:
+        weight.data.copy_(kept)
+
+
+def _norms(found: dict[str, Tensor | None]) -> Figures:
+    norms = [each.double().norm() for each in found.values() if each is not None]
+    return {"gradients/total": torch.stack(norms).norm().item()} if norms else {}

@@ -1,0 +1,56 @@
+"""A diagnosis in plain text: the verdict first; healthy is nearly silent."""
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from flatspot.diagnosis import Diagnosis, Finding
+
+WIDTH: Final = 100
+MOST: Final = 3
+"""Findings that are told in full; the others by name."""
+
+
+def told(diagnosis: Diagnosis, evidence: Mapping[str, float], notes: Sequence[str] = (), *, run: bool = False) -> str:
+    """What a person reads.
+
+    Args:
+        evidence: numbers by name. notes: what was noticed on the way. run: whether it is a run of `train.py`, whose
+            settings can be overridden.
+    """
+    lines = [f"{diagnosis.verdict}: {diagnosis.explained}", *_figures(evidence)]
+    for number, each in enumerate(diagnosis.findings[:MOST], start=1):
+        lines += ["", *_finding(number, each, run=run)]
+    lines += _rest(diagnosis)
+    lines += [f"note: {note}" for note in notes]
+    return "\n".join(lines)
+
+
+def _figures(evidence: Mapping[str, float]) -> Iterator[str]:
+    names = {"diversity/ratio_val": "D", "skill/val": "skill", "references/best": "achievable"}
+    known = [f"{label} {evidence[name]:.3g}" for name, label in names.items() if name in evidence]
+    if known:
+        yield " · ".join(known)
+
+
+def _finding(number: int, found: Finding, *, run: bool) -> list[str]:
+    remedy = found.override if run and found.override else found.try_first
+    parts = (("seen", found.seen), ("means", found.means), ("try first", remedy))
+    lines = [f"{number}. {found.cause} ({found.confidence:.0%})"]
+    for label, text in parts:
+        wrapped = textwrap.wrap(text, WIDTH - 15) if label != "try first" else [text]
+        lines += [f"   {label if not at else '':<10} {line}" for at, line in enumerate(wrapped)]
+    return lines
+
+
+def _rest(diagnosis: Diagnosis) -> Iterator[str]:
+    others = diagnosis.findings[MOST:]
+    if others:
+        yield ""
+        yield "also seen: " + ", ".join(f"{each.cause} ({each.confidence:.0%})" for each in others)
+    if diagnosis.not_examined:
+        by_reason: dict[str, list[str]] = {}
+        for name, why in diagnosis.not_examined.items():
+            by_reason.setdefault(why, []).append(name)
+        yield ""
+        yield from (f"not examined: {', '.join(names)}: {why}" for why, names in by_reason.items())

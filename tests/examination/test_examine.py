@@ -1,0 +1,233 @@
+"""flatspot.examine on strangers' programs: what it says, what it leaves alone, and what it cannot be told."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import flatspot
+from flatspot.errors import BadInput
+
+
+class Net(nn.Module):
+    def __init__(self, kind=nn.GRU):
+        super().__init__()
+        self.rnn = kind(1, 12, batch_first=True)
+        self.drop = nn.Dropout(0.2)
+        self.fc = nn.Linear(12, 1)
+
+    def forward(self, x):
+        return self.fc(self.drop(self.rnn(x)[0][:, -1]))
+
+
+def data(offset=0.0, count=500):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(count, 12, 1, generator=generator)
+    return x + offset, x.sum(dim=1) / 12**0.5
+
+
+def loader(x, y, **options):
+    return DataLoader(TensorDataset(x, y), **{"batch_size": 32, **options})
+
+
+def trained(model, x, y, epochs=8):
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(epochs):
+        for a, b in loader(x[:350], y[:350], shuffle=True):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(a), b).backward()
+            optimizer.step()
+    return optimizer
+
+
+@pytest.fixture(scope="module")
+def offset():
+    """A network that was trained on 9065 ± 1."""
+    torch.manual_seed(0)
+    x, y = data(9065.0)
+    model = Net()
+    return model, trained(model, x, y), x, y
+
+
+def examine(offset, **options):
+    model, optimizer, x, y = offset
+    given = {
+        "train": loader(x[:350], y[:350], shuffle=True),
+        "val": loader(x[350:], y[350:]),
+        "loss": nn.functional.mse_loss,
+        "optimizer": optimizer,
+        "make_model": Net,
+    }
+    return flatspot.examine(model, **(given | options))
+
+
+def test_the_cause_its_number_and_what_to_try(offset):
+    found = examine(offset)
+    assert found.verdict == "flat"
+    first = found.findings[0]
+    assert first.cause == "unscaled-inputs"
+    assert "9" in first.seen
+    assert found.evidence["trial_inputs/skill"] > 0.8
+    assert found.evidence["trial_again/skill"] < 0.2
+    text = str(found)
+    assert text.startswith("flat: ")
+    assert "1. unscaled-inputs" in text
+    assert json.loads(found.to_json())["findings"][0]["cause"] == "unscaled-inputs"
+
+
+def test_the_same_again(offset):
+    assert examine(offset).evidence == examine(offset).evidence
+
+
+def test_nothing_of_the_users_moves(offset):
+    model, optimizer, x, y = offset
+    model.train()
+    for each in model.parameters():
+        each.grad = torch.ones_like(each)
+    train = loader(x[:350], y[:350], shuffle=True, generator=torch.Generator().manual_seed(5))
+    weights, state = copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())
+    # Not Python's own: what checks types in tests draws from it.
+    states = np.random.get_state()[1].copy(), torch.get_rng_state(), train.generator.get_state()
+    examine(offset, train=train)
+    assert (np.random.get_state()[1] == states[0]).all()
+    assert torch.equal(torch.get_rng_state(), states[1])
+    assert torch.equal(train.generator.get_state(), states[2])
+    assert model.training
+    assert all(torch.equal(each, weights[name]) for name, each in model.state_dict().items())
+    assert all((each.grad == 1).all() for each in model.parameters())
+    after = optimizer.state_dict()
+    assert after["param_groups"] == state["param_groups"]
+    for number, held in state["state"].items():
+        assert all(torch.equal(each, after["state"][number][name]) for name, each in held.items())
+
+
+def test_what_was_not_given_is_not_examined(offset):
+    found = examine(offset, optimizer=None, loss=None, make_model=None)
+    assert found.not_examined["unscaled-inputs"] == "no loss was given"
+    assert found.not_examined["loss-broadcast"] == "no loss was given"
+
+
+def test_a_budget_that_is_spent_is_told(offset):
+    found = examine(offset, budget=0.0)
+    assert found.verdict == "flat"
+    assert "the budget of 0 s was spent" in found.not_examined.values()
+
+
+def test_a_healthy_network_is_nearly_silent():
+    torch.manual_seed(0)
+    x, y = data()
+    model = Net(nn.LSTM)
+    optimizer = trained(model, x, y)
+    found = examine((model, optimizer, x, y), make_model=lambda: Net(nn.LSTM))
+    assert found.verdict == "healthy"
+    assert found.findings == ()
+    assert len(str(found).splitlines()) <= 2
+
+
+def test_an_untrained_network_can_be_examined():
+    torch.manual_seed(0)
+    x, y = data()
+    model = Net()
+    found = examine((model, torch.optim.Adam(model.parameters(), lr=1e-2), x, y))
+    assert found.verdict in {"flat", "shrunken"}
+    assert found.findings[0].cause == "undertrained"
+
+
+def test_a_one_shot_iterator_is_used_up_and_told(offset):
+    _, _, x, y = offset
+    found = examine(offset, train=iter(loader(x[:350], y[:350])))
+    assert any("only once" in each for each in found.notes)
+
+
+def test_lists_of_batches(offset):
+    _, _, x, y = offset
+    batches = [(x[at : at + 50], y[at : at + 50]) for at in range(0, 350, 50)]
+    assert examine(offset, train=batches).findings[0].cause == "unscaled-inputs"
+
+
+@pytest.mark.parametrize("empty", [[], DataLoader(TensorDataset(torch.zeros(0, 3), torch.zeros(0, 1)))])
+def test_a_loader_without_a_batch(offset, empty):
+    with pytest.raises(BadInput, match="the loader gave no batch"):
+        examine(offset, train=empty)
+
+
+def test_batches_of_another_form(offset):
+    _, _, x, y = offset
+    with pytest.raises(BadInput, match="batch=lambda b"):
+        examine(offset, train=[{"x": x, "y": y}])
+
+
+def test_nan_everywhere(offset):
+    _, _, x, y = offset
+    found = examine(offset, train=loader(x * float("nan"), y), val=loader(x * float("nan"), y))
+    assert found.verdict == "unknown"
+    assert found.findings[0].cause == "not-finite"
+
+
+def test_a_model_that_fails_in_forward(offset):
+    class Fails(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("mat1 and mat2")
+
+    _, _, x, y = offset
+    found = examine((Fails(), None, x, y), make_model=None)
+    assert found.verdict == "unknown"
+    assert any("mat1 and mat2" in why for why in found.not_examined.values())
+
+
+def test_a_model_without_weights_or_gradients(offset):
+    class Mean(nn.Module):
+        def forward(self, x):
+            return x.mean(dim=1)
+
+    _, _, x, y = offset
+    assert examine((Mean(), None, x, y), make_model=None).verdict in {"healthy", "varied-but-wrong", "shrunken"}
+
+
+def test_a_loss_that_is_a_vector(offset):
+    found = examine(offset, loss=nn.MSELoss(reduction="none"))
+    assert found.findings[0].cause == "unscaled-inputs"
+
+
+def test_tuples_out_and_words_in():
+    class Words(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Embedding(10, 4)
+            self.rnn = nn.LSTM(4, 12, batch_first=True)
+            self.fc = nn.Linear(12, 2)
+
+        def forward(self, ids):
+            out, state = self.rnn(self.embed(ids))
+            return self.fc(out[:, -1]), state
+
+    torch.manual_seed(0)
+    ids = torch.randint(0, 10, (500, 8))
+    y = (ids[:, -1] > 4).long()
+    model = Words()
+    found = examine(
+        (model, torch.optim.Adam(model.parameters(), lr=1e-2), ids, y), loss=nn.CrossEntropyLoss(), make_model=Words
+    )
+    assert found.verdict in {"flat", "shrunken", "varied-but-wrong"}
+    assert found.findings[0].cause == "undertrained"
+
+
+def test_a_model_that_cannot_be_copied(offset):
+    class Locked(Net):
+        def __deepcopy__(self, memo):
+            raise TypeError("locked")
+
+    _, _, x, y = offset
+    model = Locked()
+    found = examine((model, torch.optim.Adam(model.parameters()), x, y), make_model=None)
+    assert "the model cannot be copied (TypeError: locked)" in found.not_examined.values()
+
+
+def test_one_sample_a_batch(offset):
+    _, _, x, y = offset
+    found = examine(offset, train=loader(x[:40], y[:40], batch_size=1), val=loader(x[350:], y[350:], batch_size=1))
+    assert found.verdict == "flat"
