@@ -1,0 +1,166 @@
+"""Hold the doctor against the zoo: sick, healed, healthy and rightly-flat programs over several seeds.
+
+    python scripts/zoo.py --seeds 3
+
+Each case is built, examined and kept as one line of `outputs/zoo/<half>.jsonl`; a run that was broken off goes on where
+it stopped. The table is reckoned from those lines.
+"""
+
+import argparse
+import importlib
+import json
+import multiprocessing
+import sys
+import time
+import traceback
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+KEPT: Final = ROOT / "outputs" / "zoo"
+
+
+def case(job: tuple[str, str, int]) -> dict[str, Any]:
+    """Build one case and gather its evidence."""
+    import torch  # noqa: PLC0415
+
+    from flatspot.examination.gathering import gather  # noqa: PLC0415
+    from flatspot.examination.patient import Patient  # noqa: PLC0415
+    from flatspot.examination.samples import samples_of  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    half, name, seed = job
+    program = found(half)[name]
+    line = {"name": name, "kind": program.kind, "causes": program.causes, "seed": seed}
+    started = time.perf_counter()
+    try:
+        made = program.build(seed)
+        built = time.perf_counter() - started
+        started = time.perf_counter()
+        train, val = (samples_of(each, made.batch, most) for each, most in ((made.train, 2048), (made.val, 1024)))
+        patient = Patient(made.model, train, val, made.loss, made.optimizer, made.make_model)
+        seen = gather(patient)
+    except Exception:  # noqa: BLE001
+        return line | {"failed": traceback.format_exc()}
+    seconds = time.perf_counter() - started
+    return line | {
+        "built": built,
+        "seconds": seconds,
+        "verdict": seen.verdict,
+        "figures": seen.figures,
+        "unmeasured": seen.unmeasured,
+        "spent": seen.seconds,
+    }
+
+
+def found(half: str) -> dict[str, Any]:
+    """The programs of a half."""
+    sys.path.insert(0, str(ROOT / "tests"))  # before this script's folder, where `zoo` is this script
+    programs: dict[str, Any] = importlib.import_module("zoo.program").programs(half)
+    return programs
+
+
+def kept(half: str) -> list[dict[str, Any]]:
+    """What was gathered before."""
+    path = KEPT / f"{half}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def judged(line: dict[str, Any]) -> tuple[str, list[tuple[str, float]]]:
+    """The verdict, and the causes that the rules find with their confidence, the surest first."""
+    from flatspot.examination.examine import report_of  # noqa: PLC0415
+    from flatspot.examination.gathering import Gathered  # noqa: PLC0415
+
+    report = report_of(Gathered(line["figures"], line["unmeasured"]))
+    return report.verdict, [(each.cause, each.confidence) for each in report.findings]
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """Hits, false alarms, calibration, seconds, and each case that was not as it should be."""
+    count: Counter[str] = Counter()
+    bins: dict[int, list[bool]] = {}
+    wrong = []
+    for line in sorted(lines, key=lambda each: (each["kind"], each["name"], each["seed"])):
+        kind = line["kind"]
+        count[kind] += 1
+        if "failed" in line:
+            wrong.append(f"| {line['name']} | {line['seed']} | {kind} | failed | {line['failed'].splitlines()[-1]} |")
+            continue
+        verdict, causes = judged(line)
+        names = [name for name, _ in causes]
+        hit = bool(names) and names[0] in line["causes"]
+        right = {"sick": hit, "rightly-flat": verdict == "rightly-flat"}.get(kind, not names)
+        count[f"{kind} right"] += right
+        count["first three"] += any(name in line["causes"] for name in names[:3])
+        for name, confidence in causes[:1] if kind != "rightly-flat" else []:
+            bins.setdefault(int(confidence * 10), []).append(name in line["causes"])
+        if not right:
+            told = ", ".join(f"{name} {confidence:.2f}" for name, confidence in causes[:3]) or "nothing"
+            meant = ", ".join(line["causes"]) or kind
+            wrong.append(f"| {line['name']} | {line['seed']} | {meant} | {verdict} | {told} |")
+    return "\n".join([*_shares(count), "", *_calibration(bins), "", *_seconds(lines), "", *_wrong(wrong)])
+
+
+def _shares(count: Counter[str]) -> list[str]:
+    def share(part: int, whole: int) -> str:
+        return f"{part} of {whole} ({part / whole:.0%})" if whole else "-"
+
+    alarms = sum(count[kind] - count[f"{kind} right"] for kind in ("healthy", "healed"))
+    return [
+        "| | |",
+        "|---|--:|",
+        f"| sick: the cause is named first | {share(count['sick right'], count['sick'])} |",
+        f"| sick: among the first three | {share(count['first three'], count['sick'])} |",
+        f"| healthy and healed: any finding | {share(alarms, count['healthy'] + count['healed'])} |",
+        f"| rightly flat: recognised | {share(count['rightly-flat right'], count['rightly-flat'])} |",
+    ]
+
+
+def _calibration(bins: dict[int, list[bool]]) -> list[str]:
+    rows = [
+        f"| {each / 10:.1f} to {each / 10 + 0.1:.1f} | {len(held)} | {sum(held) / len(held):.0%} |"
+        for each, held in sorted(bins.items())
+    ]
+    return ["| confidence of the first finding | cases | right |", "|---|--:|--:|", *rows]
+
+
+def _seconds(lines: list[dict[str, Any]]) -> list[str]:
+    taken = sorted(each["seconds"] for each in lines if "seconds" in each)
+    middle, last = taken[len(taken) // 2], taken[-1]
+    return [
+        f"An examination took {middle:.1f} s (median), {sum(taken) / len(taken):.1f} s (mean), {last:.1f} s at most."
+    ]
+
+
+def _wrong(wrong: list[str]) -> list[str]:
+    return ["| program | seed | is | verdict | named |", "|---|--:|---|---|---|", *wrong]
+
+
+def main() -> None:
+    """Read the command line, gather what is missing, print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--half", choices=("seen", "unseen"), default="seen")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="programs whose name holds this")
+    parser.add_argument("--workers", type=int, default=2)
+    chosen = parser.parse_args()
+    KEPT.mkdir(parents=True, exist_ok=True)
+    done = {(each["name"], each["seed"]) for each in kept(chosen.half)}
+    every = [(chosen.half, name, seed) for seed in range(chosen.seeds) for name in found(chosen.half)]
+    jobs = [each for each in every if each[1:] not in done and chosen.only in each[1]]
+    with (
+        multiprocessing.get_context("spawn").Pool(chosen.workers) as pool,
+        (KEPT / f"{chosen.half}.jsonl").open("a") as file,
+    ):
+        for number, line in enumerate(pool.imap_unordered(case, jobs), start=1):
+            print(json.dumps(line), file=file, flush=True)
+            print(f"\r{number} of {len(jobs)}", end="", file=sys.stderr)
+    wanted = {each[1:] for each in every}
+    print(table([each for each in kept(chosen.half) if (each["name"], each["seed"]) in wanted]))
+
+
+if __name__ == "__main__":
+    main()
