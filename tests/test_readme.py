@@ -70,6 +70,7 @@ def shaped_for(model):
 
 
 DROP_IN = blocks("python", (ROOT / "docs" / "monitors.md").read_text())
+DOCTOR = (ROOT / "docs" / "doctor.md").read_text()
 
 
 @pytest.mark.parametrize("program", [*blocks("python"), *DROP_IN])
@@ -128,3 +129,16 @@ def test_constraints_pin_every_dependency():
     assert len(declared) > 12
     assert {name.lower() for name in declared} <= pinned
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text()
+
+
+def test_the_doctors_page_shows_what_its_program_prints(python, tmp_path):
+    (program,) = blocks("python", DOCTOR)
+    (shown,) = blocks("text", DOCTOR)
+    done = python.run("-c", program, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    # The figures of the first lines are those of one machine.
+    said = [line for line in done.stdout.splitlines() if line.strip()]
+    assert said[0] == shown.splitlines()[0]
+    assert [line for line in said if line.lstrip().startswith(("1.", "means", "try first"))][0:3] == [
+        line for line in shown.splitlines() if line.lstrip().startswith(("1.", "means", "try first"))
+    ][0:3]
