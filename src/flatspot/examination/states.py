@@ -325,6 +325,8 @@ def ceiling(patient: Patient) -> Figures:
 
     with _hooked(patient.model, note), undisturbed(patient.model), torch.no_grad():
         said = patient.ask(x)
+    if len(taken) > 1:
+        raise NotGiven("the last weights are asked several times for one answer")
     own = taken[-1]
     if own.numel() == said.numel() and torch.equal(own.reshape(-1), said.reshape(-1)):
         return {"ceiling/skill": 1.0, "ceiling/bounded": 0.0}

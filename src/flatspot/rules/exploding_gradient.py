@@ -39,6 +39,7 @@ SICK: Final = {
 WELL: Final = {**SICK, "trial_clipped_closes": 0.0}
 CLOSES: Final = 0.35
 TAIL: Final = 20.0
+FAR_TAIL: Final = 100.0
 
 
 def judge(
@@ -62,5 +63,8 @@ def judge(
         means="single batches throw the weights to where nothing can be learned",
         try_first="torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
         override="trainer.gradient_clip_val=1.0",
-        confidence=graded(trial_clipped_closes - 0.5 * max(trial_slower_closes, 0.0), 0.0, 0.8, 0.5, 0.9),
+        confidence=max(
+            graded(trial_clipped_closes - 0.5 * max(trial_slower_closes, 0.0), 0.0, 0.5, 0.6, 0.9),
+            0.85 if trial_again_norm_tail > FAR_TAIL else 0.0,
+        ),
     )

@@ -42,7 +42,7 @@ LINE: Final = 0.75
 
 
 def judge(
-    ceiling_skill: float, ceiling_bounded: float, skill_missing: float, ceiling_stuck: float = 0.0
+    skill_missing: float, ceiling_skill: float = 1.0, ceiling_bounded: float = 0.0, ceiling_stuck: float = 0.0
 ) -> Finding | None:
     if not ceiling_bounded or skill_missing < DAMAGE or (ceiling_skill > LINE and not ceiling_stuck):
         return None

@@ -43,8 +43,11 @@ SICK: Final = {"arrival_moves": 0.0, "arrival_is_fresh": 1.0}
 WELL: Final = {"arrival_moves": 1.0, "arrival_is_fresh": 1.0}
 
 
-def judge(arrival_moves: float, arrival_is_fresh: float, units_now_dead: float = 0.0) -> Finding | None:
-    if arrival_moves or (not arrival_is_fresh and units_now_dead >= 1):
+def judge(
+    arrival_moves: float, arrival_is_fresh: float, units_now_dead: float = 0.0, units_standard_dead: float = 0.0
+) -> Finding | None:
+    dead = units_standard_dead if arrival_is_fresh else units_now_dead
+    if arrival_moves or dead >= 1:  # all of a layer is dead: the input arrives there, and nothing goes on
         return None
     return Finding(
         cause="input-never-arrives",

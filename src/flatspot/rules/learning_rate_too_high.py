@@ -35,14 +35,21 @@ EXPLAINS: Final = (
 SICK: Final = {"trial_slower_closes": 0.9, "settings_rate": 1.0, "skill_missing": 1.0}
 WELL: Final = {**SICK, "trial_slower_closes": 0.0}
 LINE: Final = 0.35
+TAIL: Final = 100.0
 
 
 def judge(
-    trial_slower_closes: float, settings_rate: float, skill_missing: float, trial_slowest_closes: float = 0.0
+    trial_slower_closes: float,
+    settings_rate: float,
+    skill_missing: float,
+    trial_slowest_closes: float = 0.0,
+    trial_clipped_closes: float = 0.0,
+    trial_again_norm_tail: float = 1.0,
 ) -> Finding | None:
     closes = max(trial_slower_closes, trial_slowest_closes)
     if skill_missing < DAMAGE or closes < LINE:
         return None
+    explodes = trial_clipped_closes >= LINE and trial_again_norm_tail > TAIL
     share = 10 if trial_slower_closes >= 0.8 * closes else 100
     return Finding(
         cause="learning-rate-too-high",
@@ -54,5 +61,6 @@ def judge(
         means="each step throws the weights farther than what it could learn",
         try_first=f"optimizer = type(optimizer)(model.parameters(), lr={settings_rate / share:g})",
         override=f"optimizer.lr={settings_rate / share:g}",
-        confidence=graded(closes, LINE, 0.85, 0.65, 0.93),
+        # Where clipping cures as well, single gradients were too large rather than all steps.
+        confidence=graded(closes, LINE, 0.85, 0.65, 0.93) * (0.7 if explodes else 1.0),
     )
