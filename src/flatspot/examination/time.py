@@ -131,14 +131,15 @@ def pairs(patient: Patient) -> Figures:
     said = ridge.predict(vx).reshape(held_out.shape)
     width = y.shape[1]
     skills = [_r2(said[:, at : at + width], held_out[:, at : at + width]) for at in range(0, held_out.shape[1], width)]
-    usable = {
-        shift: skill
-        for at, (shift, skill) in enumerate(zip(shifts, skills[1:], strict=True), start=1)
-        if not _is_copied(x, moved[:, at * width : (at + 1) * width])
-    }
+    usable: dict[int, float] = {}
+    for at, shift in enumerate(shifts, start=1):
+        own = slice(at * width, (at + 1) * width)
+        free = ~_copied(x, moved[:, own])
+        if free.any():
+            usable[shift] = _r2(said[:, own][:, free], held_out[:, own][:, free])
     highest = max(usable.values(), default=0.0)
     # Of a season, shifts to both sides fit: the one that needs what was before is the plainer.
-    best = next((shift for shift in sorted(usable, key=lambda each: -each) if usable[shift] >= NEARLY * highest), 0)
+    best = next((shift for shift in sorted(usable, reverse=True) if usable[shift] >= NEARLY * highest), 0)
     return {
         "pairs/straight": skills[0],
         "pairs/best_shifted": usable.get(best, 0.0),
@@ -146,12 +147,13 @@ def pairs(patient: Patient) -> Figures:
     }
 
 
-def _is_copied(x: Tensor, y: Tensor) -> bool:
-    """Whether some number of the window is the target, but for its scale."""
-    flat, wanted = x.reshape(len(x), -1).double(), y[:, -1].double()
-    flat, wanted = flat - flat.mean(dim=0), wanted - wanted.mean()
-    along = flat.T @ wanted / (flat.norm(dim=0) * wanted.norm()).clamp(min=1e-30)
-    return bool((along.abs() > 0.98).any())
+def _copied(x: Tensor, y: Tensor) -> Tensor:
+    """Which outputs are some number of the window, but for their scale."""
+    flat, wanted = x.reshape(len(x), -1).double(), y.double()
+    flat, wanted = flat - flat.mean(dim=0), wanted - wanted.mean(dim=0)
+    lengths = (flat.norm(dim=0).unsqueeze(1) * wanted.norm(dim=0)).clamp(min=1e-30)
+    along: Tensor = flat.T @ wanted / lengths
+    return (along.abs() > 0.98).any(dim=0)
 
 
 def horizon(patient: Patient) -> Figures:
