@@ -43,7 +43,7 @@ def faults_that_strike_without_warning(seed: int) -> Case:
     model = FaultForecaster()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
     fit(model, train, F.l1_loss, optimizer, 6)
-    return Case(model, train, val, F.l1_loss, optimizer, FaultForecaster)
+    return Case(model, train, val, F.l1_loss, optimizer)
 
 
 class DeepLSTM(nn.Module):
@@ -99,7 +99,7 @@ def four_returns_of_two_shares(seed: int) -> Case:
     model = PriceDecoder()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.002, weight_decay=0.1)
     fit(model, train, F.mse_loss, optimizer, 5)
-    return Case(model, train, val, nn.MSELoss(), optimizer, PriceDecoder)
+    return Case(model, train, val, nn.MSELoss(), optimizer)
 
 
 class FrozenWords(nn.Module):

@@ -59,7 +59,7 @@ def damping_as_a_column(seed: int, *, healed: bool) -> Case:
             opt.zero_grad()
             loss_fn(net(xb), yb).backward()
             opt.step()
-    return Case(net, train, val, loss_fn, opt, DampingNet)
+    return Case(net, train, val, loss_fn, opt)
 
 
 class BreathingClassifier(nn.Module):
@@ -94,7 +94,7 @@ def breathing_rates_along_the_batch(seed: int, *, healed: bool) -> Case:
     model = BreathingClassifier(batch_first=healed)
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.008)
-    for _epoch in range(9):
+    for _epoch in range(7):
         model.train()
         for inputs, labels in loaders[0]:
             loss = criterion(model(inputs), labels)
@@ -142,7 +142,7 @@ def both_directions_by_a_view(seed: int, *, healed: bool) -> Case:
             loss = criterion(model(batch), label)
             loss.backward()
             optimizer.step()
-    return Case(model, train, val, criterion, optimizer, lambda: TweetModel(stacked_view=not healed))
+    return Case(model, train, val, criterion, optimizer)
 
 
 class Odometer(nn.Module):
@@ -159,10 +159,10 @@ class Odometer(nn.Module):
     def forward(self, x):
         if not self.carry or self.hidden is None or self.hidden.size(0) != x.size(0):
             self.hidden = x.new_zeros(x.size(0), 4)
-        h = self.hidden.detach()
+        h = self.hidden
         for t in range(x.size(1)):
             h = self.keep * h + self.read(x[:, t])
-        self.hidden = h
+        self.hidden = h.detach()
         return self.readout(h)
 
 

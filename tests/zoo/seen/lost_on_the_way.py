@@ -1,5 +1,7 @@
 """What does not get through: the window to the decoder, late steps to the head, the gradient to the encoder."""
 
+from functools import partial
+
 import torch
 from torch import nn, optim
 from torch.nn import functional as F
@@ -77,7 +79,7 @@ def decoder_without_the_encoders_state(seed: int, *, healed: bool) -> Case:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    make = lambda: Seq2Seq(horizon=6, hand_over=healed)  # noqa: E731
+    make = partial(Seq2Seq, horizon=6, hand_over=healed)
     return Case(model, train, val, F.mse_loss, optimizer, make, batch=lambda b: (b["past"], b["future"]))
 
 
@@ -119,7 +121,7 @@ def newest_state_put_in_front(seed: int, *, healed: bool) -> Case:
             net.zero_grad()
             loss_function(net(x), y).backward()
             optimizer.step()
-    return Case(net, train, val, loss_function, optimizer, lambda: Fermentation(newest_first=not healed))
+    return Case(net, train, val, loss_function, optimizer)
 
 
 class FeatureModel(nn.Module):
@@ -212,4 +214,4 @@ def groups_that_miss_the_lstm(seed: int, *, healed: bool) -> Case:
             loss = criterion(model(inputs), labels)
             loss.backward()
             optimizer.step()
-    return Case(model, train, val, criterion, optimizer, PowerQuality)
+    return Case(model, train, val, criterion, optimizer)

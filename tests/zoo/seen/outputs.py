@@ -52,7 +52,7 @@ def relu_before_negative_decibels(seed: int, *, healed: bool) -> Case:
             optimizer.zero_grad()
             loss(model(history), future).backward()
             optimizer.step()
-    return Case(model, train, val, loss, optimizer, lambda: LevelForecaster(relu_at_the_end=not healed))
+    return Case(model, train, val, loss, optimizer)
 
 
 class StarRating(nn.Module):
@@ -124,7 +124,7 @@ def norm_of_the_head_held_at_a_hundredth(seed: int, *, healed: bool) -> Case:
             optimizer.step()
             with torch.no_grad():
                 model.wear.weight.renorm_(p=2, dim=0, maxnorm=3.0 if healed else 0.01)
-    return Case(model, train, val, F.mse_loss, optimizer, WearModel)
+    return Case(model, train, val, F.mse_loss, optimizer)
 
 
 class Rollout(nn.Module):

@@ -1,6 +1,6 @@
-"""Trained in ways that alarm and do no harm: units that never fire, gradients cut down, a large rate, bounded
-outputs.
-"""
+"""Trained in ways that alarm and do no harm: units that never fire, gradients cut down, a large rate, a sigmoid."""
+
+from operator import itemgetter
 
 import torch
 from torch import nn
@@ -54,6 +54,11 @@ class LastHidden(nn.Module):
         return self.linear(self.recurrent(x)[0][:, -1])
 
 
+class FallDetector(LastHidden):
+    def __init__(self):
+        super().__init__(nn.GRU(3, 16, batch_first=True), outputs=2)
+
+
 def fall_events(count):
     """Accelerations, (count, 24, 3), in which somebody falls or sits down: a jolt, then stillness or none."""
     label = torch.randint(2, (count,))
@@ -71,8 +76,7 @@ def gradients_clipped_to_a_twentieth(seed: int) -> Case:
     x, y = fall_events(800)
     train = DataLoader(TensorDataset(x[:600], y[:600]), batch_size=30, shuffle=True)
     val = DataLoader(TensorDataset(x[600:], y[600:]), batch_size=50)
-    make = lambda: LastHidden(nn.GRU(3, 16, batch_first=True), outputs=2)  # noqa: E731
-    model, criterion = make(), nn.CrossEntropyLoss()
+    model, criterion = FallDetector(), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
     for _ in range(15):
         for inputs, labels in train:
@@ -80,7 +84,7 @@ def gradients_clipped_to_a_twentieth(seed: int) -> Case:
             criterion(model(inputs), labels).backward()
             nn.utils.clip_grad_norm_(model.parameters(), max_norm=0.05)
             optimizer.step()
-    return Case(model, train, val, criterion, optimizer, make)
+    return Case(model, train, val, criterion, optimizer, FallDetector)
 
 
 @healthy
@@ -134,7 +138,7 @@ def soil_saturation_through_a_sigmoid(seed: int) -> Case:
             optimizer.zero_grad()
             F.mse_loss(model(x), y).backward()
             optimizer.step()
-    return Case(model, train, val, F.mse_loss, optimizer, SoilMoisture)
+    return Case(model, train, val, F.mse_loss, optimizer)
 
 
 class AttentionPooling(nn.Module):
@@ -168,8 +172,7 @@ def attention_finds_the_marked_step(seed: int) -> Case:
             optimizer.zero_grad()
             F.mse_loss(model(batch["series"]), batch["answer"]).backward()
             optimizer.step()
-    unpack = lambda batch: (batch["series"], batch["answer"])  # noqa: E731
-    return Case(model, train, val, nn.MSELoss(), optimizer, AttentionPooling, batch=unpack)
+    return Case(model, train, val, nn.MSELoss(), optimizer, AttentionPooling, itemgetter("series", "answer"))
 
 
 class NormedStack(nn.Module):
@@ -204,4 +207,4 @@ def seven_layers_label_every_step(seed: int) -> Case:
             optimizer.zero_grad()
             F.cross_entropy(model(inputs), target).backward()
             optimizer.step()
-    return Case(model, train, val, F.cross_entropy, optimizer, NormedStack)
+    return Case(model, train, val, F.cross_entropy, optimizer)

@@ -53,7 +53,7 @@ def charge_carried_from_chunk_to_chunk(seed: int) -> Case:
             F.mse_loss(model(chunk), charge).backward()
             optimizer.step()
     model.reset()
-    return Case(model, train, val, nn.MSELoss(), optimizer, BatteryMonitor)
+    return Case(model, train, val, nn.MSELoss(), optimizer)
 
 
 class NoisyStart(nn.Module):
@@ -117,7 +117,7 @@ def peak_load_from_the_state_at_noon(seed: int) -> Case:
             optimizer.zero_grad()
             F.mse_loss(model(x), y).backward()
             optimizer.step()
-    return Case(model, train, val, F.mse_loss, optimizer, MorningModel)
+    return Case(model, train, val, F.mse_loss, optimizer)
 
 
 class Reservoir(nn.Module):
