@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flatspot import evidence
+from flatspot.errors import BadInput
 
 
 def test_what_is_appended_is_read_back_in_order(tmp_path):
@@ -35,7 +36,7 @@ def test_a_last_line_torn_by_a_crash_is_passed_over(tmp_path):
 
 def test_a_broken_line_in_the_middle_is_named(tmp_path):
     (tmp_path / evidence.FILE).write_text("nonsense\n" * 2)
-    with pytest.raises(ValueError, match=r"evidence.jsonl, line 1"):
+    with pytest.raises(BadInput, match=r"evidence.jsonl, line 1"):
         evidence.read(tmp_path)
 
 
@@ -55,3 +56,26 @@ def test_what_was_measured_after_a_step_is_cut(tmp_path):
     assert [entry.step for entry in evidence.read(tmp_path)] == [0, 10]
     assert [path.name for path in tmp_path.iterdir()] == [evidence.FILE]
     evidence.cut(tmp_path / "none", 10)
+
+
+def test_why_numbers_are_missing_is_kept_beside_them(tmp_path):
+    evidence.append(tmp_path, evidence.measurement("examined", 1, 10, {"skill/val": 0.5}, None, {"lag": "no optimizer"}))
+    (back,) = evidence.read(tmp_path)
+    assert back.unmeasured == {"lag": "no optimizer"}
+
+
+def test_what_a_later_version_adds_is_passed_over(tmp_path):
+    line = {"when": "epoch", "epoch": 1, "step": 10, "values": {"a": 1}, "colours": {"a": "red"}}
+    (tmp_path / evidence.FILE).write_text(json.dumps(line) + "\n")
+    (back,) = evidence.read(tmp_path)
+    assert back.values == {"a": 1.0}
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", "3", '{"when": "epoch"}', '{"when":"e","epoch":1,"step":1,"values":{"a":"x"}}', "[" * 5000, "\x00"]
+)
+def test_a_line_that_is_no_measurement_is_named(tmp_path, line):
+    whole = json.dumps({"when": "epoch", "epoch": 1, "step": 10, "values": {}})
+    (tmp_path / evidence.FILE).write_text(f"{whole}\n{line}\n{whole}\n")
+    with pytest.raises(BadInput, match=r"evidence.jsonl, line 2: not a measurement"):
+        evidence.read(tmp_path)

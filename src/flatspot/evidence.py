@@ -2,7 +2,8 @@
 
 A line is one measurement time: `{"when": "epoch", "epoch": 3, "step": 116, "values": {"diversity/ratio_val": 0.71}}`.
 Every value is finite or absent, so that no rule ever compares with NaN. What is one number for each time step or
-station stands beside them under `curves`. The file is only appended to, and a last line torn by a crash is passed over.
+station stands beside them under `curves`, and why a group of numbers could not be taken under `unmeasured`. The file is
+only appended to, and a last line torn by a crash is passed over. What a later version adds to a line is passed over too.
 """
 
 import json
@@ -11,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, final
+
+from flatspot.errors import BadInput
 
 FILE: Final = "evidence.jsonl"
 
@@ -22,10 +25,11 @@ class Measurement:
 
     Args:
         when: `"start"` before the first step, `"step"` during training, `"epoch"` as one ends, `"trained"` after the
-            last step, `"end"` for the final examination.
+            last step, `"examined"` for what looks for a cause, `"end"` for the test.
         epoch: epochs finished. step: optimizer steps taken.
         values: finite numbers by name; others are left out.
         curves: several finite numbers by name, in order.
+        unmeasured: why numbers are missing, by what stands before the `/` of their names.
     """
 
     when: str
@@ -33,6 +37,7 @@ class Measurement:
     step: int
     values: Mapping[str, float]
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    unmeasured: Mapping[str, str] = field(default_factory=dict)
 
 
 def measurement(
@@ -41,6 +46,7 @@ def measurement(
     step: int,
     values: Mapping[str, float | None],
     curves: Mapping[str, Sequence[float]] | None = None,
+    unmeasured: Mapping[str, str] | None = None,
 ) -> Measurement:
     """A measurement of the values that are finite numbers, and of the curves that are wholly so.
 
@@ -49,7 +55,7 @@ def measurement(
     """
     kept = {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
     whole = {name: list(curve) for name, curve in (curves or {}).items() if all(map(math.isfinite, curve))}
-    return Measurement(when, epoch, step, kept, whole)
+    return Measurement(when, epoch, step, kept, whole, dict(unmeasured or {}))
 
 
 def append(folder: Path, entry: Measurement) -> None:
@@ -60,7 +66,7 @@ def append(folder: Path, entry: Measurement) -> None:
 
 def cut(folder: Path, step: int) -> None:
     """Leave out what was measured after a step, and what was the end: a run that goes on there measures it anew."""
-    kept = [entry for entry in read(folder) if entry.step <= step and entry.when not in {"trained", "end"}]
+    kept = [each for each in read(folder) if each.step <= step and each.when not in {"trained", "examined", "end"}]
     path = folder / FILE
     if path.exists():
         new = path.with_suffix(".new")
@@ -70,15 +76,23 @@ def cut(folder: Path, step: int) -> None:
 
 def _line(entry: Measurement) -> str:
     held = asdict(entry)
-    if not held["curves"]:
-        del held["curves"]
+    for name in ("curves", "unmeasured"):
+        if not held[name]:
+            del held[name]
     return json.dumps(held, allow_nan=False) + "\n"
 
 
 def read(folder: Path) -> list[Measurement]:
-    """All measurements in a run folder, in the order in which they were taken; none if there is no file."""
+    """All measurements in a run folder, in the order in which they were taken; none if there is no file.
+
+    Raises:
+        BadInput: naming the file and the line that is no measurement; a torn last line is none of a crash's fault.
+    """
     path = folder / FILE
-    return list(_parsed(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return list(_parsed(path, lines))
 
 
 def latest(entries: Iterable[Measurement]) -> dict[str, float]:
@@ -86,10 +100,19 @@ def latest(entries: Iterable[Measurement]) -> dict[str, float]:
     return {name: value for entry in entries for name, value in entry.values.items()}
 
 
-def _parsed(lines: list[str]) -> Iterable[Measurement]:
+def _parsed(path: Path, lines: list[str]) -> Iterable[Measurement]:
     for number, line in enumerate(lines, start=1):
         try:
-            yield Measurement(**json.loads(line))
-        except ValueError:
+            yield _measured(line)
+        except (ValueError, TypeError, KeyError, RecursionError):
             if number < len(lines):
-                raise ValueError(f"{FILE}, line {number}: not a measurement: {line[:60]!r}") from None
+                raise BadInput(f"{path}, line {number}: not a measurement: {line[:60]!r}") from None
+
+
+def _measured(line: str) -> Measurement:
+    """What a line says, whatever else a later version has put into it."""
+    held = json.loads(line)
+    values = {str(name): float(value) for name, value in held["values"].items()}
+    curves = {str(name): [float(each) for each in curve] for name, curve in held.get("curves", {}).items()}
+    reasons = {str(name): str(why) for name, why in held.get("unmeasured", {}).items()}
+    return measurement(str(held["when"]), int(held["epoch"]), int(held["step"]), values, curves, reasons)
