@@ -59,7 +59,8 @@ def test_what_was_measured_after_a_step_is_cut(tmp_path):
 
 
 def test_why_numbers_are_missing_is_kept_beside_them(tmp_path):
-    evidence.append(tmp_path, evidence.measurement("examined", 1, 10, {"skill/val": 0.5}, None, {"lag": "no optimizer"}))
+    entry = evidence.measurement("examined", 1, 10, {"skill/val": 0.5}, None, {"lag": "no optimizer"})
+    evidence.append(tmp_path, entry)
     (back,) = evidence.read(tmp_path)
     assert back.unmeasured == {"lag": "no optimizer"}
 

@@ -2,8 +2,8 @@
 
 A line is one measurement time: `{"when": "epoch", "epoch": 3, "step": 116, "values": {"diversity/ratio_val": 0.71}}`.
 Every value is finite or absent, so that no rule ever compares with NaN. What is one number for each time step or
-station stands beside them under `curves`, and why a group of numbers could not be taken under `unmeasured`. The file is
-only appended to, and a last line torn by a crash is passed over. What a later version adds to a line is passed over too.
+station stands beside them under `curves`, and why a group of numbers could not be taken under `unmeasured`. The file
+is only appended to, and a last line torn by a crash is passed over. So is what a later version adds to a line.
 """
 
 import json
