@@ -194,6 +194,26 @@ class Diagnosis:
         return EXPLAINED[self.verdict]
 
 
+LOOKED_FOR: Final = "skill/missing"
+"""A number that is there where a cause was looked for."""
+
+
+def verdict_of(evidence: Mapping[str, float]) -> Verdict:
+    """The verdict on what was measured: on the test split, where there is one, else on the held-out samples.
+
+    The achievable skill is that of the best reference on either.
+    """
+    part = "test" if "diversity/ratio_test" in evidence else "val"
+    own = evidence.get("skill/model_test" if part == "test" else "skill/val")
+    best = [evidence[name] for name in evidence if name == "references/best" or _of_a_reference(name)]
+    known = [each for each in best if math.isfinite(each)]
+    return judge(evidence.get(f"diversity/ratio_{part}"), own, max(known, default=None))
+
+
+def _of_a_reference(name: str) -> bool:
+    return name.startswith("skill/") and name.endswith("_test") and name != "skill/model_test"
+
+
 def judge(diversity: float | None, skill: float | None, achievable: float | None) -> Verdict:
     """Judge how much outputs vary, beside how much the inputs allow them to.
 

@@ -11,6 +11,7 @@ import typer
 import flatspot
 from flatspot.errors import BadInput
 
+FOUND = 1
 BAD_INPUT = 2
 FAILED = 3
 INTERRUPTED = 130
@@ -85,6 +86,34 @@ def predict(
     from flatspot.cli.predict import predict_run
 
     _answer(lambda: predict_run(run, data, out, mending or (), every_origin=every_origin), traces=traces)
+
+
+@app.command("doctor")
+def doctor(
+    run: Annotated[Path | None, typer.Argument(help="A run folder.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON, with the evidence.")] = False,
+    explain: Annotated[
+        str | None, typer.Option(metavar="CAUSE", help="Print the page of a cause, and examine nothing.")
+    ] = None,
+    traces: Annotated[bool, typer.Option("--traceback", help="Show where bad input was found.")] = False,
+) -> None:
+    """Say whether, where and why the outputs of a run went flat, and what to try; exit code 1 where a cause is named."""
+    from flatspot.cli.doctor import diagnosis_of, page_of
+
+    found = False
+
+    def work() -> str:
+        nonlocal found
+        if explain is not None:
+            return page_of(explain)
+        if run is None:
+            raise BadInput("name a run folder, as in: flatspot doctor outputs/2026-01-31/12-00-00-000000")
+        text, found = diagnosis_of(run, as_json=as_json)
+        return text
+
+    _answer(work, traces=traces)
+    if found:
+        raise typer.Exit(FOUND)
 
 
 def _answer(work: Callable[[], str], *, traces: bool) -> None:

@@ -15,6 +15,7 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import OmegaConf
+from torch.optim import Optimizer
 
 from flatspot.activations import ACTIVATIONS
 from flatspot.cli.build import build_data, build_model, build_trainer, refuse_processes
@@ -27,10 +28,12 @@ from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel
 from flatspot.errors import BadInput
 from flatspot.evaluate import batches, reference
-from flatspot.examination.own import examine_model
+from flatspot.examination.gathering import Gathered
+from flatspot.examination.own import examine_model, look_for_causes
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.nn.denormals import flushed
 from flatspot.nn.zoo import ZooLayer
+from flatspot.registry import nearest
 from flatspot.report.text import summary
 
 log = logging.getLogger(__name__)
@@ -53,6 +56,11 @@ TALKATIVE: Final = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.u
 
 FINDERS: Final = ("flatspot.monitors.output_diversity", "flatspot.monitors.subject")
 """Our loggers that say where the predictions were found, which of our own module nobody needs to be told."""
+
+EXAMINE: Final = ("full", "quick", "none")
+
+EXAMINE_SECONDS: Final = 10.0
+"""After these no further measurement is begun."""
 
 CHUNK: Final = 2**18
 """Rows that are looked at together."""
@@ -117,12 +125,14 @@ def _run(
     with _told_when_stopped():
         trainer.fit(model, datamodule=data)
     fit_seconds = time.perf_counter() - fit_started
+    optimizer = next(iter(trainer.optimizers), None)
     with _told_when_stopped():
         trainer.test(model, datamodule=data, ckpt_path=_best(trainer), weights_only=True, verbose=False)
     if not trainer.is_global_zero:
         return None
     ridge = reference(data)
-    examination = examine_model(model, data, ridge=ridge, season=config["data"]["season"])
+    causes = _causes(config["examine"], model, data, optimizer)
+    examination = examine_model(model, data, ridge=ridge, season=config["data"]["season"], causes=causes)
     metrics = metrics_of(examination, trainer.global_step, fit_seconds, time.perf_counter() - started)
     keep(folder, trainer, metrics, examination, ridge)
     log_end(trainer, config, data, examination)
@@ -131,7 +141,18 @@ def _run(
     return error_of(metrics)
 
 
+def _causes(
+    examine: str, model: SequenceModule, data: SeriesDataModule, optimizer: Optimizer | None
+) -> Gathered | None:
+    """What a cause can be told from, if one is asked for."""
+    if examine == "none":
+        return None
+    return look_for_causes(model, data, optimizer, experiments=examine == "full", budget=EXAMINE_SECONDS)
+
+
 def _set_up_process(config: Mapping[str, Any]) -> None:
+    if config["examine"] not in EXAMINE:
+        raise BadInput(f"examine={config['examine']}: {nearest(str(config['examine']), EXAMINE)}")
     if not 0 <= config["seed"] < 2**32:
         raise BadInput(f"seed={config['seed']}: must lie between 0 and 4294967295")
     lightning.seed_everything(config["seed"], workers=True, verbose=False)

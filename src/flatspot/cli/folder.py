@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import flatspot
+
 State = Literal["running", "done", "failed"]
 
 
@@ -35,4 +37,5 @@ def first_process() -> bool:
 def write_status(folder: Path, state: State, why: str | None = None) -> None:
     """Write `status.json`: running, done, or failed and why. Only the first process of a run does."""
     if first_process():
-        write_json(folder / "status.json", {"status": state} | ({"why": why} if why else {}))
+        said = {"status": state} | ({"why": why} if why else {})
+        write_json(folder / "status.json", {**said, "flatspot": flatspot.__version__})

@@ -28,7 +28,7 @@ from flatspot.run import write_reference
 
 def metrics_of(examination: Examination, steps: int, fit_seconds: float, seconds: float) -> dict[str, Any]:
     """What `metrics.json` holds; a number that could not be measured is null."""
-    diagnosis, found = examination.diagnosis, examination.evaluation
+    diagnosis, found = examination.diagnosis(), examination.evaluation
     whole = {
         "test": found.scores(),
         "baseline": found.baseline_scores(),
@@ -70,7 +70,10 @@ def finite(value: Any) -> Any:  # noqa: ANN401 - any JSON
 def keep(folder: Path, trainer: Trainer, metrics: Mapping[str, Any], examination: Examination, ridge: Ridge) -> None:
     """Write the final evidence, `metrics.json`, and the reference, which other data are to be held against too."""
     write_reference(folder, ridge)
-    entry = evidence.measurement("end", trainer.current_epoch, trainer.global_step, examination.figures())
+    when = trainer.current_epoch, trainer.global_step
+    if examination.causes is not None:
+        evidence.append(folder, evidence.measurement("examined", *when, examination.causes.figures))
+    entry = evidence.measurement("end", *when, examination.figures(), None, examination.unmeasured())
     evidence.append(folder, entry)
     write_json(folder / "metrics.json", metrics)
 

@@ -122,6 +122,7 @@ class TrainConfig:
     seed: int = MISSING
     threads: int | None = None
     scheduler: str = MISSING
+    examine: str = MISSING
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

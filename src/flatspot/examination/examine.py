@@ -10,13 +10,13 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from flatspot.diagnosis import Diagnosis, Finding, Verdict, consult, judge
+from flatspot.diagnosis import Diagnosis, Finding, Verdict
 from flatspot.errors import BadInput
 from flatspot.examination.gathering import Gathered, gather
 from flatspot.examination.patient import LossOf, Patient
 from flatspot.examination.samples import Batch, samples_of
 from flatspot.report.diagnosis import told
-from flatspot.rules import RULES
+from flatspot.rules import diagnose
 
 MOST_TRAIN: Final = 2048
 """Training samples that are read, spread evenly over the data."""
@@ -90,11 +90,8 @@ def examine(
 
 def report_of(seen: Gathered, notes: tuple[str, ...] = ()) -> Report:
     """What the rules make of the evidence."""
-    verdict = judge(*(seen.figures.get(name) for name in ("diversity/ratio_val", "skill/val", "references/best")))
-    if "skill/missing" not in seen.figures:
-        return Report(verdict, (), dict(seen.unmeasured), seen.figures, notes)
-    findings, not_examined = consult(RULES, seen.figures, seen.unmeasured)
-    return Report(verdict, findings, not_examined, seen.figures, notes)
+    found = diagnose(seen.figures, seen.unmeasured)
+    return Report(found.verdict, found.findings, found.not_examined or {}, seen.figures, notes)
 
 
 __all__ = ["BadInput", "Report", "examine", "report_of"]

@@ -110,8 +110,12 @@ class Gathered:
         return judge(*(self.figures.get(name) for name in ("diversity/ratio_val", "skill/val", "references/best")))
 
 
-def gather(patient: Patient, budget: float = math.inf) -> Gathered:
-    """Everything that can be measured within the budget, in seconds; of a healthy network, that it is."""
+def gather(patient: Patient, budget: float = math.inf, *, experiments: bool = True) -> Gathered:
+    """Everything that can be measured within the budget, in seconds; of a healthy network, that it is.
+
+    Args:
+        experiments: whether anything is tried on copies.
+    """
     started = time.perf_counter()
     found = Gathered()
     for name, each in ALWAYS.items():
@@ -122,7 +126,9 @@ def gather(patient: Patient, budget: float = math.inf) -> Gathered:
         _in_time(found, name, partial(each, patient), started, budget)
     fresh = patient.make_model is not None
     for name, change, wanted in EXPERIMENTS:
-        if wanted(found.figures):
+        if not experiments:
+            found.unmeasured[f"trial_{name}"] = "nothing was tried on copies"
+        elif wanted(found.figures):
             tried = change if not change.fresh else replace(change, fresh=fresh)
             _in_time(found, f"trial_{name}", partial(_trial, patient, name, tried), started, budget)
         else:

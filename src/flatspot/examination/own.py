@@ -1,34 +1,40 @@
-"""Examine a trained network on the test split: model and data to figures, evidence and a diagnosis."""
+"""Examine a trained network of a run: on the test split, and for a cause on the training and validation data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final, final
+from dataclasses import dataclass
+from typing import Any, Final, final
 
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.optim import Optimizer
 
 from flatspot.data.module import SeriesDataModule
-from flatspot.diagnosis import Diagnosis, consult, judge
+from flatspot.diagnosis import Diagnosis
 from flatspot.evaluate import Evaluation, evaluate
+from flatspot.examination.gathering import Gathered, gather
+from flatspot.examination.patient import Patient
+from flatspot.examination.samples import samples_of
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.probes.diversity import Diversity, diversity_within, output_diversity
 from flatspot.probes.references import Ridge
 from flatspot.probes.skill import skill
-from flatspot.rules import RULES
+from flatspot.rules import diagnose
 
-NOT_EXAMINED: Final = {
-    "causes": "a run looks for no cause yet (flatspot.examine does): the verdict rests on diversity, skill, ridge and "
-    "persistence alone"
-}
+NOT_EXAMINED: Final = {"causes": "none was looked for (examine=none)"}
 
 OTHER_LOSS: Final = {
     "spread": "the lines for the diversity ratio hold for squared loss; under this loss they are a guide"
 }
 
+MOST: Final = 1024
+"""Training and validation samples each that are looked at."""
+
 
 @final
 @dataclass(frozen=True)
 class Examination:
-    """What the test split says of a network.
+    """What the test split says of a network, and what was found on the training and validation data.
 
     Args:
         evaluation: its errors beside those of the baselines.
@@ -37,7 +43,8 @@ class Examination:
         over_all, within: the diversity ratio over all samples, and within series (NaN for one series).
         skill: of the model, under its own loss; of a classifier by the Brier score of its probabilities, whatever its
             loss (Brier 1950). references: of the references; the best is the achievable skill, as far as they can tell.
-        diagnosis: the verdict, the findings, and what was not examined.
+        squared_loss: whether the loss is one for which the verdict's lines hold.
+        causes: what was measured to find a cause; None: none was looked for.
     """
 
     evaluation: Evaluation
@@ -46,10 +53,11 @@ class Examination:
     within: float
     skill: float
     references: Mapping[str, float]
-    diagnosis: Diagnosis
+    squared_loss: bool = True
+    causes: Gathered | None = None
 
     def figures(self) -> dict[str, float]:
-        """Every number by its name, as evidence."""
+        """Every number of the test split by its name, as evidence."""
         named = {f"test/{name}": value for name, value in self.evaluation.scores().items()}
         for baseline, scores in self.evaluation.baseline_scores().items():
             named |= {f"baseline/{baseline}/{name}": value for name, value in scores.items()}
@@ -58,9 +66,25 @@ class Examination:
         skills = {"model": self.skill, **self.references}
         return named | {f"skill/{name}_test": value for name, value in skills.items()}
 
+    def unmeasured(self) -> dict[str, str]:
+        """What is not known, and why."""
+        told = dict(NOT_EXAMINED) if self.causes is None else dict(self.causes.unmeasured)
+        notes = {name: why for name, _, why in (each.partition(": ") for each in self.evaluation.notes)}
+        return told | notes | ({} if self.squared_loss else OTHER_LOSS)
+
+    def diagnosis(self) -> Diagnosis:
+        """The verdict on the test split, the findings, and what was not examined."""
+        figures = self.figures() | (self.causes.figures if self.causes is not None else {})
+        return diagnose(figures, self.unmeasured())
+
 
 def examine_model(
-    model: SequenceModule, data: SeriesDataModule, *, ridge: Ridge | None = None, season: int | None = None
+    model: SequenceModule,
+    data: SeriesDataModule,
+    *,
+    ridge: Ridge | None = None,
+    season: int | None = None,
+    causes: Gathered | None = None,
 ) -> Examination:
     """Score a network beside the baselines on the test split, and judge how much its outputs vary.
 
@@ -68,6 +92,7 @@ def examine_model(
 
     Args:
         ridge: the reference, fitted before; None: fitted here. season: steps of a season, for seasonal persistence.
+        causes: as `look_for_causes` found them.
     """
     found = evaluate(model, data, ridge=ridge, season=season)
     classifies = found.classes is not None
@@ -75,29 +100,59 @@ def examine_model(
     groups = found.series if len(data.panel.series) > 1 and not data.whole else None
     over_all = output_diversity(found.outputs, found.answers)
     within = None if groups is None else diversity_within(found.outputs, found.answers, groups)
-    lower = over_all if within is None or within.ratio >= over_all.ratio else within
-    own = skill(loss, found.outputs, found.answers, groups)
-    references = {name: skill(loss, each, found.answers, groups) for name, each in found.references.items()}
-    examined = Examination(
+    return Examination(
         evaluation=found,
-        diversity=lower,
+        diversity=over_all if within is None or within.ratio >= over_all.ratio else within,
         over_all=over_all.ratio,
         within=float("nan") if within is None else within.ratio,
-        skill=own,
-        references=references,
-        diagnosis=Diagnosis(judge(lower.ratio, own, max(references.values()))),
+        skill=skill(loss, found.outputs, found.answers, groups),
+        references={name: skill(loss, each, found.answers, groups) for name, each in found.references.items()},
+        squared_loss=classifies or model.hparams["loss"] == "mse",
+        causes=causes,
     )
-    squared = classifies or model.hparams["loss"] == "mse"
-    return replace(examined, diagnosis=_diagnosed(examined, squared_loss=squared))
 
 
-def _diagnosed(found: Examination, *, squared_loss: bool) -> Diagnosis:
-    theirs = {cause: RULES[cause] for cause in RULES.added()}
-    findings, not_examined = consult(theirs, found.figures())
-    looked_for = {"causes": f"only those of installed packages were looked for: {', '.join(theirs)}"}
-    unmeasured = {name: why for name, _, why in (each.partition(": ") for each in found.evaluation.notes)}
-    return Diagnosis(
-        found.diagnosis.verdict,
-        findings,
-        (looked_for if theirs else NOT_EXAMINED) | not_examined | unmeasured | ({} if squared_loss else OTHER_LOSS),
+def look_for_causes(
+    model: SequenceModule, data: SeriesDataModule, optimizer: Optimizer | None, *, experiments: bool, budget: float
+) -> Gathered:
+    """What a cause can be told from, on samples of the training and validation data; all stays as it was.
+
+    Args:
+        optimizer: as it was used. experiments: whether anything is tried on copies.
+        budget: seconds after which no further measurement is begun.
+    """
+    asked = _Packing(model) if data.whole else model
+    train, val = (
+        samples_of(each, _unpacked if data.whole else _pair, MOST).moved(model.device)
+        for each in (data.train_dataloader(), data.val_dataloader())
     )
+    patient = Patient(asked, train, val, model.loss, optimizer, lambda: _fresh(model, packing=data.whole))
+    return gather(patient, budget, experiments=experiments)
+
+
+def _fresh(model: SequenceModule, *, packing: bool) -> nn.Module:
+    made = type(model)(**model.hparams)
+    return _Packing(made) if packing else made
+
+
+def _pair(batch: Any) -> tuple[Tensor, Tensor]:
+    """Where targets are scaled by series, the third part is the number of each sample's series."""
+    return batch[0], batch[1]
+
+
+def _unpacked(batch: tuple[PackedSequence, Tensor]) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    return pad_packed_sequence(batch[0], batch_first=True), batch[1]
+
+
+@final
+class _Packing(nn.Module):
+    """A model of whole series, asked with filled-up series `[batch, time, channel]` and their lengths `[batch]`."""
+
+    def __init__(self, model: SequenceModule) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        packed = pack_padded_sequence(x, lengths.clamp(max=x.shape[1]).cpu(), batch_first=True, enforce_sorted=False)
+        outputs: Tensor = self.model(packed)
+        return outputs

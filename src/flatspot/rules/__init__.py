@@ -4,12 +4,12 @@ A file holds `judge`, whose parameters are the numbers that it needs, what it `E
 its numbers (`SICK`, `WELL`), and its page as the module's docstring. Nothing else is to be edited for a new one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Final
 
-from flatspot.diagnosis import Judge, Rule
+from flatspot.diagnosis import LOOKED_FOR, Diagnosis, Judge, Rule, consult, verdict_of
 from flatspot.registry import Registry
 
 
@@ -26,3 +26,18 @@ RULES: Final[Registry[Judge]] = Registry(
     of=Callable,  # type: ignore[arg-type]
 )
 """By cause; of an installed package, a function whose parameters are the numbers that it needs."""
+
+
+def diagnose(evidence: Mapping[str, float], unmeasured: Mapping[str, str] | None = None) -> Diagnosis:
+    """The verdict on all that was measured, and what the rules find.
+
+    Where no cause was looked for, only the rules of installed packages are asked: they know what they need.
+
+    Args:
+        evidence: numbers by name. unmeasured: why groups of them (what stands before the `/`) were not measured.
+    """
+    reasons = dict(unmeasured or {})
+    asked = RULES if LOOKED_FOR in evidence else {cause: RULES[cause] for cause in RULES.added()}
+    findings, not_examined = consult(asked, evidence, reasons)
+    told = not_examined if LOOKED_FOR in evidence else {**reasons, **not_examined}
+    return Diagnosis(verdict_of(evidence), findings, told)

@@ -11,7 +11,9 @@ every input.
 
 ## How we know
 
-The network at hand is trained on, as it was and at ten times the rate. It is this cause where that closes the gap.
+The network at hand is trained on, as it was and at ten and a hundred times the rate. It is this cause where that closes
+the gap. It is this cause too where the steps that were taken cannot have moved the weights: an optimizer like Adam moves
+each by about its rate a step, so that rate times steps, beside the size of the weights, says how far.
 
 ## What to try
 
@@ -28,6 +30,9 @@ WELL: Final = {**SICK, "trial_on_closes": 0.0, "trial_on_faster_closes": 0.0}
 LINE: Final = 0.35
 LIKE: Final = 0.95
 FAR: Final = 3.0
+STAYED: Final = 0.1
+USUAL: Final = 3.0
+RATE: Final = 1e-3
 
 
 def judge(
@@ -40,13 +45,16 @@ def judge(
     trial_again_skill: float = 0.0,
     skill_possible: float = 1.0,
     weights_as_fresh: float = 0.0,
-    moved_expected: float = 0.0,
+    moved_expected: float = 1.0,
+    weights_largest_scale: float = 1.0,
 ) -> Finding | None:
     if weights_as_fresh > LIKE and moved_expected > FAR and trial_again_skill > 0.5 * skill_possible:
         return None  # these weights were not trained at all
     closes = max(trial_on_closes, trial_on_faster_closes, trial_on_fastest_closes)
-    if skill_missing < DAMAGE or closes < LINE:
+    if skill_missing < DAMAGE:
         return None
+    if closes < LINE:
+        return _stayed(settings_rate, settings_steps or 0.0, moved_expected, weights_largest_scale)
     longer = trial_on_closes >= 0.8 * closes
     factor = 10 if trial_on_faster_closes >= 0.8 * closes else 100
     took = f" after {settings_steps:.0f}" if settings_steps is not None else ""
@@ -60,4 +68,22 @@ def judge(
         try_first="for epoch in range(10 * epochs): ..." if longer else f"lr={factor * settings_rate:g}",
         override="trainer.max_epochs=200" if longer else f"optimizer.lr={factor * settings_rate:g}",
         confidence=graded(closes, LINE, 0.85, 0.6, 0.9),
+    )
+
+
+def _stayed(rate: float, steps: float, moved: float, scale: float) -> Finding | None:
+    """Where the weights cannot have come far, whatever a few more steps would do."""
+    if not steps or moved >= STAYED or scale > USUAL:
+        return None
+    slow = rate < RATE
+    return Finding(
+        cause="undertrained",
+        seen=(
+            f"{steps:.0f} steps at rate {rate:g} can have moved the weights by {moved:.1%} of their size "
+            f"(line: {STAYED:.0%})"
+        ),
+        means="the network is nearly as it began",
+        try_first=f"lr={RATE:g}" if slow else "for epoch in range(10 * epochs): ...",
+        override=f"optimizer.lr={RATE:g}" if slow else "trainer.max_epochs=200",
+        confidence=0.85,
     )
