@@ -225,7 +225,7 @@ def _ill(seen: Mapping[str, float]) -> bool:
 
 def _unexplained(seen: Mapping[str, float]) -> bool:
     """Whether neither the same training again nor what was odd about the program cures it."""
-    return not _cured(seen, "again", "inputs", "targets", "both", "free", "all_weights", "ending")
+    return _ill(seen) and not _cured(seen, "inputs", "targets", "both", "free", "all_weights", "ending", share=0.5)
 
 
 def _reaches(seen: Mapping[str, float]) -> bool:
