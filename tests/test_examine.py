@@ -37,13 +37,13 @@ def test_a_larger_unit_gives_larger_errors_and_the_same_verdict():
     small, large = examined(waves())[0], examined(waves(size=1000.0))[0]
     assert large.evaluation.scores()["rmse"] == pytest.approx(1000 * small.evaluation.scores()["rmse"], rel=1e-4)
     assert large.evaluation.scores()["mase"] == pytest.approx(small.evaluation.scores()["mase"], rel=1e-4)
-    assert large.diagnosis.verdict == small.diagnosis.verdict == "flat"
+    assert large.diagnosis().verdict == small.diagnosis().verdict == "flat"
 
 
 def test_noise_is_rightly_answered_with_a_constant():
     found, _ = examined(np.random.default_rng(1).normal(size=2000))
     assert found.references["ridge"] < 0.02
-    assert found.diagnosis.verdict == "rightly-flat"
+    assert found.diagnosis().verdict == "rightly-flat"
 
 
 def test_the_model_and_the_random_state_stay_as_they_were():

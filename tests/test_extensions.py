@@ -9,7 +9,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tests" / "example_package"
-SMALL = ("trainer.max_epochs=1", "model.hidden_size=4", "data.window=12", "data.horizon=2", "hydra.run.dir=run")
+SMALL = (
+    "trainer.max_epochs=1",
+    "model.hidden_size=4",
+    "data.window=12",
+    "data.horizon=2",
+    "hydra.run.dir=run",
+    "examine=none",
+)
 
 
 def install(folder, project, source):
@@ -57,7 +64,7 @@ def test_its_rule_is_heard(beside, path, tmp_path):
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert [finding["cause"] for finding in metrics["findings"]] == ["worse-than-persistence"]
-    assert "only those of installed packages were looked for: worse-than-persistence" in done.stdout
+    assert "none was looked for (examine=none)" in done.stdout
     assert "  try first      trainer.max_epochs=200" in done.stdout
 
 

@@ -15,6 +15,7 @@ QUICK = (
     "model.cell=rnn",
     "data.window=12",
     "data.horizon=3",
+    "examine=none",  # tests/cli/test_doctor.py asks for it
     "logger=none",  # TensorBoard's figure takes as long as the rest
 )
 

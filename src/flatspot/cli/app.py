@@ -97,7 +97,7 @@ def doctor(
     ] = None,
     traces: Annotated[bool, typer.Option("--traceback", help="Show where bad input was found.")] = False,
 ) -> None:
-    """Say whether, where and why the outputs of a run went flat, and what to try; exit code 1 where a cause is named."""
+    """Say whether, where and why a run's outputs went flat, and what to try; exit code 1 where a cause is named."""
     from flatspot.cli.doctor import diagnosis_of, page_of
 
     found = False

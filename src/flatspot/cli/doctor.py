@@ -1,13 +1,13 @@
 """`flatspot doctor RUN`: what the evidence of a run says, without torch, in less than half a second."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 import flatspot
 from flatspot import evidence
-from flatspot.diagnosis import LOOKED_FOR, as_rule
+from flatspot.diagnosis import LOOKED_FOR, Diagnosis, as_rule
 from flatspot.errors import BadInput
 from flatspot.registry import nearest
 from flatspot.report.diagnosis import told
@@ -28,8 +28,7 @@ def diagnosis_of(folder: Path, *, as_json: bool) -> tuple[str, bool]:
         BadInput: naming the folder, if it is none of a run, or the line of its evidence that is no measurement.
     """
     status, entries = _status(folder), _evidence(folder)
-    figures, reasons = _latest(entries)
-    found = diagnose(figures, reasons)
+    found, figures = _diagnosed(entries)
     notes = _notes(status, entries)
     if as_json:
         whole = {
@@ -81,23 +80,27 @@ def _evidence(folder: Path) -> list[evidence.Measurement]:
     return evidence.read(folder)
 
 
-def _latest(entries: list[evidence.Measurement]) -> tuple[dict[str, float], dict[str, str]]:
-    """The last value of every name, and of an examination that was made again only the last; why others are missing."""
+def _diagnosed(entries: list[evidence.Measurement]) -> tuple[Diagnosis, dict[str, float]]:
+    """What the last value of every name says, and of an examination that was made again only the last; and these."""
     examined = [each for each in entries if each.when == "examined"][-1:]
     others = [each for each in entries if each.when != "examined"]
-    reasons = {name: why for each in (*examined, *others[-1:]) for name, why in each.unmeasured.items()}
-    return evidence.latest(others) | evidence.latest(examined), reasons
+    figures = evidence.latest(others) | evidence.latest(examined)
+    found = diagnose(figures, examined[0].unmeasured if examined else {})
+    notes = others[-1].unmeasured if others else {}
+    return replace(found, not_examined={**notes, **(found.not_examined or {})}), figures
 
 
 def _notes(status: dict[str, str], entries: list[evidence.Measurement]) -> list[str]:
     """What there is to know about the run itself."""
     notes = []
     state, last = status.get("status", "unknown"), entries[-1] if entries else None
-    until = f"epoch {last.epoch}, step {last.step}" if last is not None else "before anything was measured"
+    when = (
+        f"last measured at epoch {last.epoch}, step {last.step}" if last is not None else "before anything was measured"
+    )
     if state == "failed":
-        notes.append(f"the run failed ({status.get('why', 'no reason is on record')}), last measured at {until}")
+        notes.append(f"the run failed ({status.get('why', 'no reason is on record')}), {when}")
     elif state != "done":
-        notes.append(f"the run has not ended, or was killed; last measured at {until}")
+        notes.append(f"the run has not ended, or was killed; {when}")
     elif not any(LOOKED_FOR in each.values or each.when == "examined" for each in entries):
         notes.append("no cause was looked for: train with examine=full")
     theirs = status.get("flatspot", flatspot.__version__)

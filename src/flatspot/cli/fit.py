@@ -57,7 +57,7 @@ TALKATIVE: Final = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.u
 FINDERS: Final = ("flatspot.monitors.output_diversity", "flatspot.monitors.subject")
 """Our loggers that say where the predictions were found, which of our own module nobody needs to be told."""
 
-EXAMINE: Final = ("full", "quick", "none")
+EXAMINE: Final = ["full", "quick", "none"]
 
 EXAMINE_SECONDS: Final = 10.0
 """After these no further measurement is begun."""

@@ -71,9 +71,9 @@ def keep(folder: Path, trainer: Trainer, metrics: Mapping[str, Any], examination
     """Write the final evidence, `metrics.json`, and the reference, which other data are to be held against too."""
     write_reference(folder, ridge)
     when = trainer.current_epoch, trainer.global_step
-    if examination.causes is not None:
-        evidence.append(folder, evidence.measurement("examined", *when, examination.causes.figures))
-    entry = evidence.measurement("end", *when, examination.figures(), None, examination.unmeasured())
+    if (causes := examination.causes) is not None:
+        evidence.append(folder, evidence.measurement("examined", *when, causes.figures, None, causes.unmeasured))
+    entry = evidence.measurement("end", *when, examination.figures(), None, examination.notes())
     evidence.append(folder, entry)
     write_json(folder / "metrics.json", metrics)
 

@@ -1,7 +1,7 @@
 """Examine a trained network of a run: on the test split, and for a cause on the training and validation data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
 from torch import Tensor, nn
@@ -66,16 +66,16 @@ class Examination:
         skills = {"model": self.skill, **self.references}
         return named | {f"skill/{name}_test": value for name, value in skills.items()}
 
-    def unmeasured(self) -> dict[str, str]:
-        """What is not known, and why."""
-        told = dict(NOT_EXAMINED) if self.causes is None else dict(self.causes.unmeasured)
-        notes = {name: why for name, _, why in (each.partition(": ") for each in self.evaluation.notes)}
-        return told | notes | ({} if self.squared_loss else OTHER_LOSS)
+    def notes(self) -> dict[str, str]:
+        """What the figures of the test split leave open, and why."""
+        told = {name: why for name, _, why in (each.partition(": ") for each in self.evaluation.notes)}
+        return told | ({} if self.causes is not None else NOT_EXAMINED) | ({} if self.squared_loss else OTHER_LOSS)
 
     def diagnosis(self) -> Diagnosis:
         """The verdict on the test split, the findings, and what was not examined."""
-        figures = self.figures() | (self.causes.figures if self.causes is not None else {})
-        return diagnose(figures, self.unmeasured())
+        causes = Gathered() if self.causes is None else self.causes
+        found = diagnose(self.figures() | causes.figures, causes.unmeasured)
+        return replace(found, not_examined={**self.notes(), **(found.not_examined or {})})
 
 
 def examine_model(

@@ -27,8 +27,11 @@ def told(diagnosis: Diagnosis, evidence: Mapping[str, float], notes: Sequence[st
 
 
 def _figures(evidence: Mapping[str, float]) -> Iterator[str]:
-    names = {"diversity/ratio_val": "D", "skill/val": "skill", "references/best": "achievable"}
-    known = [f"{label} {evidence[name]:.3g}" for name, label in names.items() if name in evidence]
+    """D and skill of the test split, where there is one, else of the held-out samples."""
+    tested = "diversity/ratio_test" in evidence
+    names = ("diversity/ratio_test", "skill/model_test") if tested else ("diversity/ratio_val", "skill/val")
+    labels = {names[0]: "D", names[1]: "skill", "references/best": "achievable"}
+    known = [f"{label} {evidence[name]:.3g}" for name, label in labels.items() if name in evidence]
     if known:
         yield " · ".join(known)
 

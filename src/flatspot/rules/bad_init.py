@@ -48,6 +48,8 @@ SICK: Final = {
 }
 WELL: Final = {**SICK, "weights_constant_share": 0.0, "trial_reset_closes": 0.0}
 CLOSES: Final = 0.35
+FAINT: Final = 0.05
+ALIKE: Final = 1e-3
 
 
 def judge(
@@ -56,19 +58,26 @@ def judge(
     weights_smallest_scale: float,
     skill_missing: float,
     trial_reset_closes: float,
+    stages_fresh_output: float = 1.0,
+    trial_again_closes: float = 0.0,
 ) -> Finding | None:
-    if skill_missing < DAMAGE or trial_reset_closes < CLOSES:
+    faint = weights_largest_scale < FAINT and stages_fresh_output < ALIKE and trial_again_closes < CLOSES
+    if skill_missing < DAMAGE or (trial_reset_closes < CLOSES and not faint):
         return None
     what = (
         f"{weights_constant_share:.0%} of the weight matrices begin constant"
         if weights_constant_share
         else f"weights begin at {weights_smallest_scale:.2g} to {weights_largest_scale:.2g} of a usual scale"
     )
+    if trial_reset_closes < CLOSES:
+        what += f", and the outputs of a fresh copy are alike (line: {FAINT:g})"
     return Finding(
         cause="bad-init",
-        seen=f"{what}; with torch's own weights a copy closes {trial_reset_closes:.0%} of the gap (line: {CLOSES:.0%})",
+        seen=what
+        if trial_reset_closes < CLOSES
+        else f"{what}; with torch's own weights a copy closes {trial_reset_closes:.0%} of the gap (line: {CLOSES:.0%})",
         means="samples are alike before the first step, and the gradient does not tell them apart",
         try_first="for part in model.modules(): getattr(part, 'reset_parameters', lambda: None)()",
         override="model.recurrent_init=auto",
-        confidence=graded(trial_reset_closes, CLOSES, 0.9, 0.7),
+        confidence=graded(trial_reset_closes, CLOSES, 0.9, 0.7) if trial_reset_closes >= CLOSES else 0.75,
     )

@@ -47,12 +47,13 @@ def judge(
     pairs_best_shift: float = 0.0,
     sizes_steps: float = 24.0,
     references_within_val: float = 0.0,
-    references_within_train: float = 0.0,
+    references_within_train: float | None = None,
     references_across: float = 0.0,
 ) -> Finding | None:
     base = max(pairs_straight, skill_val, references_across, 0.0)
     shifted = 0.0 if sizes_steps <= SHORT and pairs_best_shift > 0 else pairs_best_shifted - base
-    broken = references_within_val - max(base, references_within_train, 0.0)
+    among = references_within_val if references_within_train is None else references_within_train
+    broken = references_within_val - max(base, among, 0.0)  # of too few training pairs nothing is known
     if max(shifted, broken) < LINE or base > LOW:
         return None
     by_shift = shifted >= broken
@@ -63,7 +64,7 @@ def judge(
             f"{pairs_straight:.2f} with their own (line: {LINE} more)"
             if by_shift
             else f"a straight line finds {references_within_val:.2f} among held-out pairs and "
-            f"{references_within_train:.2f} among "
+            f"{among:.2f} among "
             f"training pairs (line: {LINE} more)"
         ),
         means="the targets belong to other inputs",

@@ -11,9 +11,9 @@ every input.
 
 ## How we know
 
-The network at hand is trained on, as it was and at ten and a hundred times the rate. It is this cause where that closes
-the gap. It is this cause too where the steps that were taken cannot have moved the weights: an optimizer like Adam moves
-each by about its rate a step, so that rate times steps, beside the size of the weights, says how far.
+The network at hand is trained on, as it was and at ten and a hundred times the rate. It is this cause where that
+closes the gap. It is this cause too where the steps that were taken cannot have moved the weights: an optimizer like
+Adam moves each by about its rate a step, so that rate times steps, beside the size of the weights, says how far.
 
 ## What to try
 

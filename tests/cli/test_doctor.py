@@ -1,0 +1,167 @@
+"""`flatspot doctor`: what is told of a run, healthy, ill, broken off, or of another version."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from flatspot import evidence
+from flatspot.cli.app import app
+from flatspot.rules import RULES
+
+
+def doctor(*words):
+    return CliRunner().invoke(app, ["doctor", *map(str, words)])
+
+
+@pytest.fixture
+def crawling(train):
+    done = train("data=sines", "optimizer.lr=1e-6", "trainer.max_epochs=2", "examine=full")
+    assert done.code == 0, done.err
+    return done
+
+
+def test_a_run_that_crawls_is_named_so_at_its_end_and_by_the_doctor(crawling):
+    told = json.loads((crawling.folder / "metrics.json").read_text())
+    assert told["verdict"] == "flat"
+    assert told["findings"][0]["cause"] == "undertrained"
+    assert "finding          undertrained" in crawling.out
+    found = doctor(crawling.folder)
+    assert found.exit_code == 1
+    assert found.output.startswith("flat: the outputs are nearly the same for every input\n")
+    assert "1. undertrained" in found.output
+    assert "optimizer.lr=" in found.output
+    as_json = json.loads(doctor(crawling.folder, "--json").output)
+    assert [each["cause"] for each in as_json["findings"]] == [each["cause"] for each in told["findings"]]
+    assert as_json["verdict"] == told["verdict"]
+    assert as_json["status"]["status"] == "done"
+
+
+def test_quick_tries_nothing_on_copies_and_says_so(train):
+    done = train("data=sines", "optimizer.lr=1e-6", "examine=quick")
+    (examined,) = [each for each in evidence.read(done.folder) if each.when == "examined"]
+    assert not any(name.startswith("trial_") for name in examined.values)
+    assert examined.unmeasured["trial_inputs"] == "nothing was tried on copies"
+    assert "nothing was tried on copies" in doctor(done.folder).output
+
+
+def test_a_healthy_run_is_nearly_silent(train):
+    done = train("data=sines", "optimizer.lr=0.02", "trainer.max_epochs=4", "model.hidden_size=16", "examine=full")
+    found = doctor(done.folder)
+    assert found.exit_code == 0, found.output
+    assert found.output.startswith("healthy: ")
+    assert len(found.output.splitlines()) == 2
+
+
+def test_series_of_unequal_length_are_examined(train):
+    done = train("model=classifier", "data=keys", "examine=full")
+    if done.code == 2:
+        pytest.skip(done.err)
+    (examined,) = [each for each in evidence.read(done.folder) if each.when == "examined"]
+    assert "skill/val" in examined.values
+
+
+def test_examine_takes_three_words(train):
+    refused = train("examine=fast")
+    assert refused.code == 2
+    assert "examine=fast" in refused.err
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    return tmp_path / "run"
+
+
+def wrote(folder, *entries, **status):
+    for each in entries:
+        evidence.append(folder, each)
+    if status:
+        (folder / "status.json").write_text(json.dumps(status))
+
+
+EPOCH = evidence.measurement("epoch", 3, 30, {"diversity/ratio_val": 0.02, "loss/val": 1.0})
+
+
+def test_a_run_that_crashed_is_told_of_by_what_it_left(folder):
+    wrote(folder, EPOCH, status="failed", why="MemoryError: no room")
+    found = doctor(folder)
+    assert found.exit_code == 0
+    assert found.output.startswith("unknown: ")
+    assert "D 0.02" in found.output
+    assert "the run failed (MemoryError: no room), last measured at epoch 3, step 30" in found.output
+
+
+def test_a_torn_last_line_is_passed_over(folder):
+    wrote(folder, EPOCH, status="running")
+    with (folder / evidence.FILE).open("a") as file:
+        file.write('{"when": "epoch", "epo')
+    found = doctor(folder)
+    assert found.exit_code == 0
+    assert "the run has not ended, or was killed; last measured at epoch 3, step 30" in found.output
+
+
+def test_a_run_that_left_only_its_status_is_told_of(folder):
+    wrote(folder, status="failed", why="BadInput: no such column")
+    assert "no such column), last measured at before anything was measured" not in doctor(folder).output
+    assert "the run failed (BadInput: no such column), before anything was measured" in doctor(folder).output
+
+
+def test_another_version_s_run_is_read_and_said_so(folder):
+    wrote(folder, EPOCH, status="done", flatspot="9.1.0")
+    assert "the run is flatspot 9.1.0's" in doctor(folder).output
+
+
+@pytest.mark.parametrize("status", ["[]", "{", "", "[" * 3000, '{"status": {"a": 1}}'])
+def test_a_status_that_cannot_be_read_keeps_nothing_from_being_told(folder, status):
+    wrote(folder, EPOCH)
+    (folder / "status.json").write_text(status)
+    assert doctor(folder).exit_code == 0
+
+
+def test_what_is_no_run_is_named(tmp_path):
+    assert "nowhere: there is no such run folder" in doctor(tmp_path / "nowhere").output
+    empty = doctor(tmp_path)
+    assert empty.exit_code == 2
+    assert "is no run folder" in empty.output
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / evidence.FILE).write_text("")
+    assert "is a sweep; name one of its runs: 0" in doctor(tmp_path).output
+    assert doctor().exit_code == 2
+
+
+def test_a_broken_line_is_named(folder):
+    wrote(folder, EPOCH)
+    text = (folder / evidence.FILE).read_text()
+    (folder / evidence.FILE).write_text(f"{text}no json\n{text}")
+    found = doctor(folder)
+    assert found.exit_code == 2
+    assert "evidence.jsonl, line 2: not a measurement: 'no json'" in found.output
+
+
+@pytest.mark.parametrize("cause", RULES)
+def test_every_cause_is_explained(cause):
+    found = doctor("--explain", cause)
+    assert found.exit_code == 0
+    assert found.output.startswith(f"# {cause}\n")
+    assert "## What to try" in found.output
+
+
+def test_a_misspelt_cause_gets_the_nearest():
+    found = doctor("--explain", "vanishing-gradent")
+    assert found.exit_code == 2
+    assert "did you mean 'vanishing-gradient'" in found.output
+
+
+def test_the_doctor_needs_neither_torch_nor_hydra(folder):
+    wrote(folder, EPOCH, status="done")
+    code = (
+        "import sys; from flatspot.cli import main\n"
+        f"sys.argv = ['flatspot', 'doctor', {str(folder)!r}]\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([name for name in ('torch', 'lightning', 'hydra', 'numpy', 'polars') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
