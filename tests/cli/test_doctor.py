@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -39,6 +40,43 @@ def test_a_run_that_crawls_is_named_so_at_its_end_and_by_the_doctor(crawling):
     assert as_json["status"]["status"] == "done"
 
 
+def test_the_cure_is_tried_confirmed_and_told_as_a_command(train):
+    keys = ("model.hidden_size=16", "optimizer.lr=1e-6", "trainer.max_epochs=8")
+    crawling = train("data=sines", *keys, "examine=full")
+    found = doctor(crawling.folder, "--cure")
+    assert found.exit_code == 1
+    told = found.output.splitlines()
+    tried = [line.split() for line in told if line.startswith("optimizer.lr=")]
+    assert len(tried) == 2  # with the run's seed, and with another
+    assert all(float(each[2]) > 0.5 for each in tried)  # skill
+    assert told[-1].startswith("python train.py data=sines")
+    assert told[-1].endswith(tried[0][0])
+    assert "optimizer.lr=1e-6" not in told[-1]
+    assert not list(crawling.folder.glob("*cure*"))
+
+
+def test_a_cure_that_does_not_help_is_said_not_to(crawling):
+    """The evidence says that the learning rate is too high, which it is not."""
+    path = crawling.folder / evidence.FILE
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        values = line["values"]
+        if line["when"] == "examined":
+            values |= {name: 0.0 for name in values if name.startswith("trial_on") and name.endswith("closes")}
+            values |= {"moved/expected": 1.0, "trial_slower/closes": 0.95, "head/refit_skill": 0.0}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = doctor(crawling.folder, "--cure")
+    assert "1. learning-rate-too-high" in found.output
+    assert "none of them helped" in found.output
+
+
+def test_overrides_that_look_outside_of_the_run_are_not_followed(crawling):
+    (crawling.folder / ".hydra" / "overrides.yaml").write_text("- data=sines\n- logger=${oc.env:HOME}\n")
+    found = doctor(crawling.folder, "--cure")
+    assert found.exit_code == 2
+    assert "is not followed" in found.output
+
+
 def test_quick_tries_nothing_on_copies_and_says_so(train):
     done = train("data=sines", "optimizer.lr=1e-6", "examine=quick")
     (examined,) = [each for each in evidence.read(done.folder) if each.when == "examined"]
@@ -55,10 +93,19 @@ def test_a_healthy_run_is_nearly_silent(train):
     assert len(found.output.splitlines()) == 2
 
 
-def test_series_of_unequal_length_are_examined(train):
-    done = train("model=classifier", "data=keys", "examine=full")
-    if done.code == 2:
-        pytest.skip(done.err)
+def test_series_of_unequal_length_are_examined(train, tmp_path):
+    path = tmp_path / "kinds.csv"
+    random = np.random.default_rng(0)
+    rows = ["series,value,kind"]
+    for number in range(60):
+        kind = number % 2
+        values = np.sin((0.3 + 0.6 * kind) * np.arange(random.integers(12, 30)) + random.uniform(0, 6))
+        rows += [f"s{number},{value:.4f},{'fast' if kind else 'slow'}" for value in values]
+    path.write_text("\n".join(rows) + "\n")
+    done = train(
+        "model=classifier", "data=csv", f"data.path={path}", "data.label=kind", "data.window=null", "examine=full"
+    )
+    assert done.code == 0, done.err
     (examined,) = [each for each in evidence.read(done.folder) if each.when == "examined"]
     assert "skill/val" in examined.values
 

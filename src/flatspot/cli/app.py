@@ -95,6 +95,9 @@ def doctor(
     explain: Annotated[
         str | None, typer.Option(metavar="CAUSE", help="Print the page of a cause, and examine nothing.")
     ] = None,
+    cure: Annotated[
+        bool, typer.Option("--cure", help="Train again with each of the first suggestions, for up to 30 s each.")
+    ] = False,
     traces: Annotated[bool, typer.Option("--traceback", help="Show where bad input was found.")] = False,
 ) -> None:
     """Say whether, where and why a run's outputs went flat, and what to try; exit code 1 where a cause is named."""
@@ -109,11 +112,18 @@ def doctor(
         if run is None:
             raise BadInput("name a run folder, as in: flatspot doctor outputs/2026-01-31/12-00-00-000000")
         text, found = diagnosis_of(run, as_json=as_json)
-        return text
+        return f"{text}\n\n{_cured(run)}" if cure and not as_json else text
 
     _answer(work, traces=traces)
     if found:
         raise typer.Exit(FOUND)
+
+
+def _cured(run: Path) -> str:
+    """What became of the suggestions."""
+    from flatspot.cli.cure import cure_run
+
+    return cure_run(run, lambda what: typer.echo(f"{what} ...", err=True))
 
 
 def _answer(work: Callable[[], str], *, traces: bool) -> None:

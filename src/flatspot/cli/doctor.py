@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import flatspot
 from flatspot import evidence
-from flatspot.diagnosis import LOOKED_FOR, Diagnosis, as_rule
+from flatspot.diagnosis import LOOKED_FOR, Diagnosis, Finding, as_rule
 from flatspot.errors import BadInput
 from flatspot.registry import nearest
 from flatspot.report.diagnosis import told
@@ -44,6 +44,17 @@ def diagnosis_of(folder: Path, *, as_json: bool) -> tuple[str, bool]:
         }
         return json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False), bool(found.findings)
     return told(found, figures, notes, run=True), bool(found.findings)
+
+
+def examined_run(folder: Path) -> tuple[tuple[Finding, ...], dict[str, float]]:
+    """The findings on a run, and its evidence.
+
+    Raises:
+        BadInput: as `diagnosis_of`.
+    """
+    _status(folder)
+    found, figures = _diagnosed(_evidence(folder))
+    return found.findings, figures
 
 
 def page_of(cause: str) -> str:

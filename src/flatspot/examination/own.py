@@ -27,7 +27,7 @@ OTHER_LOSS: Final = {
     "spread": "the lines for the diversity ratio hold for squared loss; under this loss they are a guide"
 }
 
-MOST: Final = 1024
+MOST: Final = 2048
 """Training and validation samples each that are looked at."""
 
 

@@ -128,8 +128,12 @@ def _facts(metrics: Mapping[str, Any], run: str, *, tensorboard: bool) -> list[s
 
 
 def _finding(finding: Mapping[str, Any]) -> list[tuple[str, str]]:
-    told = [("seen", "seen"), ("means", "means"), ("try first", "try_first")]
-    return [("finding", str(finding["cause"])), *((f"  {label}", str(finding[key])) for label, key in told)]
+    told = [("seen", finding["seen"]), ("means", finding["means"])]
+    remedy = finding.get("override") or finding["try_first"]  # a setting of a run, where there is one
+    return [
+        ("finding", str(finding["cause"])),
+        *((f"  {label}", str(text)) for label, text in (*told, ("try first", remedy))),
+    ]
 
 
 def _diversity(measured: Mapping[str, float | None]) -> str:
