@@ -182,8 +182,8 @@ def build_callbacks(config: Config, folder: Path) -> list[Callback]:
 
 
 def _monitor(name: str, options: Config | None, folder: Path) -> Callback:
-    """The doctor writes into the run folder, and leaves forecasts to the end, when test windows are drawn."""
-    given = {"folder": folder, "forecasts": False} if MONITORS[name] is Doctor else {}
+    """The doctor writes into the run folder, and leaves forecasts and causes to the end of the run."""
+    given = {"folder": folder, "forecasts": False, "examine": "none"} if MONITORS[name] is Doctor else {}
     return _named(MONITORS, name, options, **given)
 
 

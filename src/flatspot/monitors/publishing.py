@@ -54,6 +54,13 @@ def log_figures(trainer: Trainer, figures: Mapping[str, float], step: int) -> No
             logger.log_metrics(finite, step=step)
 
 
+def log_text(trainer: Trainer, tag: str, text: str, step: int) -> None:
+    """Send a text, as it stands, to TensorBoard."""
+    for logger in trainer.loggers if trainer.is_global_zero else []:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_text(tag, "".join(f"    {line}\n" for line in text.splitlines()), step)
+
+
 def log_histogram(trainer: Trainer, tag: str, values: Tensor, step: int) -> None:
     """Send a histogram of the finite values (of many, some) to the loggers that take one: TensorBoard and W&B."""
     takers = [each for each in trainer.loggers if isinstance(each, TensorBoardLogger | WandbLogger)]

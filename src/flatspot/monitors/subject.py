@@ -43,6 +43,8 @@ class Subject:
         slot: the place of x in the call: x itself, or with the samples second. call: all that the part is given.
         place: which of the tensors that it returns is the prediction.
         trainer: whose precision counts.
+        read: from a batch of the module's to (inputs of the part, targets); None: they are prepared in the step.
+        answered: the predictions and targets of the first step.
     """
 
     part: nn.Module
@@ -54,11 +56,13 @@ class Subject:
     call: Call
     place: int
     trainer: Trainer
+    read: Callable[[Any], tuple[Any, Tensor]] | None
+    answered: tuple[Tensor, Tensor]
 
     def ask(self, x: Tensor) -> Tensor:
         """The predictions for other inputs in the place of x, or of its first samples, as the module returns them."""
         given, named = _mapped((self.call.given, self.call.named), lambda each: self._beside(x, each))
-        with unheard(), _mute(self.part), self.trainer.precision_plugin.forward_context():
+        with unheard(), mute(self.part), self.trainer.precision_plugin.forward_context():
             return tensors_in(self.part(*given, **named))[self.place]
 
     def _beside(self, x: Tensor, given: Any) -> Any:
@@ -127,6 +131,8 @@ class SubjectFinder:
             call=call,
             place=found.place,
             trainer=trainer,
+            read=_reader(found, found.call, self._batch),
+            answered=(found.predictions, found.targets),
         )
 
 
@@ -210,7 +216,7 @@ class Watch:
 
 
 @contextmanager
-def _mute(part: nn.Module) -> Iterator[None]:
+def mute(part: nn.Module) -> Iterator[None]:
     """Inside, LightningModules that log in their forward log nothing: it is no step, and its figures are not theirs."""
     speakers = [vars(each) for each in part.modules() if isinstance(each, LightningModule)]
     before = [{name: held[name] for name in LOGS if name in held} for held in speakers]
@@ -249,6 +255,25 @@ def _with_sample(found: Found, call: Call, batch: Any, drawn: Any, size: int) ->
     count, y = len(found.targets), found.targets[:size].detach().clone()
     few = _replaced(call, asked, [_cut(each, count, size) for each in asked])
     return few, y, f"the first {len(y)} training samples"
+
+
+def _reader(found: Found, call: Call, batch: Any) -> Callable[[Any], tuple[Any, Tensor]] | None:
+    """How any batch is turned into what the part is given, and targets: where each of its tensors stands in a batch."""
+    places = {_key(each): path for path, each in _leaves(batch)}
+    turnable = [(path, each) for path, each in _leaves(batch) if isinstance(each, Tensor) and _can_turn(each)]
+    places = {_key(each.transpose(0, 1)): path for path, each in turnable} | places
+    known, asked = _turned(batch), _tensors(call)
+    paths = [(places.get(_key(each)), known.get(_key(each), False)) for each in (*asked, found.targets)]
+    if any(path is None for path, _ in paths) or (call.given and call.named):
+        return None
+
+    def read(other: Any) -> tuple[Any, Tensor]:
+        held = [_at(other, path or ()) for path, _ in paths]
+        *samples, y = (each.transpose(0, 1) if turned else each for each, (_, turned) in zip(held, paths, strict=True))
+        new = _replaced(call, asked, samples)
+        return (dict(new.named) if call.named else tuple(new.given)), y
+
+    return read
 
 
 def _turned(batch: Any) -> dict[Hashable, bool]:
