@@ -101,7 +101,27 @@ def table(lines: list[dict[str, Any]]) -> str:
             told = ", ".join(f"{name} {confidence:.2f}" for name, confidence in causes[:3]) or "nothing"
             meant = ", ".join(line["causes"]) or kind
             wrong.append(f"| {line['name']} | {line['seed']} | {meant} | {verdict} | {told} |")
-    return "\n".join([*_shares(count), "", *_calibration(bins), "", *_seconds(lines), "", *_wrong(wrong)])
+    parts = (_shares(count), confusion(lines), _calibration(bins), _seconds(lines), _wrong(wrong))
+    return "\n".join(line for part in parts for line in (*part, ""))
+
+
+def confusion(lines: list[dict[str, Any]]) -> list[str]:
+    """For each cause, how many runs have it, and what is named first in them: a confusion matrix, without zeros."""
+    named: dict[str, Counter[str]] = {}
+    for line in lines:
+        if "failed" not in line and line["kind"] != "rightly-flat":
+            causes = [name for name, _ in judged(line)[1]] or ["nothing"]
+            meant = line["causes"] or ["nothing wrong"]
+            told = meant[0] if causes[0] in meant else causes[0]
+            named.setdefault(meant[0], Counter())[told] += 1
+    rows = []
+    for cause, each in sorted(named.items()):
+        right = each["nothing" if cause == "nothing wrong" else cause]
+        others = ", ".join(f"{name} {count}" for name, count in each.most_common() if name not in {cause, "nothing"})
+        silent = f"nothing {each['nothing']}" if each["nothing"] and cause != "nothing wrong" else ""
+        told = ", ".join(part for part in (others, silent) if part)
+        rows.append(f"| {cause} | {sum(each.values())} | {right} | {told} |")
+    return ["| is | runs | named first | named instead |", "|---|--:|--:|---|", *rows]
 
 
 def _shares(count: Counter[str]) -> list[str]:

@@ -231,3 +231,66 @@ def test_one_sample_a_batch(offset):
     _, _, x, y = offset
     found = examine(offset, train=loader(x[:40], y[:40], batch_size=1), val=loader(x[350:], y[350:], batch_size=1))
     assert found.verdict == "flat"
+
+
+class TwoAnswers(nn.Module):
+    """The prediction first, then what else is of interest."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.GRU(1, 8, batch_first=True)
+        self.head = nn.Linear(8, 1)
+
+    def forward(self, x):
+        states, last = self.encoder(x)
+        return self.head(states[:, -1]), last
+
+
+def test_a_loss_that_takes_all_that_the_model_returns_is_not_taken_for_one_that_broadcasts():
+    torch.manual_seed(0)
+    x = torch.randn(400, 8, 1)
+    y = x.mean(dim=1)
+    loader = DataLoader(TensorDataset(x, y), batch_size=50)
+    model = TwoAnswers()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-7)
+    report = flatspot.examine(
+        model,
+        train=loader,
+        val=loader,
+        loss=lambda out, targets: (out[0] - targets).square().mean(),
+        optimizer=optimizer,
+        make_model=TwoAnswers,
+    )
+    assert report.evidence["loss/blind_to_pairs"] == 0
+    assert "loss-broadcast" not in [each.cause for each in report.findings]
+    assert report.evidence["trial_again/finite"] == 1
+
+
+def test_a_loss_that_broadcasts_is_named_only_where_it_does_harm():
+    """Of a loop that squeezes by itself, the loss that is handed over does not."""
+    torch.manual_seed(0)
+    x = torch.randn(600, 8, 1)
+    y = x.mean(dim=(1, 2))
+    loader = DataLoader(TensorDataset(x, y), batch_size=50)
+    found = {}
+    for squeezes in (True, False):
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+        for _ in range(20):
+            for inputs, targets in loader:
+                optimizer.zero_grad()
+                said = model(inputs)
+                ((said[:, 0] if squeezes else said) - targets).square().mean().backward()
+                optimizer.step()
+        report = flatspot.examine(
+            model,
+            train=loader,
+            val=loader,
+            loss=lambda said, targets: (said - targets).square().mean(),
+            optimizer=optimizer,
+            make_model=lambda: nn.Sequential(nn.Flatten(), nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1)),
+        )
+        found[squeezes] = [each.cause for each in report.findings]
+    assert found[True] == []
+    assert found[False][0] == "loss-broadcast"

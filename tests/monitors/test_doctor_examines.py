@@ -53,6 +53,10 @@ class Named(Plain):
         pass
 
 
+class Unvalidated(Plain):
+    validation_step = LightningModule.validation_step
+
+
 class Prepared(Plain):
     """The inputs are scaled in the step."""
 
@@ -148,8 +152,8 @@ def test_a_loss_that_is_an_attribute_and_batches_that_are_dicts_are_found(tmp_pa
 
 
 def test_without_validation_data_the_training_data_are_judged_and_it_is_said(tmp_path):
-    train, _ = loaders(kind=AsDicts)
-    watching = fitted(Named(), tmp_path, train)
+    train, _ = loaders()
+    watching = fitted(Unvalidated(), tmp_path, train)
     assert watching.report.verdict == "healthy"
     assert "no validation data" in str(watching.report)
 

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, final
+from typing import Any, Final, final
+
+from torch import Tensor
 
 from flatspot.diagnosis import NO_SIGNAL, judge
 from flatspot.errors import BadInput, reason
 from flatspot.examination import data, outputs, states, wiring
 from flatspot.examination import time as through_time
-from flatspot.examination.patient import NotGiven, Patient
+from flatspot.examination.patient import LossOf, NotGiven, Patient, loss_of_prediction
 from flatspot.examination.trials import Change, Outcome, steps_of, trial
 
 Figures = dict[str, float]
@@ -118,10 +120,13 @@ def gather(patient: Patient, budget: float = math.inf, *, experiments: bool = Tr
     """
     started = time.perf_counter()
     found = Gathered()
+    patient = replace(patient, loss=loss_of_prediction(patient))
     for name, each in ALWAYS.items():
         found.take(name, partial(each, patient))
     if not suspicious(found):
         return found
+    if found.figures.get("loss/blind_to_pairs"):
+        patient = replace(patient, loss=paired(patient.loss))  # a loop that squeezes hands over a loss that does not
     for name, each in WHERE_ILL.items():
         _in_time(found, name, partial(each, patient), started, budget)
     fresh = patient.make_model is not None
@@ -135,6 +140,18 @@ def gather(patient: Patient, budget: float = math.inf, *, experiments: bool = Tr
             found.figures[f"trial_{name}/closes"] = 0.0
     found.figures |= derived(found.figures)
     return found
+
+
+def paired(loss: LossOf | None) -> LossOf | None:
+    """A loss that takes each prediction beside its own target, where there are as many of them."""
+    if loss is None:
+        return None
+
+    def of_pairs(predictions: Any, targets: Tensor) -> Any:
+        fits = isinstance(predictions, Tensor) and predictions.numel() == targets.numel()
+        return loss(predictions.reshape(targets.shape) if fits else predictions, targets)
+
+    return of_pairs
 
 
 def suspicious(found: Gathered) -> bool:

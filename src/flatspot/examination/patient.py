@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from flatspot.errors import BadInput
-from flatspot.examination.samples import Samples, leaves
+from flatspot.examination.samples import Samples, leaves, mapped, sample_axis
 from flatspot.probes.fitting import Fit, Reader, fit_of
 from flatspot.probes.undisturbed import undisturbed
 
@@ -162,6 +162,42 @@ def call(model: nn.Module, x: Any) -> Any:
     if isinstance(x, Mapping):
         return model(**x)
     return model(*x) if isinstance(x, (tuple, list)) else model(x)
+
+
+def loss_of_prediction(patient: Patient) -> LossOf | None:
+    """The loss as it is asked about the prediction alone, where it takes all that the model returns.
+
+    A loss that takes the first of a tuple would take the first sample of a lone tensor. The other parts stay those of
+    the first batch.
+    """
+    loss, (x, y) = patient.loss, patient.train.batches[0]
+    try:
+        with undisturbed(patient.model), torch.no_grad():
+            out = call(patient.model, x)
+    except Exception:  # noqa: BLE001 - told by what asks the model for its answers
+        return loss
+    if loss is None or isinstance(out, Tensor):
+        return loss
+
+    def asked(predictions: Any, targets: Tensor) -> Any:
+        numbers = iter(range(sum(1 for _ in leaves(out))))
+        rows = torch.arange(len(predictions)) % len(y)
+
+        def part(each: Tensor) -> Tensor:
+            if next(numbers) == patient.place:
+                return predictions  # type: ignore[no-any-return]
+            axis = sample_axis(each, len(y))
+            return each if axis is None else each.index_select(axis, rows.to(each.device))
+
+        return loss(mapped(out, part), targets)
+
+    try:
+        with torch.no_grad():
+            value(loss, out, y)
+            value(asked, list(leaves(out))[patient.place], y)
+    except Exception:  # noqa: BLE001 - it takes the prediction alone
+        return loss
+    return asked
 
 
 def value(loss: LossOf, predictions: Any, targets: Tensor) -> Tensor:

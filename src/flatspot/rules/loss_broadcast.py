@@ -11,8 +11,10 @@ The answer that is nearest to all targets of a batch is their mean, for every sa
 
 ## How we know
 
-The loss of random predictions is asked again with the targets in another order. A loss that pairs gives another
-number; a broadcast one gives the same. Different shapes alone mean nothing: those of cross-entropy always differ.
+Random predictions are held against the targets, and against the same targets in other orders. A loss that pairs
+changes; one that takes each prediction beside each target stays the same (different shapes alone mean nothing: those of
+cross-entropy always differ). Then a copy is trained with each prediction beside its own target: where it learns, this
+was the cause. A network that has learned was not trained with this loss, whatever was handed over: its loop squeezes.
 
 ## What to try
 
@@ -21,7 +23,7 @@ Bring both to one shape before the loss.
 
 from typing import Final
 
-from flatspot.diagnosis import Finding
+from flatspot.diagnosis import DAMAGE, Finding
 
 EXPLAINS: Final = (
     "no-signal",
@@ -35,19 +37,31 @@ EXPLAINS: Final = (
     "over-regularised",
 )
 SICK: Final = {"loss_blind_to_pairs": 1.0, "loss_outputs_axes": 2.0, "loss_targets_axes": 1.0}
+LEARNS: Final = 0.5
+UNTRIED: Final = 0.85
+UNSURE: Final = 0.6
 WELL: Final = {"loss_blind_to_pairs": 0.0, "loss_outputs_axes": 2.0, "loss_targets_axes": 1.0}
 
 
-def judge(loss_blind_to_pairs: float, loss_outputs_axes: float, loss_targets_axes: float) -> Finding | None:
-    if not loss_blind_to_pairs:
-        return None
+def judge(
+    loss_blind_to_pairs: float,
+    loss_outputs_axes: float,
+    loss_targets_axes: float,
+    skill_missing: float = 1.0,
+    skill_possible: float = 0.0,
+    trial_again_skill: float | None = None,
+) -> Finding | None:
+    if not loss_blind_to_pairs or (skill_possible and skill_missing < DAMAGE):
+        return None  # what has learned was not trained with it: the loop squeezes
+    learns = trial_again_skill is not None and trial_again_skill > LEARNS * skill_possible
+    copies = "; a copy learns with each prediction beside its own target" if learns else ""
     return Finding(
         cause="loss-broadcast",
         seen=(
             f"the loss of random predictions stays the same when targets are re-paired; predictions have "
-            f"{loss_outputs_axes:.0f} axes and targets {loss_targets_axes:.0f}"
+            f"{loss_outputs_axes:.0f} axes and targets {loss_targets_axes:.0f}{copies}"
         ),
         means="each prediction is pulled to the mean of all targets of its batch",
         try_first="loss(model(x).squeeze(-1), y)",
-        confidence=0.97,
+        confidence=0.97 if learns else UNTRIED if trial_again_skill is None else UNSURE,
     )
