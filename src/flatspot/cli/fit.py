@@ -59,7 +59,7 @@ FINDERS: Final = ("flatspot.monitors.output_diversity", "flatspot.monitors.subje
 
 EXAMINE: Final = ["full", "quick", "none"]
 
-EXAMINE_SECONDS: Final = 10.0
+EXAMINE_SECONDS: Final = 60.0
 """After these no further measurement is begun."""
 
 CHUNK: Final = 2**18

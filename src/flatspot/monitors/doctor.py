@@ -73,7 +73,7 @@ class Doctor(Callback):
         *,
         forecasts: bool = True,
         examine: str = "full",
-        budget: float = 10.0,
+        budget: float = 60.0,
     ) -> None:
         if examine not in EXAMINE:
             raise BadInput(f"examine={examine!r}: {nearest(str(examine), EXAMINE)}")
