@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import flatspot
+from flatspot.diagnosis import Finding
 from flatspot.errors import BadInput
 
 
@@ -294,3 +296,50 @@ def test_a_loss_that_broadcasts_is_named_only_where_it_does_harm():
         found[squeezes] = [each.cause for each in report.findings]
     assert found[True] == []
     assert found[False][0] == "loss-broadcast"
+
+
+def test_a_page_that_needs_nothing_else(offset, tmp_path):
+    found = examine(offset)
+    found.to_html(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<h1><b>flat</b>: the outputs are nearly the same for every input</h1>" in page
+    assert "1. unscaled-inputs" in page
+    assert "An offset of thousands drives every unit to its rail" in page
+    assert "default-src 'none'" in page
+    assert not re.search(r"<script|<link|<img|https?:|url\(", page)
+    assert all(name in page for name in found.evidence)
+
+
+def test_a_page_shows_markup_as_it_is_written(tmp_path):
+    told = Finding("of-a-plugin", "<script>alert(1)</script>", "a & b", "<b>", 0.5)
+    found = flatspot.Report("flat", (told,), {"<i>": "<img src=x>"}, {"<u>": 1.0}, ("<blink>",))
+    found.to_html(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert not any(each in page for each in ("<script", "<img", "<i>", "<u>", "<blink>"))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_a_page_that_cannot_be_written_says_where(tmp_path):
+    found = flatspot.Report("healthy", (), {}, {})
+    with pytest.raises(BadInput, match="nowhere"):
+        found.to_html(tmp_path / "nowhere" / "page.html")
+
+
+def test_a_copy_on_a_device_tells_the_same(offset):
+    found = examine(offset, device="cpu")
+    assert found.evidence == examine(offset).evidence
+    with pytest.raises(BadInput, match="cannot be copied to tube"):
+        examine(offset, device="tube")
+
+
+@pytest.mark.gpu
+def test_a_copy_on_a_gpu_finds_the_same_cause(offset):
+    found = examine(offset, device="cuda")
+    assert found.findings[0].cause == "unscaled-inputs"
+    assert all(each.device.type == "cpu" for each in offset[0].parameters())
+
+
+def test_another_seed_draws_anew_and_finds_the_same_cause(offset):
+    first, other = examine(offset), examine(offset, seed=7)
+    assert first.evidence["trial_inputs/last"] != other.evidence["trial_inputs/last"]
+    assert other.findings[0].cause == "unscaled-inputs"

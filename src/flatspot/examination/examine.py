@@ -1,21 +1,27 @@
 """Examine any model: evidence by probes and by short experiments on copies, judged by the rules."""
 
+import copy
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
+from os import PathLike
+from pathlib import Path
 from typing import Any, Final, final
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from tqdm import tqdm
 
 from flatspot.diagnosis import Diagnosis, Finding, Verdict
-from flatspot.errors import BadInput
-from flatspot.examination.gathering import Gathered, gather
+from flatspot.errors import BadInput, reason
+from flatspot.examination.gathering import ALWAYS, EXPERIMENTS, WHERE_ILL, Gathered, gather
 from flatspot.examination.patient import LossOf, Patient
 from flatspot.examination.samples import Batch, samples_of
 from flatspot.report.diagnosis import told
+from flatspot.report.page import page
 from flatspot.rules import diagnose
 
 MOST_TRAIN: Final = 2048
@@ -23,6 +29,9 @@ MOST_TRAIN: Final = 2048
 
 MOST_VAL: Final = 1024
 """Held-out samples that are read."""
+
+STAGES: Final = len(ALWAYS) + len(WHERE_ILL) + len(EXPERIMENTS)
+"""Measurements of a model with which something is wrong."""
 
 
 @final
@@ -43,11 +52,26 @@ class Report:
 
     def __str__(self) -> str:
         """The verdict first, then each finding: what was seen, what it means, what to try."""
-        return told(Diagnosis(self.verdict, self.findings, self.not_examined), self.evidence, self.notes)
+        return told(self._diagnosis, self.evidence, self.notes)
 
     def to_json(self) -> str:
         """The same for programs."""
         return json.dumps(asdict(self), indent=2, allow_nan=False)
+
+    def to_html(self, path: str | PathLike[str]) -> None:
+        """Write the same as one page that needs nothing else: with each cause's page and all numbers, folded up.
+
+        Raises:
+            BadInput: it cannot be written there.
+        """
+        try:
+            Path(path).write_text(page(self._diagnosis, self.evidence, self.notes), encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be written: {error.strerror}") from error
+
+    @property
+    def _diagnosis(self) -> Diagnosis:
+        return Diagnosis(self.verdict, self.findings, self.not_examined)
 
 
 def examine(
@@ -59,33 +83,59 @@ def examine(
     optimizer: Optimizer | None = None,
     batch: Batch | None = None,
     make_model: Callable[[], nn.Module] | None = None,
+    device: torch.device | str | None = None,
     budget: float = math.inf,
+    seed: int = 0,
 ) -> Report:
     """Say whether, where and why a model's outputs are nearly the same for every input, and what to try.
 
     The model, its mode and gradients, the optimizer, the loaders and all random states stay as they are: experiments
-    are made on copies, and data are read through a fresh loader over the given loader's dataset.
+    are made on copies, and data are read through a fresh loader over the given loader's dataset. On a terminal, what
+    takes longer than two seconds shows how far it is.
 
     Args:
         model: any module. train, val: loaders (or lists) of batches `(x, y)`; x may be a tuple or a dict of arguments.
         loss: of (predictions, targets). optimizer: as it is used; both are needed for what is tried on copies.
         batch: from a batch to `(x, y)`, where batches are others. make_model: gives fresh copies: without it, what
             needs fresh weights is not examined.
+        device: where to examine a copy of the model; None: the model itself, where it is.
         budget: seconds after which no further measurement is begun.
+        seed: of what the experiments draw: the batches' order, fresh weights, dropout.
 
     Raises:
-        BadInput: where there is nothing to examine: no batch, or outputs that do not fit the targets.
+        BadInput: where there is nothing to examine: no batch, outputs that do not fit the targets, or a model that
+            cannot be copied to the device.
 
     >>> x = torch.randn(200, 8, 1)
     >>> loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, x.mean(dim=1)), batch_size=50)
     >>> examine(nn.Sequential(nn.Flatten(), nn.Linear(8, 1)), train=loader, val=loader).verdict == "unknown"
     False
     """
-    device = next((each.device for each in model.parameters()), torch.device("cpu"))
-    seen = samples_of(train, batch, MOST_TRAIN).moved(device)
-    held_out = samples_of(val, batch, MOST_VAL).moved(device)
-    patient = Patient(model, seen, held_out, loss, optimizer, make_model)
-    return report_of(gather(patient, budget), tuple(dict.fromkeys((*seen.notes, *held_out.notes))))
+    if device is not None:
+        model, optimizer = _copied(model, optimizer, device)
+    where = next((each.device for each in model.parameters()), torch.device("cpu"))
+    seen = samples_of(train, batch, MOST_TRAIN).moved(where)
+    held_out = samples_of(val, batch, MOST_VAL).moved(where)
+    patient = Patient(model, seen, held_out, loss, optimizer, make_model, seed)
+    with tqdm(total=STAGES, desc="examining", leave=False, delay=2, disable=None) as bar:
+        found = gather(patient, budget, tell=partial(_moved_on, bar))
+    return report_of(found, tuple(dict.fromkeys((*seen.notes, *held_out.notes))))
+
+
+def _copied(
+    model: nn.Module, optimizer: Optimizer | None, device: torch.device | str
+) -> tuple[nn.Module, Optimizer | None]:
+    """Both as copies that belong together, the model on the device."""
+    try:
+        ours, theirs = copy.deepcopy((model, optimizer))
+        return ours.to(device), theirs
+    except Exception as error:
+        raise BadInput(f"the model cannot be copied to {device}: {reason(error)}") from error
+
+
+def _moved_on(bar: "tqdm[Any]", name: str) -> None:
+    bar.set_postfix_str(name, refresh=False)
+    bar.update()
 
 
 def report_of(seen: Gathered, notes: tuple[str, ...] = ()) -> Report:

@@ -85,14 +85,17 @@ FAR: Final = 3.0
 @final
 @dataclass
 class Gathered:
-    """What was measured, what was not and why, and the seconds that each took."""
+    """What was measured, what was not and why, and the seconds that each took; `tell` hears what is begun."""
 
     figures: Figures = field(default_factory=dict)
     unmeasured: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    tell: Callable[[str], None] | None = None
 
     def take(self, name: str, gather: Callable[[], Figures]) -> None:
         """Measure; what cannot be is told and keeps nothing else from being measured."""
+        if self.tell is not None:
+            self.tell(name)
         started = time.perf_counter()
         try:
             found = gather()
@@ -112,14 +115,16 @@ class Gathered:
         return judge(*(self.figures.get(name) for name in ("diversity/ratio_val", "skill/val", "references/best")))
 
 
-def gather(patient: Patient, budget: float = math.inf, *, experiments: bool = True) -> Gathered:
+def gather(
+    patient: Patient, budget: float = math.inf, *, experiments: bool = True, tell: Callable[[str], None] | None = None
+) -> Gathered:
     """Everything that can be measured within the budget, in seconds; of a healthy network, that it is.
 
     Args:
-        experiments: whether anything is tried on copies.
+        experiments: whether anything is tried on copies. tell: told the name of each measurement as it begins.
     """
     started = time.perf_counter()
-    found = Gathered()
+    found = Gathered(tell=tell)
     patient = replace(patient, loss=loss_of_prediction(patient))
     for name, each in ALWAYS.items():
         found.take(name, partial(each, patient))

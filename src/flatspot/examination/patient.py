@@ -44,7 +44,7 @@ class Patient:
 
     Args:
         model: left as it is. train, val: samples of its data. loss: of (predictions, targets).
-        optimizer: as it was used. make_model: gives fresh copies.
+        optimizer: as it was used. make_model: gives fresh copies. seed: of all that experiments draw.
     """
 
     model: nn.Module
@@ -53,6 +53,7 @@ class Patient:
     loss: LossOf | None = None
     optimizer: Optimizer | None = None
     make_model: Callable[[], nn.Module] | None = None
+    seed: int = 0
 
     @cached_property
     def device(self) -> torch.device:
@@ -129,8 +130,8 @@ class Patient:
         """Of the model to the training samples, in evaluation mode."""
         return self.answers(self.train)
 
-    def fresh(self, seed: int = 0) -> nn.Module:
-        """A fresh copy, as its author begins; nobody's random state moves.
+    def fresh(self, number: int = 0) -> nn.Module:
+        """A fresh copy, as its author begins, of another seed for each number; nobody's random state moves.
 
         Raises:
             NotGiven: there is no `make_model`.
@@ -138,7 +139,7 @@ class Patient:
         if self.make_model is None:
             raise NotGiven("make_model was not given, so there are no fresh copies")
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(self.seed + number)
             return self.make_model().to(self.device)
 
     def copied(self) -> nn.Module:

@@ -196,7 +196,7 @@ def _scale(weight: Tensor) -> float:
 
 def _likeness(patient: Patient) -> Figures:
     """Whether the weights at hand look as fresh ones: of the same spread, none beyond a fresh one's range."""
-    fresh = [dict(patient.fresh(seed).named_parameters()) for seed in (1, 2, 3)]
+    fresh = [dict(patient.fresh(number).named_parameters()) for number in (1, 2, 3)]
     alike = total = 0
     for name, each in patient.model.named_parameters():
         others = [copy[name].detach() for copy in fresh if name in copy and copy[name].shape == each.shape]

@@ -87,7 +87,7 @@ def steps_of(patient: Patient) -> int:
     return int(max(FEWEST_STEPS, min(MOST_STEPS, WORK / work)))
 
 
-def trial(patient: Patient, change: Change, steps: int | None = None, seed: int = 0) -> Outcome:
+def trial(patient: Patient, change: Change, steps: int | None = None) -> Outcome:
     """Train a copy for a few steps with one thing changed, and score it. Nobody's random state moves.
 
     Raises:
@@ -96,13 +96,13 @@ def trial(patient: Patient, change: Change, steps: int | None = None, seed: int 
     if patient.loss is None or patient.optimizer is None:
         raise NotGiven("no loss was given" if patient.loss is None else "no optimizer was given")
     with random_states_kept(patient.model), torch.inference_mode(mode=False), torch.enable_grad():
-        torch.manual_seed(seed)
-        model = patient.fresh(seed) if change.fresh else patient.copied()
+        torch.manual_seed(patient.seed)
+        model = patient.fresh() if change.fresh else patient.copied()
         if change.reset:
             _reset(model)
         optimizer = _optimizer(patient, model, change)
         data = _data(patient, change)
-        losses, norms = _train(patient, model, optimizer, data, change, steps or steps_of(patient), seed)
+        losses, norms = _train(patient, model, optimizer, data, change, steps or steps_of(patient))
         return _scored(patient, model, data, losses, norms)
 
 
@@ -216,13 +216,13 @@ def _without_dropout(model: nn.Module) -> Iterator[None]:
 
 
 def _train(
-    patient: Patient, model: nn.Module, optimizer: Optimizer, data: _Data, change: Change, steps: int, seed: int
+    patient: Patient, model: nn.Module, optimizer: Optimizer, data: _Data, change: Change, steps: int
 ) -> tuple[list[float], list[float]]:
     model.train()
     if change.free:
         with _without_dropout(model):
             pass
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(patient.seed)
     weights = [each for group in optimizer.param_groups for each in group["params"]]
     losses: list[Tensor] = []
     norms: list[Tensor] = []

@@ -32,7 +32,7 @@ def loss_shape(patient: Patient) -> Figures:
     x, y = patient.train.batches[0]
     if len(y) < 3:
         raise NotGiven("a batch of fewer than three samples cannot be paired anew")
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(patient.seed)
     with undisturbed(patient.model), torch.no_grad():
         said = patient.ask(x).detach()
     if not said.is_floating_point():

@@ -66,12 +66,17 @@ def judge(
     return Finding(
         cause="unscaled-inputs",
         seen=(
-            f"means up to {inputs_largest_offset:.3g} standard deviations, which go from {inputs_smallest_std:.3g} to "
-            f"{inputs_largest_std:.3g}; a copy with standardised inputs closes "
-            f"{closes:.0%} of the gap (line: {LINE:.0%})"
+            f"means up to {inputs_largest_offset:.3g} standard deviations away from 0, standard deviations of "
+            f"{_span(inputs_smallest_std, inputs_largest_std)}; a copy with standardised inputs closes {closes:.0%} of "
+            f"the gap (line: {LINE:.0%})"
         ),
         means="the first layer cannot tell the samples apart",
         try_first="x = (x - x_train.mean(dim=(0, 1))) / x_train.std(dim=(0, 1))",
         override="data.scale=standard",
         confidence=graded(closes, LINE, 0.9, 0.7),
     )
+
+
+def _span(low: float, high: float) -> str:
+    first, last = f"{low:.3g}", f"{high:.3g}"
+    return first if first == last else f"{first} to {last}"

@@ -1,0 +1,67 @@
+"""A diagnosis as one page of HTML that needs nothing else: no script, no network, nothing from the data unescaped."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from flatspot.diagnosis import Diagnosis, as_rule
+from flatspot.report.text import number
+from flatspot.rules import RULES
+
+SHOWN: Final = (
+    ("diversity ratio D", ("diversity/ratio_test", "diversity/ratio_val"), "spread of the outputs by the targets'"),
+    ("skill", ("skill/model_test", "skill/val"), "1 is perfect, 0 as good as the best constant"),
+    ("achievable", ("references/best",), "the best skill of any reference"),
+)
+"""The figures at the top: each by its first name that was measured."""
+
+
+def page(diagnosis: Diagnosis, evidence: Mapping[str, float], notes: Sequence[str] = ()) -> str:
+    """The page.
+
+    Args:
+        evidence: numbers by name. notes: what was noticed on the way.
+    """
+    return _template().render(
+        diagnosis=diagnosis,
+        figures=[(label, value, means) for label, value, means in _figures(evidence)],
+        pages={each.cause: list(_sections(each.cause)) for each in diagnosis.findings},
+        reasons=_by_reason(diagnosis.not_examined or {}),
+        evidence=sorted(evidence.items()),
+        notes=notes,
+    )
+
+
+@cache
+def _template() -> Template:
+    made = Environment(
+        loader=PackageLoader("flatspot.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    made.filters["number"] = number
+    return made.get_template("diagnosis.html")
+
+
+def _figures(evidence: Mapping[str, float]) -> list[tuple[str, float, str]]:
+    found = []
+    for label, names, means in SHOWN:
+        known = [evidence[name] for name in names if name in evidence]
+        found += [(label, known[0], means)] if known else []
+    return found
+
+
+def _sections(cause: str) -> list[tuple[str, list[str]]]:
+    """The headings of a cause's page, each with its paragraphs."""
+    text = as_rule(cause, RULES[cause]).page if cause in RULES else ""
+    parts = [each.partition("\n") for each in text.split("## ")[1:]]
+    return [
+        (heading.strip(), [each.strip() for each in body.split("\n\n") if each.strip()]) for heading, _, body in parts
+    ]
+
+
+def _by_reason(not_examined: Mapping[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, why in not_examined.items():
+        found.setdefault(why, []).append(name)
+    return found
