@@ -3,7 +3,6 @@
 import json
 import math
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +48,15 @@ class Try:
     """What became of one training: of the run as it is (no override), or with a suggestion.
 
     Args:
-        diversity, skill: on the test split. seconds: of training. refused: why it could not be tried.
+        diversity, skill: on the validation split. achievable: the best skill of a reference there. seconds: of
+            training. refused: why it could not be tried.
     """
 
     override: str
     seed: int
     diversity: float = math.nan
     skill: float = math.nan
+    achievable: float = math.nan
     seconds: float = math.nan
     refused: str = ""
 
@@ -73,7 +74,7 @@ class Clinic:
         self.epochs = epochs
 
     def attempt(self, override: str, seed: int) -> Try:
-        """Train with an override (none: as it is) and look at the test split."""
+        """Train with an override (none: as it is) and look at the validation split."""
         asked = override.split()
         longer = override.startswith(f"{EPOCHS}=")
         epochs = min(int(override.partition("=")[2]), LONGER * self.epochs) if longer else self.epochs
@@ -105,12 +106,13 @@ def cure_run(folder: Path, tell: Callable[[str], None]) -> str:
     theirs = overrides_of(folder)
     seed = int(composed(theirs)["seed"])
     clinic = Clinic(theirs, epochs_of(folder))
-    possible = max(_possible(figures), 0.0)
     tries = []
     for override in ("", *suggested):
         tell(f"trying {override or 'it as it is'}")
         tries.append(clinic.attempt(str(override), seed))
-    lines += [f"{clinic.epochs} epochs each, seed {seed}, test split; achievable skill {number(possible)}", ""]
+    known = [figures.get("skill/possible", 0.0), *(each.achievable for each in tries)]
+    possible = max([0.0, *(each for each in known if math.isfinite(each))])
+    lines += [f"{clinic.epochs} epochs each, seed {seed}, validation split; achievable skill {number(possible)}", ""]
     lines += _table(tries, possible)
     best = max(tries[1:], key=lambda each: _order(each.skill))
     if tries[0].refused or closed(tries[0], best, possible) < CLOSES:
@@ -198,24 +200,15 @@ def composed(overrides: Sequence[str]) -> DictConfig:
         return checked(compose("train", overrides=list(overrides)))
 
 
-def _trained(cfg: DictConfig) -> tuple[float, float, float]:
-    """D, skill and seconds."""
-    from flatspot.cli.fit import fit_and_report
+def _trained(cfg: DictConfig) -> tuple[float, float, float, float]:
+    """D, skill and achievable skill on the validation split, and seconds."""
+    from flatspot.cli.fit import fit_and_examine
     from flatspot.cli.job import read_panel
 
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     with tempfile.TemporaryDirectory(prefix="flatspot-cure-") as name:
-        folder = Path(name)
-        fit_and_report(config, read_panel(config["data"]), folder, time.perf_counter(), several=True)
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    figures = metrics["diversity"]["ratio"], metrics["skill"]["model"], metrics["fit_seconds"]
-    diversity, skill, seconds = (math.nan if each is None else float(each) for each in figures)
-    return diversity, skill, seconds
-
-
-def _possible(figures: dict[str, float]) -> float:
-    tested = [each for name, each in figures.items() if name.startswith("skill/") and name.endswith("_test")]
-    return max([figures.get("skill/possible", 0.0), *tested])
+        found, seconds = fit_and_examine(config, read_panel(config["data"]), Path(name), "val")
+    return found.diversity.ratio, found.skill, max(found.references.values(), default=math.nan), seconds
 
 
 def _order(skill: float) -> float:

@@ -26,10 +26,11 @@ from flatspot.cli.results import error_of, keep, log_end, metrics_of
 from flatspot.data.answers import training_rows
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel
+from flatspot.data.split import Part
 from flatspot.errors import BadInput
 from flatspot.evaluate import batches, reference
 from flatspot.examination.gathering import Gathered
-from flatspot.examination.own import examine_model, look_for_causes
+from flatspot.examination.own import Examination, examine_model, look_for_causes
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.nn.denormals import flushed
 from flatspot.nn.zoo import ZooLayer
@@ -88,11 +89,40 @@ def fit_and_report(
     Returns:
         The test MAE in original units, or the share of wrong classes; None in processes other than the first.
     """
+    with _by_itself():
+        return _fit_and_report(config, panel, folder, started, several=several)
+
+
+def fit_and_examine(config: Mapping[str, Any], panel: Panel, folder: Path, part: Part) -> tuple[Examination, float]:
+    """Train on the rows, say nothing, and look at the best epoch on a part of the data.
+
+    Args:
+        config: checked and resolved. panel: in original units; empty afterwards. folder: for checkpoints.
+
+    Returns:
+        What was found, and the seconds of training.
+    """
+    with _by_itself():
+        _set_up_process(config)
+        data = build_data(config, panel)
+        model = build_model(config, data)
+        trainer = build_trainer(config, folder)
+        started = time.perf_counter()
+        with _told_when_stopped():
+            trainer.fit(model, datamodule=data)
+            seconds = time.perf_counter() - started
+            trainer.validate(model, datamodule=data, ckpt_path=_best(trainer), weights_only=True, verbose=False)
+        return examine_model(model, data, season=config["data"]["season"], part=part), seconds
+
+
+@contextmanager
+def _by_itself() -> Iterator[None]:
+    """Inside, a run has the process for itself; afterwards it is as before."""
+    threads = torch.get_num_threads()
     with _quiet():
-        threads = torch.get_num_threads()
         try:
             with flushed():
-                return _fit_and_report(config, panel, folder, started, several=several)
+                yield
         finally:
             torch.set_num_threads(threads)  # the next job of a sweep chooses for itself
 

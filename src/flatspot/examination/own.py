@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from torch.optim import Optimizer
 
 from flatspot.data.module import SeriesDataModule
+from flatspot.data.split import Part
 from flatspot.diagnosis import Diagnosis
 from flatspot.evaluate import Evaluation, evaluate
 from flatspot.examination.gathering import Gathered, gather
@@ -85,6 +86,7 @@ def examine_model(
     ridge: Ridge | None = None,
     season: int | None = None,
     causes: Gathered | None = None,
+    part: Part = "test",
 ) -> Examination:
     """Score a network beside the baselines on the test split, and judge how much its outputs vary.
 
@@ -92,9 +94,9 @@ def examine_model(
 
     Args:
         ridge: the reference, fitted before; None: fitted here. season: steps of a season, for seasonal persistence.
-        causes: as `look_for_causes` found them.
+        causes: as `look_for_causes` found them. part: another one than the test split.
     """
-    found = evaluate(model, data, ridge=ridge, season=season)
+    found = evaluate(model, data, part=part, ridge=ridge, season=season)
     classifies = found.classes is not None
     loss = F.mse_loss if classifies else model.loss
     groups = found.series if len(data.panel.series) > 1 and not data.whole else None
