@@ -20,6 +20,9 @@ SMALL: Final = 12
 
 PERMUTATIONS: Final = 4
 
+LARGE: Final = 1e4
+"""Inputs of this standard deviation reach what any threshold leaves to be reached."""
+
 
 def loss_shape(patient: Patient) -> Figures:
     """How far the loss of random predictions follows which target belongs to which: 0 where it does not.
@@ -152,7 +155,11 @@ def _seeded(patient: Patient, x: Any) -> Tensor:
 
 
 def arrival(patient: Patient) -> Figures:
-    """Whether outputs move when the inputs do: real samples swapped, and numbers of mean 0 and standard deviation 1."""
+    """Whether outputs move when the inputs do: real samples swapped, and numbers of mean 0 and standard deviation 1.
+
+    Where neither moves them, whether numbers 10,000 times as large do: then there is a way, and something on it that
+    lets nothing of the usual size through.
+    """
     x, count = _small(patient)
     figures: Figures = {}
     for name, asked in _models(patient):
@@ -162,14 +169,17 @@ def arrival(patient: Patient) -> Figures:
         figures |= _normal(patient, asked, x, name)
         moved = max(figures[f"arrival/{name}_real"], figures.get(f"arrival/{name}_normal", 0.0))
         figures |= {"arrival/moves": max(moved, figures.get("arrival/moves", 0.0))}
+    if not figures["arrival/moves"]:
+        large = (_normal(patient, each, x, name, LARGE) for name, each in _models(patient))
+        figures["arrival/large"] = max(float(max(each.values(), default=0.0) > 0) for each in large)
     return figures | {"arrival/is_fresh": float(patient.make_model is not None)}
 
 
-def _normal(patient: Patient, model: nn.Module, x: Any, name: str) -> Figures:
+def _normal(patient: Patient, model: nn.Module, x: Any, name: str, std: float = 1.0) -> Figures:
     """The same of normal numbers in the place of the floating inputs: their outputs' spread beside their size."""
     if not any(each.is_floating_point() and each.dim() > 1 for each in leaves(x)):
         return {}
-    drawn = [_answers(patient, model, _drawn(x, seed)) for seed in (0, 1)]
+    drawn = [_answers(patient, model, _drawn(x, seed, std)) for seed in (0, 1)]
     spread = drawn[0].double().reshape(len(drawn[0]), -1)
     moved = (drawn[0] - drawn[1]).double().abs().max().item()
     return {
@@ -178,12 +188,12 @@ def _normal(patient: Patient, model: nn.Module, x: Any, name: str) -> Figures:
     }
 
 
-def _drawn(x: Any, seed: int) -> Any:
+def _drawn(x: Any, seed: int, std: float = 1.0) -> Any:
     generator = torch.Generator().manual_seed(seed)
 
     def draw(each: Tensor) -> Tensor:
         floating = each.is_floating_point() and each.dim() > 1
-        return torch.randn(each.shape, generator=generator).to(each) if floating else each
+        return (std * torch.randn(each.shape, generator=generator)).to(each) if floating else each
 
     return mapped(x, draw)
 

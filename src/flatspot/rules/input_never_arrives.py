@@ -13,7 +13,8 @@ An output that does not depend on the input is the same for every input.
 
 Other real samples, and numbers of mean 0 and standard deviation 1, are put in the place of the inputs of a fresh
 copy (or of the model, where there is none). The outputs stay bitwise the same. Where they stay the same for raw
-inputs alone, it is the scale of these.
+inputs alone, it is the scale of these; where numbers of a standard deviation of 10,000 move them, there is a way, and
+units on it are dead.
 
 ## What to try
 
@@ -44,10 +45,14 @@ WELL: Final = {"arrival_moves": 1.0, "arrival_is_fresh": 1.0}
 
 
 def judge(
-    arrival_moves: float, arrival_is_fresh: float, units_now_dead: float = 0.0, units_standard_dead: float = 0.0
+    arrival_moves: float,
+    arrival_is_fresh: float,
+    arrival_large: float = 0.0,
+    units_now_dead: float = 0.0,
+    units_standard_dead: float = 0.0,
 ) -> Finding | None:
     dead = units_standard_dead if arrival_is_fresh else units_now_dead
-    if arrival_moves or dead >= 1:  # all of a layer is dead: the input arrives there, and nothing goes on
+    if arrival_moves or arrival_large or dead >= 1:  # there is a way for the input, and nothing goes on
         return None
     return Finding(
         cause="input-never-arrives",

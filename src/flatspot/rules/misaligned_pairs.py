@@ -36,6 +36,7 @@ EXPLAINS: Final = (
 SICK: Final = {"pairs_straight": 0.0, "pairs_best_shifted": 0.8, "pairs_best_shift": 1.0, "skill_val": 0.0}
 WELL: Final = {"pairs_straight": 0.8, "pairs_best_shifted": 0.8, "pairs_best_shift": 1.0, "skill_val": 0.0}
 LINE: Final = 0.25
+SHIFTED: Final = 0.12
 LOW: Final = 0.1
 SHORT: Final = 6
 
@@ -54,14 +55,14 @@ def judge(
     shifted = 0.0 if sizes_steps <= SHORT and pairs_best_shift > 0 else pairs_best_shifted - base
     among = references_within_val if references_within_train is None else references_within_train
     broken = references_within_val - max(base, among, 0.0)  # of too few training pairs nothing is known
-    if max(shifted, broken) < LINE or base > LOW:
+    if (shifted < SHIFTED and broken < LINE) or base > LOW:
         return None
     by_shift = shifted >= broken
     return Finding(
         cause="misaligned-pairs",
         seen=(
             f"a straight line finds {pairs_best_shifted:.2f} with targets {pairs_best_shift:+.0f} samples away and "
-            f"{pairs_straight:.2f} with their own (line: {LINE} more)"
+            f"{pairs_straight:.2f} with their own (line: {SHIFTED} more)"
             if by_shift
             else f"a straight line finds {references_within_val:.2f} among held-out pairs and "
             f"{among:.2f} among "
@@ -69,5 +70,5 @@ def judge(
         ),
         means="the targets belong to other inputs",
         try_first="dataset = [(x[i], y[i]) for i in order]  # one index for both",
-        confidence=graded(max(shifted, broken), LINE, 0.7, 0.7),
+        confidence=graded(max(shifted, broken), SHIFTED, 0.7, 0.65),
     )

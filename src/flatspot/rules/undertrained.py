@@ -12,7 +12,8 @@ every input.
 ## How we know
 
 The network at hand is trained on, as it was and at ten and a hundred times the rate. It is this cause where that
-closes the gap. It is this cause too where the steps that were taken cannot have moved the weights: an optimizer like
+closes the gap. It is not where the same training, begun anew, comes as far in no more steps than were taken. It is
+this cause too where the steps that were taken cannot have moved the weights: an optimizer like
 Adam moves each by about its rate a step, so that rate times steps, beside the size of the weights, says how far.
 
 ## What to try
@@ -20,6 +21,7 @@ Adam moves each by about its rate a step, so that rate times steps, beside the s
 More steps; a larger learning rate.
 """
 
+import math
 from typing import Final
 
 from flatspot.diagnosis import DAMAGE, Finding, graded
@@ -33,6 +35,8 @@ FAR: Final = 3.0
 STAYED: Final = 0.1
 USUAL: Final = 3.0
 RATE: Final = 1e-3
+ENOUGH: Final = 0.7
+STILL: Final = 0.3
 
 
 def judge(
@@ -42,7 +46,9 @@ def judge(
     skill_missing: float,
     trial_on_fastest_closes: float = 0.0,
     settings_steps: float | None = None,
+    settings_rate_now: float | None = None,
     trial_again_skill: float = 0.0,
+    trial_again_steps: float = math.inf,
     skill_possible: float = 1.0,
     weights_as_fresh: float = 0.0,
     moved_expected: float = 1.0,
@@ -50,6 +56,11 @@ def judge(
 ) -> Finding | None:
     if weights_as_fresh > LIKE and moved_expected > FAR and trial_again_skill > 0.5 * skill_possible:
         return None  # these weights were not trained at all
+    suffices = (
+        trial_again_skill >= ENOUGH * skill_possible and (settings_rate_now or settings_rate) >= STILL * settings_rate
+    )
+    if suffices and (settings_steps or 0.0) >= trial_again_steps:
+        return None  # begun anew, no more steps than were taken come that far
     closes = max(trial_on_closes, trial_on_faster_closes, trial_on_fastest_closes)
     if skill_missing < DAMAGE:
         return None
