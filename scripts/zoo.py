@@ -21,6 +21,30 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 KEPT: Final = ROOT / "outputs" / "zoo"
 
+CURES: Final = {
+    "bad-init": ("trial_reset",),
+    "class-imbalance": ("trial_balanced",),
+    "exploding-gradient": ("trial_clipped",),
+    "frozen-weights": ("trial_all_weights",),
+    "learning-rate-too-high": ("trial_slower", "trial_slowest"),
+    "loss-broadcast": ("trial_again",),
+    "over-regularised": ("trial_free",),
+    "padding-dominates": ("trial_ending",),
+    "state-leak": ("trial_alone",),
+    "undertrained": ("trial_on", "trial_on_faster", "trial_on_fastest"),
+    "unscaled-inputs": ("trial_inputs", "trial_both"),
+    "unscaled-targets": ("trial_targets", "trial_both"),
+    "weights-not-loaded": ("trial_again",),
+}
+"""Causes whose cure is tried on a copy of any program, and the experiments that try it; what a cure of the others is
+(another axis, another head, more data) differs from program to program."""
+
+BALANCED: Final = "class-imbalance"
+"""Its cure is judged by balanced accuracy: the loss of a copy that saw each class as often is that of another prior."""
+
+HALF: Final = 0.5
+"""The share of the gap to the healed twin that a cure closes."""
+
 
 def case(job: tuple[str, str, int]) -> dict[str, Any]:
     """Build one case and gather its evidence."""
@@ -81,7 +105,6 @@ def judged(line: dict[str, Any]) -> tuple[str, list[tuple[str, float]]]:
 def table(lines: list[dict[str, Any]]) -> str:
     """Hits, false alarms, calibration, seconds, and each case that was not as it should be."""
     count: Counter[str] = Counter()
-    bins: dict[int, list[bool]] = {}
     wrong = []
     for line in sorted(lines, key=lambda each: (each["kind"], each["name"], each["seed"])):
         kind = line["kind"]
@@ -95,13 +118,11 @@ def table(lines: list[dict[str, Any]]) -> str:
         right = {"sick": hit, "rightly-flat": verdict == "rightly-flat"}.get(kind, not names)
         count[f"{kind} right"] += right
         count["first three"] += any(name in line["causes"] for name in names[:3])
-        for name, confidence in causes[:1] if kind != "rightly-flat" else []:
-            bins.setdefault(int(confidence * 10), []).append(name in line["causes"])
         if not right:
             told = ", ".join(f"{name} {confidence:.2f}" for name, confidence in causes[:3]) or "nothing"
             meant = ", ".join(line["causes"]) or kind
             wrong.append(f"| {line['name']} | {line['seed']} | {meant} | {verdict} | {told} |")
-    parts = (_shares(count), confusion(lines), _calibration(bins), _seconds(lines), _wrong(wrong))
+    parts = (_shares(count), confusion(lines), cures(lines), calibration(lines), _seconds(lines), _wrong(wrong))
     return "\n".join(line for part in parts for line in (*part, ""))
 
 
@@ -139,12 +160,41 @@ def _shares(count: Counter[str]) -> list[str]:
     ]
 
 
-def _calibration(bins: dict[int, list[bool]]) -> list[str]:
+def cures(lines: list[dict[str, Any]]) -> list[str]:
+    """Of runs whose cause was named first and is cured on a copy: how often that closes half of the gap to the twin."""
+    twins = {(each["name"], each["seed"]): each for each in lines if each["kind"] == "healed" and "figures" in each}
+    closed: dict[str, list[bool]] = {}
+    for line in lines:
+        twin = twins.get((f"{line['name']} (healed)", line["seed"]))
+        cause = next(iter(judged(line)[1]), ("", 0.0))[0] if "figures" in line else ""
+        if twin is None or cause not in line["causes"] or cause not in CURES:
+            continue
+        asked, after = ("skill/balanced_accuracy", "balanced_accuracy") if cause == BALANCED else ("skill/val", "skill")
+        own, healed = (max(each["figures"].get(asked, 0.0), 0.0) for each in (line, twin))
+        tried = [line["figures"][f"{each}/{after}"] for each in CURES[cause] if f"{each}/{after}" in line["figures"]]
+        if not tried:
+            continue  # without fresh copies, or of weights that no optimizer could reach, nothing can be tried
+        cured = max(tried)
+        closed.setdefault(cause, []).append(cured - own >= HALF * (healed - own))
+    every = [each for held in closed.values() for each in held]
+    whole = f"{sum(every)} of {len(every)} ({sum(every) / len(every):.0%})" if every else "-"
+    rows = [f"| {cause} | {len(held)} | {sum(held)} |" for cause, held in sorted(closed.items())]
+    head = ["| cure tried on a copy | runs | half of the gap to the twin closed |", "|---|--:|--:|"]
+    return [f"Cures: {whole}.", "", *head, *rows]
+
+
+def calibration(lines: list[dict[str, Any]]) -> list[str]:
+    """How often findings of each confidence are right: all of them, also those behind the first one."""
+    bins: dict[int, list[bool]] = {}
+    for line in lines:
+        for name, confidence in judged(line)[1] if "figures" in line else ():
+            silent = line["kind"] == "rightly-flat" and name == "no-signal"
+            bins.setdefault(int(confidence * 10), []).append(silent or name in line["causes"])
     rows = [
         f"| {each / 10:.1f} to {each / 10 + 0.1:.1f} | {len(held)} | {sum(held) / len(held):.0%} |"
         for each, held in sorted(bins.items())
     ]
-    return ["| confidence of the first finding | cases | right |", "|---|--:|--:|", *rows]
+    return ["| confidence of a finding | findings | right |", "|---|--:|--:|", *rows]
 
 
 def _seconds(lines: list[dict[str, Any]]) -> list[str]:

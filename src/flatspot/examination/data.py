@@ -182,6 +182,7 @@ def settings(patient: Patient) -> Figures:
         )
         figures["settings/rate_now"] = max(float(each["lr"]) for each in groups)
         figures["settings/rate"] = max(float(each.get("initial_lr", each["lr"])) for each in groups)
+        figures["settings/peak"] = max(float(each.get("max_lr", each["lr"])) for each in groups)
         figures["settings/steps"] = _steps(patient)
     return figures
 

@@ -247,7 +247,8 @@ def _ill(seen: Mapping[str, float]) -> bool:
 
 def _unexplained(seen: Mapping[str, float]) -> bool:
     """Whether neither the same training again nor what was odd about the program cures it."""
-    return _ill(seen) and not _cured(seen, "inputs", "targets", "both", "free", "all_weights", "ending", share=0.5)
+    odd = ("inputs", "targets", "both", "free", "all_weights", "ending", "alone")
+    return _ill(seen) and not _cured(seen, *odd, share=0.5)
 
 
 def _reaches(seen: Mapping[str, float]) -> bool:
@@ -292,12 +293,18 @@ EXPERIMENTS: Final[tuple[tuple[str, Change, Callable[[Mapping[str, float]], bool
         lambda seen: _ill(seen) and seen.get("gradients/fixed_share", 0.0) + seen.get("gradients/away_share", 0.0) > 0,
     ),
     ("ending", Change(ending=True), lambda seen: _ill(seen) and seen.get("padding/share", 0.0) > ENDS),
+    ("alone", Change(alone=True), lambda seen: _ill(seen) and seen.get("memory/moved", 0.0) > 0),
     ("balanced", Change(balanced=True), lambda seen: seen.get("targets/majority", 0.0) > MAJORITY),
     ("slower", Change(rate=0.1), lambda seen: _open(seen) and seen.get("settings/rate", 1.0) > SLOW),
     (
         "slowest",
         Change(rate=0.01),
         lambda seen: _open(seen) and not _cured(seen, "slower") and seen.get("settings/rate", 1.0) > 10 * SLOW,
+    ),
+    (
+        "peak",
+        Change(peak=True),
+        lambda seen: not _ill(seen) and seen.get("settings/peak", 0.0) > seen.get("settings/rate", 1.0),
     ),
     ("clipped", Change(clip=1.0), lambda seen: _open(seen) and _wild(seen)),
     ("reset", Change(reset=True), lambda seen: _open(seen) and _begins_oddly(seen)),

@@ -59,13 +59,30 @@ def skills(patient: Patient) -> Figures:
     """The model's skill on held-out and on training samples."""
     judged = scoring(patient)
     figures = {"skill/val": judged.skill(patient.on_val), "skill/train": judged.skill(patient.on_train)}
+    if patient.fit.kind != "numbers":
+        figures["skill/balanced_accuracy"] = balanced_accuracy(patient, patient.on_val)
     if patient.loss is None or patient.fit.kind == "numbers":
         return figures
     # Weights of classes make probabilities that are no longer frequencies: the user's own loss knows of them.
     own = {
         f"skill/{name}": _own(patient, each) for name, each in (("val", patient.on_val), ("train", patient.on_train))
     }
-    return {name: max(each, own[name]) if math.isfinite(own[name]) else each for name, each in figures.items()}
+    return figures | {name: max(figures[name], each) for name, each in own.items() if math.isfinite(each)}
+
+
+def balanced_accuracy(patient: Patient, answers: Answers) -> float:
+    """The mean over classes of the share of their samples that are named; NaN of numbers."""
+    if patient.fit.kind == "numbers":
+        return math.nan
+    if patient.fit.kind == "labels":
+        yes = answers.targets.flatten() > 0.5
+        said = answers.outputs.flatten() > 0.5
+        recalls = [(said[yes == each] == each).double().mean() for each in (False, True) if (yes == each).any()]
+    else:
+        count = answers.raw.shape[patient.fit.axis]
+        true, said = (each.reshape(-1, count).argmax(dim=1) for each in (answers.targets, answers.outputs))
+        recalls = [(said[true == each] == each).double().mean() for each in range(count) if bool((true == each).any())]
+    return torch.stack(recalls).mean().item()
 
 
 def _own(patient: Patient, answers: Answers) -> float:

@@ -1,16 +1,18 @@
 """What of the window matters: to the targets by references, to the model by gradients; and what lies beyond it."""
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from flatspot.examination.outputs import columns, scoring
 from flatspot.examination.patient import NotGiven, Patient
 from flatspot.examination.states import looked_at, series_and_ask, standard
 from flatspot.probes.references import fit_ridge
 from flatspot.probes.sensitivity import sensitivity
+from flatspot.probes.undisturbed import undisturbed
 
 Figures = dict[str, float]
 
@@ -57,17 +59,39 @@ def lag(patient: Patient) -> Figures:
 
 
 def reach(patient: Patient) -> Figures:
-    """How the model's outputs follow each step: of the model as it is, and of a fresh copy with standardised inputs."""
+    """How the model's outputs follow each step: of the model as it is, and of a fresh copy with standardised inputs.
+
+    By gradients; where inputs are whole numbers, or where no gradient comes back, by swapping steps of real samples.
+    """
     x, count = looked_at(patient)
     series, ask = series_and_ask(patient, patient.model, x, count)
-    if not series.is_floating_point() or series.dim() < 2:
-        raise NotGiven("the inputs are whole numbers, which cannot be differentiated")
-    figures = _curve(sensitivity(patient.model, series, ask=ask), "now")
+    if series.dim() < 2:
+        raise NotGiven("the inputs have no time axis")
+    figures = _reach(patient.model, series, ask, "now")
     if patient.make_model is not None:
         fresh = patient.fresh()
         _, ask = series_and_ask(patient, fresh, x, count)
-        figures |= _curve(sensitivity(fresh, standard(series), ask=ask), "fresh")
+        figures |= _reach(fresh, standard(series), ask, "fresh")
     return figures
+
+
+def _reach(model: nn.Module, series: Tensor, ask: Callable[[Tensor], Tensor], name: str) -> Figures:
+    curve = sensitivity(model, series, ask=ask) if series.is_floating_point() else None
+    if curve is None or not curve.max() > 0:
+        curve = _by_swaps(model, series, ask)
+    return _curve(curve, name)
+
+
+def _by_swaps(model: nn.Module, series: Tensor, ask: Callable[[Tensor], Tensor]) -> Tensor:
+    """How far outputs move as each step is taken from another sample: root mean square, `[time]`."""
+    moves = []
+    with undisturbed(model), torch.no_grad():
+        own = ask(series).detach().clone()
+        for step in range(series.shape[1]):
+            other = series.clone()
+            other[:, step] = series[:, step].roll(1, dims=0)
+            moves.append((ask(other) - own).double().square().mean().sqrt())
+    return torch.stack(moves)
 
 
 def _curve(curve: Tensor, name: str) -> Figures:

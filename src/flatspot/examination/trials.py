@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from flatspot.examination.outputs import scoring
+from flatspot.examination.outputs import balanced_accuracy, scoring
 from flatspot.examination.patient import Answers, NotGiven, Patient, value
 from flatspot.examination.samples import Samples, mapped, sample_axis
 from flatspot.probes.diversity import output_diversity
 from flatspot.probes.moments import moments, widest
-from flatspot.probes.undisturbed import random_states_kept
+from flatspot.probes.undisturbed import forgetful, random_states_kept
 
 Figures = dict[str, float]
 
@@ -40,7 +40,8 @@ class Change:
         inputs, targets: standardise them. free: without weight decay and dropout. clip: gradients to this norm.
         all_weights: train those too that are fixed or that the optimizer does not hold. balanced: draw each
             class as often. ending: move what was filled in at the end of a window to its beginning. reset: begin with
-            torch's own starting weights.
+            torch's own starting weights. alone: each call begins with the state that a fresh copy has.
+            peak: at the highest rate of the schedule, where the optimizer says so.
     """
 
     fresh: bool = True
@@ -53,6 +54,8 @@ class Change:
     balanced: bool = False
     ending: bool = False
     reset: bool = False
+    alone: bool = False
+    peak: bool = False
 
 
 @final
@@ -100,6 +103,8 @@ def trial(patient: Patient, change: Change, steps: int | None = None) -> Outcome
         model = patient.fresh() if change.fresh else patient.copied()
         if change.reset:
             _reset(model)
+        if change.alone:
+            forgetful(model)
         optimizer = _optimizer(patient, model, change)
         data = _data(patient, change)
         losses, norms = _train(patient, model, optimizer, data, change, steps or steps_of(patient))
@@ -185,7 +190,8 @@ def _optimizer(patient: Patient, model: nn.Module, change: Change) -> Optimizer:
     for group in theirs.param_groups:
         names = [place[id(each)] for each in group["params"] if id(each) in place]
         options = {name: each for name, each in group.items() if name not in {"params", "initial_lr"}}
-        options["lr"] = float(group.get("initial_lr", group["lr"])) * change.rate
+        begun = group.get("initial_lr", group["lr"])
+        options["lr"] = float(group.get("max_lr", begun) if change.peak else begun) * change.rate
         if change.free and "weight_decay" in options:
             options["weight_decay"] = 0.0
         groups.append({**options, "params": [named[name] for name in names if name in named]})
@@ -290,18 +296,3 @@ def _back(answers: Answers, data: _Data, known: Answers) -> Answers:
         outputs = answers.outputs * unit + centre if answers.outputs.shape[1] == unit.shape[1] else answers.outputs
         return replace(answers, outputs=outputs, targets=known.targets)
     return replace(answers, targets=known.targets)
-
-
-def balanced_accuracy(patient: Patient, answers: Answers) -> float:
-    """The mean over classes of the share of their samples that are named; NaN of numbers."""
-    if patient.fit.kind == "numbers":
-        return math.nan
-    if patient.fit.kind == "labels":
-        yes = answers.targets.flatten() > 0.5
-        said = answers.outputs.flatten() > 0.5
-        recalls = [(said[yes == each] == each).double().mean() for each in (False, True) if (yes == each).any()]
-    else:
-        count = answers.raw.shape[patient.fit.axis]
-        true, said = (each.reshape(-1, count).argmax(dim=1) for each in (answers.targets, answers.outputs))
-        recalls = [(said[true == each] == each).double().mean() for each in range(count) if bool((true == each).any())]
-    return torch.stack(recalls).mean().item()

@@ -4,7 +4,7 @@ import operator
 import random
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain
@@ -63,7 +63,7 @@ def undisturbed(module: nn.Module, *, training: bool = False) -> Iterator[None]:
     """
     with ExitStack() as until_end:
         until_end.enter_context(random_states_kept(module))
-        for put_back in _restorers(module):
+        for put_back in chain(_restorers(module), _uncut(module)):
             until_end.callback(put_back)
         for parameter in module.parameters():
             until_end.callback(setattr, parameter, "grad", parameter.grad)
@@ -77,6 +77,35 @@ def undisturbed(module: nn.Module, *, training: bool = False) -> Iterator[None]:
         until_end.enter_context(torch.inference_mode(mode=False))
         until_end.enter_context(torch.enable_grad())
         yield
+
+
+def forgetful(module: nn.Module) -> None:
+    """Let a module begin each call with the state that it has now: what a call leaves in attributes or buffers is lost.
+
+    Normalisation layers keep their running figures, and every part its mode. There is no way back: it is for copies.
+
+    >>> class Counter(nn.Module):
+    ...     calls = 0
+    ...     def forward(self, x: Tensor) -> Tensor:
+    ...         self.calls += 1
+    ...         return self.calls * x
+    >>> counter = Counter()
+    >>> forgetful(counter)
+    >>> counter(torch.ones(1)), counter(torch.ones(1))
+    (tensor([1.]), tensor([1.]))
+    """
+    put_backs: list[Callable[[], None]] = []
+
+    def begin(*_: object) -> None:
+        modes = [(part, part.training) for part in module.modules() if hasattr(part, "training")]
+        for put_back in put_backs:
+            put_back()
+        for part, training in modes:
+            part.training = training
+
+    module.register_forward_pre_hook(begin)
+    norms = {id(part) for part in module.modules() if isinstance(part, nn.modules.batchnorm._NormBase)}
+    put_backs += _restorers(module, norms)
 
 
 def answer(module: nn.Module) -> Ask:
@@ -110,14 +139,16 @@ def tensors_in(output: object) -> list[Tensor]:
     return [part for part in several if isinstance(part, Tensor)]  # type: ignore[attr-defined] # one of these
 
 
-def _restorers(module: nn.Module) -> Iterator[Callable[[], None]]:
-    """Each puts something back: a module's own, what a container held, the numbers of a tensor or an array."""
+def _restorers(module: nn.Module, but: Container[int] = ()) -> Iterator[Callable[[], None]]:
+    """Each puts something back: a module's own, what a container held, the numbers of a tensor or an array.
+
+    Args:
+        but: parts that are left out, by their identity.
+    """
     known: dict[int, Any] = {}
-    for part in module.modules():
+    for part in (each for each in module.modules() if id(each) not in but):
         scripted = isinstance(part, torch.jit.ScriptModule)
         yield _scripted_restorer(part) if scripted else _restorer(part)
-        if getattr(part, "max_norm", None) is not None:
-            yield from (partial(_put_back, weight, _copied(weight)) for weight in part.parameters(recurse=False))
         if not scripted:
             _find(_attributes(part).values(), known)
     values = [held for held in known.values() if isinstance(held, NUMBERS)]
@@ -125,6 +156,13 @@ def _restorers(module: nn.Module) -> Iterator[Callable[[], None]]:
     for held in known.values():
         if isinstance(held, (dict, list, set, deque)):
             yield partial(_refill, held, dict(held) if isinstance(held, dict) else list(held))
+
+
+def _uncut(module: nn.Module) -> Iterator[Callable[[], None]]:
+    """Each puts weights back that a `max_norm` may cut down."""
+    for part in module.modules():
+        if getattr(part, "max_norm", None) is not None:
+            yield from (partial(_put_back, weight, _copied(weight)) for weight in part.parameters(recurse=False))
 
 
 def _restorer(part: nn.Module) -> Callable[[], None]:

@@ -12,7 +12,8 @@ On the plateau units are at their rails or dead, and the bias of the head is all
 ## How we know
 
 Copies are trained from the same start on the same batches: at the learning rate at hand, and at a tenth and a
-hundredth of it. It is this cause where the slower ones learn and the first does not.
+hundredth of it. It is this cause where the slower ones learn and the first does not. Of a schedule with a peak the
+first rate and the highest one are compared.
 
 ## What to try
 
@@ -36,6 +37,7 @@ SICK: Final = {"trial_slower_closes": 0.9, "settings_rate": 1.0, "skill_missing"
 WELL: Final = {**SICK, "trial_slower_closes": 0.0}
 LINE: Final = 0.35
 TAIL: Final = 100.0
+LOST: Final = 0.5
 
 
 def judge(
@@ -45,7 +47,14 @@ def judge(
     trial_slowest_closes: float = 0.0,
     trial_clipped_closes: float = 0.0,
     trial_again_norm_tail: float = 1.0,
+    trial_again_skill: float = 0.0,
+    trial_peak_skill: float | None = None,
+    settings_peak: float = 0.0,
+    skill_possible: float = 1.0,
 ) -> Finding | None:
+    if skill_missing >= DAMAGE and trial_peak_skill is not None:
+        lost = (trial_again_skill - max(trial_peak_skill, 0.0)) / max(skill_possible, 1e-9)
+        return _peak(settings_rate, settings_peak, lost) if lost >= LOST else None
     closes = max(trial_slower_closes, trial_slowest_closes)
     if skill_missing < DAMAGE or closes < LINE:
         return None
@@ -63,4 +72,18 @@ def judge(
         override=f"optimizer.lr={settings_rate / share:g}",
         # Where clipping cures as well, single gradients were too large rather than all steps.
         confidence=graded(closes, LINE, 0.85, 0.65, 0.93) * (0.7 if explodes else 1.0),
+    )
+
+
+def _peak(rate: float, peak: float, lost: float) -> Finding:
+    return Finding(
+        cause="learning-rate-too-high",
+        seen=(
+            f"a copy learns at the rate of {rate:g} with which the schedule begins; at its highest, {peak:g}, "
+            f"{lost:.0%} of the possible skill is lost (line: {LOST:.0%})"
+        ),
+        means="near its peak the schedule throws away what was learned, and what is left of it is too small",
+        try_first=f"scheduler = OneCycleLR(optimizer, max_lr={peak / 10:g}, total_steps=steps)",
+        override=f"optimizer.lr={peak / 10:g}",
+        confidence=graded(lost, LOST, 1.0, 0.7, 0.9),
     )

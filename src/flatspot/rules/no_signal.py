@@ -14,7 +14,9 @@ network that says so is right.
 
 Each reference is fitted on training samples and judged on held-out ones, under the model's own loss. Chance is
 judged by circular shifts of the held-out targets against fixed predictions, which keep the series' own swings. It
-is absence of evidence: a signal that all references are blind to passes for none, so the confidence stays below 1.
+is absence of evidence: a signal that all references are blind to passes for none, and so does one that is too weak to
+stand out among the held-out samples (an R² r is measured with an error of about 2·√(r/n), so below some 11/n it
+may well be missed). So the confidence stays below 1, and falls with fewer samples.
 
 ## What to try
 
@@ -24,21 +26,33 @@ Nothing is wrong with the network.
 
 from typing import Final
 
-from flatspot.diagnosis import NO_SIGNAL, SHRUNKEN, Finding
+from flatspot.diagnosis import NO_SIGNAL, SHRUNKEN, Finding, graded
 
 EXPLAINS: Final = ("undertrained", "saturated-units", "dead-units", "head-ignores-state", "class-imbalance")
 SICK: Final = {"references_best": 0.0, "skill_possible": 0.0, "diversity_ratio_val": 0.02}
 WELL: Final = {"references_best": 0.7, "skill_possible": 0.7, "diversity_ratio_val": 0.02}
 
 
-def judge(references_best: float, skill_possible: float, diversity_ratio_val: float) -> Finding | None:
+MISSED: Final = 11.0
+"""Divided by the held-out samples: the R² below which a signal is missed in one of twenty, (2 · 1.64)²."""
+WEAK: Final = 0.02
+STRONG: Final = 0.3
+
+
+def judge(
+    references_best: float, skill_possible: float, diversity_ratio_val: float, sizes_val: float = 1000.0
+) -> Finding | None:
     if max(references_best, skill_possible) > NO_SIGNAL or diversity_ratio_val >= SHRUNKEN:
         return None
+    missed = min(MISSED / max(sizes_val, 1.0), 1.0)
     return Finding(
         cause="no-signal",
-        seen=f"the best held-out skill of any reference is {references_best:.3f} (line: {NO_SIGNAL})",
+        seen=(
+            f"the best held-out skill of any reference is {references_best:.3f} (line: {NO_SIGNAL}); a skill below "
+            f"{missed:.2g} may be missed among {sizes_val:.0f} samples"
+        ),
         means="as far as can be told a constant is the right answer, and the network is not at fault",
         try_first="look for other features, a longer window or a shorter horizon",
         override="data.window=96",
-        confidence=0.85,
+        confidence=graded(-missed, -STRONG, -WEAK, 0.6, 0.9),
     )
