@@ -43,6 +43,18 @@ def test_equals_scikit_learn_with_the_same_penalty(seed, offset):
     assert error(ours.penalty) == pytest.approx(min(error(penalty) for penalty in PENALTIES), rel=1e-6)
 
 
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**31), offset=st.sampled_from([0.0, 9065.0]))
+def test_fewer_windows_than_features_give_the_same_line(seed, offset):
+    x, y = made(seed, samples=50, steps=20, offset=offset)
+    train, val = slice(0, 30), slice(30, 50)
+    ours = fit_ridge(batches(x[train], y[train]), batches(x[val], y[val]))
+    scaler = StandardScaler().fit(x[train].reshape(30, -1))
+    flat = [scaler.transform(x[part].reshape(-1, 40)) for part in (train, val)]
+    slow = SlowRidge(alpha=30 * ours.penalty).fit(flat[0], y[train, :, 0])
+    np.testing.assert_allclose(ours.predict(torch.from_numpy(x[val]))[:, :, 0], slow.predict(flat[1]), atol=1e-5)
+
+
 def test_a_linear_rule_is_found_and_noise_is_not():
     x, y = made(0, samples=400)
     rng = np.random.default_rng(1)

@@ -124,7 +124,26 @@ def _shifted(train: Moments, varied: Tensor, val: Tensor, x: Tensor) -> Figures:
     found = moments(widest(val).reshape(-1, x.shape[-1]) if x.dim() > 2 else widest(val).reshape(-1, 1))
     gap = ((found.mean - train.mean).abs() / train.std)[varied]
     ratio = (found.std / train.std)[varied].clamp(min=1e-12).log().abs().exp()
-    return {"inputs/val_mean_gap": gap.max().item(), "inputs/val_std_ratio": ratio.max().item()}
+    return {
+        "inputs/val_mean_gap": gap.max().item(),
+        "inputs/val_std_ratio": ratio.max().item(),
+        "inputs/val_level_ratio": _levels(x, val),
+    }
+
+
+def _levels(x: Tensor, val: Tensor) -> float:
+    """How much more, or less, the windows' own means differ in training than held out, beside what their noise allows.
+
+    A scaler that is fitted again for each window takes away its level, which single values do not show.
+    """
+    if x.dim() < 2 or x.shape[1] < HALF:
+        return 1.0
+    spreads = []
+    for each in (x, val):
+        wide = widest(each)
+        noise = wide.std(dim=1).square().mean(dim=0) / wide.shape[1]
+        spreads.append((wide.mean(dim=1).var(dim=0) + 0.1 * noise).clamp(min=1e-24).sqrt())
+    return (spreads[0] / spreads[1]).log().abs().exp().max().item()
 
 
 def variety(patient: Patient) -> Figures:

@@ -78,6 +78,9 @@ SLOW: Final = 5e-4
 TAIL: Final = 10.0
 """The largest gradient norm by the median one, beyond which clipping is tried."""
 
+LARGE_BIAS: Final = 5.0
+"""Starting biases beyond this keep a gate shut or a unit dead, and torch's own weights are tried."""
+
 FAR: Final = 3.0
 """Means and standard deviations beyond this, or below its inverse, are worth an experiment."""
 
@@ -272,6 +275,7 @@ def _begins_oddly(seen: Mapping[str, float]) -> bool:
     return (
         seen.get("weights/constant_share", 0.0) > 0
         or not (low > 0.1 and high < 2.0)
+        or seen.get("weights/largest_bias", 0.0) > LARGE_BIAS
         or seen.get("stages/fresh_copies", 0.0) > 0.3
         or max(seen.get("units/standard_saturated", 0.0), seen.get("units/standard_dead", 0.0)) > 0.5
     )

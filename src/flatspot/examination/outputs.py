@@ -23,8 +23,14 @@ ENOUGH: Final = 0.4
 STEPS: Final = 200
 """The small GRU's."""
 
-FEATURES: Final = 512
+FEATURES: Final = 2048
 """Numbers of a window that the references read; of longer windows the last steps."""
+
+WIDE: Final = 512
+"""Numbers of a window beyond which references are fitted on fewer samples."""
+
+MOST_ROWS: Final = 640
+"""Samples that references are fitted on where windows are wide: a ridge regression grows with the cube of the less."""
 
 FEWEST: Final = 40
 """Samples of a half, below which nothing is asked of it."""
@@ -35,7 +41,7 @@ CLASSES_AS_COLUMNS: Final = 32
 
 def scoring(patient: Patient) -> Scoring:
     """How this model is scored."""
-    return scoring_of(patient.loss, patient.on_val, patient.fit.kind)
+    return scoring_of(patient.loss, patient.on_val, patient.fit.kind, patient.several)
 
 
 def diversity(patient: Patient) -> Figures:
@@ -120,17 +126,27 @@ def columns(x: Tensor) -> Tensor:
     return wide[:, -max(FEATURES // wide.shape[2], 1) :]
 
 
+def fitted_on(patient: Patient) -> tuple[Tensor, Tensor]:
+    """Training windows `[sample, time, channel]` and targets `[sample, output]` for references: of wide ones fewer."""
+    x, y = columns(patient.train.series()), patient.on_train.targets
+    if x[0].numel() <= WIDE or len(x) <= MOST_ROWS:
+        return x, y
+    rows = torch.linspace(0, len(x) - 1, MOST_ROWS, dtype=torch.float64).round().long()
+    return x[rows], y[rows]
+
+
 def references(patient: Patient) -> Achievable:
     """What cheap references find in the same samples."""
-    train, val = patient.train, patient.val
-    x, vx = columns(train.series()), columns(val.series())
+    val = patient.val
+    x, y = fitted_on(patient)
+    vx = columns(val.series())
     judged = scoring(patient)
 
     def loss(predictions: Tensor, truth: Tensor) -> Tensor:
         return judged.loss(predictions.flatten(1), truth.flatten(1))
 
     return achievable_skill(
-        (x, patient.on_train.targets.unsqueeze(2)),
+        (x, y.unsqueeze(2)),
         (vx, patient.on_val.targets.unsqueeze(2)),
         loss,
         apart=max(1, math.ceil((x.shape[1] + 1) / val.every)),

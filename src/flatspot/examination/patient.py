@@ -75,7 +75,12 @@ class Patient:
         return self._reading[0]
 
     @cached_property
-    def _reading(self) -> tuple[int, Fit]:
+    def several(self) -> int | None:
+        """The axis along which the model says several numbers of each target (quantiles, say); None: one of each."""
+        return self._reading[2]
+
+    @cached_property
+    def _reading(self) -> tuple[int, Fit, int | None]:
         x, y = self.train.batches[0]
         with undisturbed(self.model):
             several = list(leaves(call(self.model, x)))
@@ -84,7 +89,11 @@ class Patient:
         for place, each in enumerate(several):
             fit = fit_of(each, self.counted(y))
             if fit is not None:
-                return place, fit
+                return place, fit, None
+        for place, each in enumerate(several):
+            axis = several_along(each, y)
+            if axis is not None:
+                return place, Fit("numbers"), axis
         shapes = ", ".join(str(tuple(each.shape)) for each in several)
         raise BadInput(f"outputs of shape {shapes} do not fit targets of shape {tuple(y.shape)}")
 
@@ -104,6 +113,13 @@ class Patient:
         """Targets as they count: yes and no as whole numbers."""
         return y.long() if y.dtype is torch.bool or (self.wants_logits and y.is_floating_point()) else y
 
+    def beside(self, said: Tensor, y: Tensor) -> Tensor:
+        """Targets in the shape of what is held against them."""
+        if self.several is None:
+            return self.counted(y)
+        one = said.select(self.several, 0)
+        return y.reshape(one.shape).unsqueeze(self.several).expand_as(said)
+
     def ask(self, x: Any, model: nn.Module | None = None) -> Tensor:
         """The predictions for a batch of inputs, in whatever mode and state the model is."""
         return list(leaves(call(self.model if model is None else model, x)))[self.place]
@@ -117,7 +133,7 @@ class Patient:
                 said = self.ask(x, asked).detach()
                 if len(said) != len(y):
                     raise BadInput(f"{len(said)} predictions for {len(y)} targets")
-                parts.append((said, y, *reader.read(said, self.counted(y), self.fit)))
+                parts.append((said, y, *reader.read(said, self.beside(said, y), self.fit)))
         return Answers(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
     @cached_property
@@ -152,6 +168,24 @@ class Patient:
             return copy.deepcopy(self.model)
         except Exception as error:
             raise NotGiven(f"the model cannot be copied ({type(error).__name__}: {error})") from error
+
+
+def several_along(predictions: Tensor, y: Tensor) -> int | None:
+    """The axis of predictions that targets lack: the last one, or the second; None where shapes differ otherwise.
+
+    >>> several_along(torch.zeros(8, 3), torch.zeros(8, 1)), several_along(torch.zeros(8, 3, 5), torch.zeros(8, 5))
+    (1, 1)
+    """
+    if not (y.is_floating_point() and predictions.is_floating_point() and predictions.dim() > 1):
+        return None
+    if len(predictions) != len(y):
+        return None
+    wanted = [size for size in y.shape[1:] if size > 1]
+    for axis in dict.fromkeys((predictions.dim() - 1, 1)):
+        rest = [size for at, size in enumerate(predictions.shape) if at not in {0, axis} and size > 1]
+        if rest == wanted:
+            return axis
+    return None
 
 
 class NotGiven(Exception):  # noqa: N818 - what it says

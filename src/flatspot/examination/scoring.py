@@ -47,8 +47,12 @@ class Scoring:
         return best_constant(self.loss, targets.double())
 
 
-def scoring_of(loss: LossOf | None, answers: Answers, kind: str) -> Scoring:
-    """How these answers are scored: numbers by the user's loss where it is one of numbers, all else by squares."""
+def scoring_of(loss: LossOf | None, answers: Answers, kind: str, several: int | None = None) -> Scoring:
+    """How these answers are scored: numbers by the user's loss where it is one of numbers, all else by squares.
+
+    Args:
+        several: the axis along which answers say several numbers of each target.
+    """
     if loss is None:
         return Scoring(F.mse_loss, own=False, why="no loss was given")
     if kind != "numbers":
@@ -56,6 +60,10 @@ def scoring_of(loss: LossOf | None, answers: Answers, kind: str) -> Scoring:
     shape = answers.y.shape[1:]
 
     def own(predictions: Tensor, targets: Tensor) -> Tensor:
+        if several is not None:
+            form = (len(predictions), *answers.raw.shape[1:])
+            one = targets.reshape(form).select(several, 0)
+            return value(loss, predictions.reshape(form), one.reshape(len(predictions), *shape))
         whole = predictions.numel() == len(predictions) * shape.numel()
         form = (len(predictions), *shape) if whole else predictions.shape
         return value(loss, predictions.reshape(form), targets.reshape(form))

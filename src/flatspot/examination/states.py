@@ -14,7 +14,7 @@ from flatspot.examination.outputs import scoring
 from flatspot.examination.patient import NotGiven, Patient, call, value
 from flatspot.examination.samples import leaves, mapped, sample_axis, take
 from flatspot.probes.activations import unit_reports
-from flatspot.probes.gates import at_rail
+from flatspot.probes.gates import GateReport, at_rail
 from flatspot.probes.moments import moments, widest
 from flatspot.probes.references import fit_ridge
 from flatspot.probes.stations import relative_spread, state_names, station_values
@@ -27,6 +27,9 @@ MANY: Final = 64
 
 BOUNDED: Final = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "hardtanh": (-1.0, 1.0)}
 HALF_LINES: Final = frozenset({"relu", "relu_", "relu6", "threshold"})
+
+SHRUNK: Final = 0.2
+"""The size of a weight matrix by that of a fresh copy's, below which something has pulled it to zero."""
 
 FREE_STEPS: Final = 80
 """Steps in which free inputs of the head are fitted."""
@@ -84,9 +87,15 @@ class _Activations(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
-        if (name in BOUNDED or name in HALF_LINES) and isinstance(found, Tensor) and found.dim() > 1:
+        fed = name in BOUNDED or (name in HALF_LINES and _varies(args[0]))
+        if fed and isinstance(found, Tensor) and found.dim() > 1:
             self.values.setdefault((name, found.shape[-1]), []).append(found.detach().clone())
         return found
+
+
+def _varies(given: object) -> bool:
+    """Whether what a threshold is given differs at all: of a constant nothing can be told about the threshold."""
+    return not isinstance(given, Tensor) or bool((given != given[:1]).any())
 
 
 def units(patient: Patient) -> Figures:
@@ -114,7 +123,8 @@ def _units(patient: Patient, model: nn.Module, x: Any, count: int, name: str) ->
         ask(series)
     reports = unit_reports(model, series, ask=ask)
     rails = [each.saturated for each in reports.values()]
-    dead = [each.dead for layer, each in reports.items() if _is_open(model, layer)]
+    shut = [_lets_nothing_in(each.report) for each in reports.values() if each.report is not None]
+    dead = [each.dead for layer, each in reports.items() if _is_open(model, layer)]  # others are noted below
     for (function, _), values in noted.values.items():
         together = torch.cat([each.reshape(-1, each.shape[-1]) for each in values])
         if function in BOUNDED:
@@ -124,7 +134,17 @@ def _units(patient: Patient, model: nn.Module, x: Any, count: int, name: str) ->
     return {
         f"units/{name}_saturated": max((each for each in rails if math.isfinite(each)), default=math.nan),
         f"units/{name}_dead": max((each for each in dead if math.isfinite(each)), default=math.nan),
+        f"units/{name}_shut": max((each for each in shut if math.isfinite(each)), default=math.nan),
     }
+
+
+def _lets_nothing_in(report: GateReport) -> float:
+    """The share of steps at which a gate on the input's way is shut.
+
+    An LSTM's input and output gate; and a GRU's update gate, where it keeps all that was there.
+    """
+    ways = [report.shut[each] for each in ("input", "output") if each in report.shut]
+    return max([*ways, *(report.open[each] for each in ("update",) if each in report.open)], default=math.nan)
 
 
 def _is_open(model: nn.Module, layer: str) -> bool:
@@ -132,7 +152,7 @@ def _is_open(model: nn.Module, layer: str) -> bool:
     part = dict(model.named_modules()).get(layer)
     if isinstance(part, nn.RNNBase):
         return part.mode == "RNN_RELU" or str(getattr(part, "activation", "")) in {"relu", "leaky_relu"}
-    return isinstance(part, (nn.ReLU, nn.ReLU6, nn.Threshold))
+    return False
 
 
 def stages(patient: Patient) -> Figures:
@@ -147,11 +167,10 @@ def stages(patient: Patient) -> Figures:
 def _stages(patient: Patient, model: nn.Module, x: Any, count: int, name: str) -> Figures:
     series, ask = series_and_ask(patient, model, x, count)
     values = station_values(model, series, ask=ask)
-    states = state_names(model, values) or [
-        each for each in values if each not in {"input", "output"} and values[each].is_floating_point()
-    ]
-    spreads = [relative_spread(values[each]) for each in states]
-    told = [each for each in spreads if math.isfinite(each)]
+    every = [each for each in values if each not in {"input", "output"} and values[each].is_floating_point()]
+    states = state_names(model, values) or every
+    told = [each for each in map(relative_spread, (values[each] for each in states)) if math.isfinite(each)]
+    layers = [each for each in map(relative_spread, (values[each] for each in every[:-1])) if math.isfinite(each)]
     if not told:
         return {}
     last = widest(values[states[-1]]).reshape(len(values[states[-1]]), -1)
@@ -160,6 +179,8 @@ def _stages(patient: Patient, model: nn.Module, x: Any, count: int, name: str) -
         f"stages/{name}_last": told[-1],
         f"stages/{name}_least": min(told),
         f"stages/{name}_count": float(len(told)),
+        f"stages/{name}_layers": float(len(layers)),
+        f"stages/{name}_top": layers[-1] if layers else math.nan,
         f"stages/{name}_output": relative_spread(values["output"]) if "output" in values else math.nan,
         f"stages/{name}_copies": _copies(last),
     }
@@ -177,7 +198,7 @@ def _copies(states: Tensor) -> float:
 def weights(patient: Patient) -> Figures:
     """How the weights are distributed: constant, of an absurd size, or just as a fresh copy's are."""
     model = patient.fresh() if patient.make_model is not None else patient.model
-    matrices = [each.detach() for each in model.parameters() if each.dim() > 1 and each.numel() > 3]
+    matrices = _matrices(patient, model)
     if not matrices:
         raise NotGiven("the model has no weight matrix")
     scales = [_scale(each) for each in matrices]
@@ -185,8 +206,36 @@ def weights(patient: Patient) -> Figures:
         "weights/constant_share": sum(float((each == each.flatten()[0]).all()) for each in matrices) / len(matrices),
         "weights/largest_scale": max(scales),
         "weights/smallest_scale": min(scales),
+        "weights/largest_bias": max(
+            (each.detach().abs().max().item() for each in model.parameters() if each.dim() == 1 and each.numel()),
+            default=0.0,
+        ),
     }
-    return figures | (_likeness(patient) if patient.make_model is not None else {})
+    return figures | (_likeness(patient) | _shrunk(patient, model) if patient.make_model is not None else {})
+
+
+def _matrices(patient: Patient, model: nn.Module) -> list[Tensor]:
+    """The weight matrices, but for a head of zeros: that has a gradient, and is a usual beginning."""
+    named = {name: each.detach() for name, each in model.named_parameters() if each.dim() > 1 and each.numel() > 3}
+    try:
+        head = f"{_head_of(patient)}.weight"
+    except Exception:  # noqa: BLE001 - it has no such head, or does not answer
+        head = ""
+    blank = head in named and len(named) > 1 and not bool(named[head].any())
+    return [each for name, each in named.items() if not (blank and name == head)]
+
+
+def _shrunk(patient: Patient, fresh: nn.Module) -> Figures:
+    """The share of weights in matrices that are a fifth of a fresh copy's or less: something pulled them to zero."""
+    begun = dict(fresh.named_parameters())
+    pairs = [(each, begun.get(name)) for name, each in patient.model.named_parameters() if each.dim() > 1]
+    sizes = [
+        (each.numel(), bool(each.detach().norm() < SHRUNK * other.detach().norm()))
+        for each, other in pairs
+        if other is not None and other.shape == each.shape and bool(other.any())
+    ]
+    whole = sum(count for count, _ in sizes)
+    return {"weights/shrunk_share": sum(count for count, small in sizes if small) / whole} if whole else {}
 
 
 def _scale(weight: Tensor) -> float:
@@ -255,6 +304,21 @@ def head(patient: Patient) -> Figures:
 
 def _head_of(patient: Patient) -> str:
     """The last module with weights of its own that is called and is not recurrent."""
+    return _linear_calls(patient)[-1]
+
+
+def head_calls(patient: Patient) -> int:
+    """How often that module is called for one answer."""
+    called = _linear_calls(patient)
+    return called.count(called[-1])
+
+
+def _linear_calls(patient: Patient) -> list[str]:
+    """The linear modules in the order of their calls.
+
+    Raises:
+        NotGiven: there are none.
+    """
     called: list[str] = []
     x, _ = patient.train.batches[0]
     with _hooked(patient.model, lambda name, *_: called.append(name)), undisturbed(patient.model), torch.no_grad():
@@ -263,7 +327,7 @@ def _head_of(patient: Patient) -> str:
     heads = [each for each in called if isinstance(named[each], (nn.Linear, nn.Conv1d, nn.Bilinear))]
     if not heads:
         raise NotGiven("no module of the model is a linear head")
-    return heads[-1]
+    return heads
 
 
 @contextmanager
@@ -330,7 +394,11 @@ def ceiling(patient: Patient) -> Figures:
     own = taken[-1]
     if own.numel() == said.numel() and torch.equal(own.reshape(-1), said.reshape(-1)):
         return {"ceiling/skill": 1.0, "ceiling/bounded": 0.0}
-    free, shared = (_fitted(patient, name, own, each) for each in (own.shape, (1, *own.shape[1:])))
+    axis = sample_axis(own, len(said))
+    if axis is None:
+        raise NotGiven("what the last weights say has no entry for each sample")
+    one = [1 if at == axis else size for at, size in enumerate(own.shape)]
+    free, shared = (_fitted(patient, name, own, each) for each in (own.shape, one))
     stuck = bool((said == said[:1]).all()) and bool((own != own[:1]).any())
     figures = {"ceiling/bounded": 1.0, "ceiling/stuck": float(stuck)}
     return figures | ({"ceiling/skill": 1 - free / shared} if shared > 0 and math.isfinite(free) else {})

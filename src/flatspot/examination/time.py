@@ -7,9 +7,10 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from flatspot.examination.outputs import columns, scoring
+from flatspot.examination.outputs import columns, fitted_on, scoring
 from flatspot.examination.patient import NotGiven, Patient
-from flatspot.examination.states import looked_at, series_and_ask, standard
+from flatspot.examination.states import head_calls, looked_at, series_and_ask, standard
+from flatspot.probes.moments import widest
 from flatspot.probes.references import fit_ridge
 from flatspot.probes.sensitivity import sensitivity
 from flatspot.probes.undisturbed import undisturbed
@@ -24,6 +25,9 @@ FARTHEST: Final = 32
 
 LONGEST: Final = 768
 """Numbers of a lengthened window, at most: the cost of a ridge regression grows with their cube."""
+
+PROMISING: Final = 4
+"""Shifts that are looked at by themselves."""
 
 MOST_OUTPUTS: Final = 4
 """Outputs whose shifts are looked at."""
@@ -40,8 +44,7 @@ def ridge_skill(patient: Patient, train: tuple[Tensor, Tensor], val: tuple[Tenso
 
 
 def _windows(patient: Patient) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    x, vx = columns(patient.train.series()), columns(patient.val.series())
-    return (x, patient.on_train.targets), (vx, patient.on_val.targets)
+    return fitted_on(patient), (columns(patient.val.series()), patient.on_val.targets)
 
 
 def lag(patient: Patient) -> Figures:
@@ -142,6 +145,7 @@ def pairs(patient: Patient) -> Figures:
     (a series that is forecast), so where the target is a plain copy of a number of the window it does not count.
     """
     (x, y), (vx, vy) = _windows(patient)
+    x_all, vx_all = x, vx
     y, vy = y[:, :MOST_OUTPUTS], vy[:, :MOST_OUTPUTS]
     farthest = max(min(FARTHEST, len(x) // 8, len(vx) // 8), 0)
     shifts = [shift for shift in range(-farthest, farthest + 1) if shift]
@@ -161,14 +165,67 @@ def pairs(patient: Patient) -> Figures:
         free = ~_copied(x, moved[:, own])
         if free.any():
             usable[shift] = _r2(said[:, own][:, free], held_out[:, own][:, free])
-    highest = max(usable.values(), default=0.0)
+    promising = sorted(usable, key=lambda shift: -usable[shift])[:PROMISING]
+    alone = {each: _shifted_alone((x, moved), (vx, held_out), shifts.index(each) + 1, width) for each in promising}
+    highest = max(alone.values(), default=0.0)
     # Of a season, shifts to both sides fit: the one that needs what was before is the plainer.
-    best = next((shift for shift in sorted(usable, reverse=True) if usable[shift] >= NEARLY * highest), 0)
+    best = next((shift for shift in sorted(alone, reverse=True) if alone[shift] >= NEARLY * highest), 0)
     return {
         "pairs/straight": skills[0],
-        "pairs/best_shifted": usable.get(best, 0.0),
+        "pairs/best_shifted": alone.get(best, 0.0),
         "pairs/best_shift": float(best),
+        "pairs/sliding": float(_slides(patient.train.series()) or _continues(patient.train.series())),
+        "pairs/reordered": _reordered((x_all, y), (vx_all, vy)),
     }
+
+
+def _shifted_alone(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], at: int, width: int) -> float:
+    """R² of one shift by itself: among many that find nothing the common penalty is too strong."""
+    own = slice(at * width, (at + 1) * width)
+    (x, y), (vx, vy) = train, val
+    free = ~_copied(x, y[:, own])
+    return ridge_skill_of(x, y[:, own][:, free], vx, vy[:, own][:, free]) if free.any() else 0.0
+
+
+def _slides(x: Tensor) -> bool:
+    """Whether a window is the one before, moved on by a step or a few."""
+    steps = x.shape[1]
+    rows = range(min(len(x) - 1, 8))
+    return any(
+        all(torch.equal(x[row + 1, : steps - shift], x[row, shift:]) for row in rows) for shift in range(1, steps)
+    )
+
+
+def _continues(x: Tensor) -> bool:
+    """Whether a window begins near where the one before ends, beside where others begin."""
+    if not x.is_floating_point():
+        return False
+    wide = widest(x)
+    step = (wide[1:, 0] - wide[:-1, -1]).abs().mean()
+    return bool(step < NEAR * (wide[1:, 0] - wide[:-1, -1].roll(len(x) // 3, 0)).abs().mean())
+
+
+def _reordered(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> float:
+    """The best R² with targets in an order that they come in by mistake: backwards, or as text sorts their numbers."""
+    (x, y), (vx, vy) = train, val
+    found = []
+    for ordered in ORDERS:
+        order, held = ordered(len(y)), ordered(len(vy))
+        for back in (False, True):
+            first, second = (each.argsort() if back else each for each in (order, held))
+            found.append(ridge_skill_of(x, y[first], vx, vy[second]))
+    return max(each for each in found if math.isfinite(each))
+
+
+def _as_text(count: int) -> Tensor:
+    return torch.tensor(sorted(range(count), key=str))
+
+
+NEAR: Final = 0.7
+"""Of a series that goes on, the step from window to window by that between windows anywhere."""
+
+ORDERS: Final = (_as_text, lambda count: torch.arange(count).flip(0))
+"""Orders in which one of two lists may stand."""
 
 
 def _copied(x: Tensor, y: Tensor) -> Tensor:
@@ -183,7 +240,7 @@ def _copied(x: Tensor, y: Tensor) -> Tensor:
 def horizon(patient: Patient) -> Figures:
     """How diversity and skill go along the outputs of a forecast: of the model, and of a straight line."""
     answers = patient.on_val
-    if patient.fit.kind != "numbers" or answers.outputs.shape[1] < 4:
+    if patient.fit.kind != "numbers" or patient.several is not None or answers.outputs.shape[1] < 4:
         raise NotGiven("the outputs are no horizon of four steps or more")
     said, true = answers.outputs.double().std(dim=0), answers.targets.double().std(dim=0).clamp(min=1e-30)
     ratios = said / true
@@ -196,7 +253,16 @@ def horizon(patient: Patient) -> Figures:
         "horizon/late_reference": late,
         "horizon/first_skill": _r2(answers.outputs[:, :quarter], answers.targets[:, :quarter]),
         "horizon/last_skill": _r2(answers.outputs[:, -quarter:], answers.targets[:, -quarter:]),
+        "horizon/rolled": float(_head_calls(patient) >= len(ratios) > 1),
     }
+
+
+def _head_calls(patient: Patient) -> int:
+    """How often the last weights are asked for one answer; 0 where they are in no linear layer."""
+    try:
+        return head_calls(patient)
+    except NotGiven:
+        return 0
 
 
 def ridge_skill_of(x: Tensor, y: Tensor, vx: Tensor, vy: Tensor) -> float:

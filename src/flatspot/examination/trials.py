@@ -195,7 +195,7 @@ def _optimizer(patient: Patient, model: nn.Module, change: Change) -> Optimizer:
         if change.free and "weight_decay" in options:
             options["weight_decay"] = 0.0
         groups.append({**options, "params": [named[name] for name in names if name in named]})
-    if change.all_weights:
+    if change.all_weights or not any(each["params"] for each in groups):  # of another model's weights: its settings
         held = {id(each) for group in groups for each in group["params"]}
         groups[0]["params"] += [each.requires_grad_() for each in named.values() if id(each) not in held]
         for each in named.values():

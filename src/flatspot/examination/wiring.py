@@ -268,6 +268,7 @@ def gradients(patient: Patient) -> Figures:
         "gradients/fixed_share": share(fixed),
         "gradients/away_share": share(away - fixed),
         "gradients/all_away": float(held is not None and len(away) == len(named)),
+        "gradients/left_share": share({name for name, each in named.items() if each.grad is not None}),
     }
     cut = {name for name in (none - fixed) if _moves(patient, named[name])}
     return figures | {"gradients/cut_share": share(cut), **_norms(found)}

@@ -64,8 +64,9 @@ def fit_ridge(train: Batches, val: Batches) -> Ridge:
     """Ridge regression on the flattened window, the penalty chosen by the squared error on validation windows.
 
     Closed form from the covariance, gathered batch by batch: no window is copied, and one eigendecomposition
-    serves all penalties. Features are standardised by their own spread, so the units of the inputs do not
-    matter. Beyond 2,048 features (steps × channels) the oldest steps are left out.
+    serves all penalties. Of fewer windows than features it is the windows' products, and they are copied. Features
+    are standardised by their own spread, so the units of the inputs do not matter. Beyond 2,048 features (steps ×
+    channels) the oldest steps are left out.
 
     Args:
         train, val: each call gives a fresh pass over batches `(x, y)`: x `[sample, time, channel]`,
@@ -73,18 +74,44 @@ def fit_ridge(train: Batches, val: Batches) -> Ridge:
 
     Source: Hoerl & Kennard 1970; Hastie, Tibshirani & Friedman 2009, section 3.4.
     """
-    centre, outputs, horizon = _centre(train)
-    covariance, cross = _covariances(train, centre, outputs)
-    spread = covariance.diagonal().sqrt()
-    usable = torch.where(spread > 0, spread, torch.ones_like(spread))
-    values, vectors = torch.linalg.eigh(covariance / usable.outer(usable))
-    projected = vectors.T @ (cross / usable.unsqueeze(1))
+    count, centre, outputs, horizon = _centre(train)
+    weights_of = (_by_windows if count < len(centre) else _by_features)(train, centre, outputs)
 
     def fitted(penalty: float) -> Ridge:
-        weights = vectors @ (projected / (values.clamp(min=0) + penalty).unsqueeze(1)) / usable.unsqueeze(1)
+        weights = weights_of(penalty)
         return Ridge(weights, outputs - centre @ weights, penalty, horizon)
 
     return min((fitted(penalty) for penalty in PENALTIES), key=lambda ridge: _squared_error(ridge, val))
+
+
+def _by_features(train: Batches, centre: Tensor, outputs: Tensor) -> Callable[[float], Tensor]:
+    """Weights for a penalty, from the features' covariance."""
+    covariance, cross = _covariances(train, centre, outputs)
+    usable = _usable(covariance.diagonal().sqrt())
+    values, vectors = torch.linalg.eigh(covariance / usable.outer(usable))
+    projected = vectors.T @ (cross / usable.unsqueeze(1))
+    return lambda penalty: vectors @ (projected / (values.clamp(min=0) + penalty).unsqueeze(1)) / usable.unsqueeze(1)
+
+
+def _by_windows(train: Batches, centre: Tensor, outputs: Tensor) -> Callable[[float], Tensor]:
+    """The same from the windows' products with one another (Saunders, Gammerman & Vovk 1998)."""
+    pairs = [(_features(x) - centre, widest(y).flatten(1) - outputs) for x, y in train()]
+    x, y = (torch.cat(each) for each in zip(*pairs, strict=True))
+    usable = _usable(x.square().mean(dim=0).sqrt())
+    x = x / usable
+    values, vectors = torch.linalg.eigh(x @ x.T / len(x))
+    projected = vectors.T @ y / len(x)
+
+    def weights(penalty: float) -> Tensor:
+        shares: Tensor = projected / (values.clamp(min=0) + penalty).unsqueeze(1)
+        found: Tensor = x.T @ (vectors @ shares) / usable.unsqueeze(1)
+        return found
+
+    return weights
+
+
+def _usable(spread: Tensor) -> Tensor:
+    return torch.where(spread > 0, spread, torch.ones_like(spread))
 
 
 def _features(x: Tensor, most: int = MOST_FEATURES) -> Tensor:
@@ -93,7 +120,7 @@ def _features(x: Tensor, most: int = MOST_FEATURES) -> Tensor:
     return widest(x[:, -steps:]).flatten(1)
 
 
-def _centre(train: Batches) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+def _centre(train: Batches) -> tuple[int, Tensor, Tensor, tuple[int, ...]]:
     count, x_sum, y_sum = 0, torch.zeros(()), torch.zeros(())
     horizon: tuple[int, ...] = ()
     for x, y in train():
@@ -101,7 +128,7 @@ def _centre(train: Batches) -> tuple[Tensor, Tensor, tuple[int, ...]]:
         x_sum = x_sum + _features(x).sum(dim=0)
         y_sum = y_sum + widest(y).flatten(1).sum(dim=0)
         horizon = tuple(y.shape[1:])
-    return x_sum / count, y_sum / count, horizon
+    return count, x_sum / count, y_sum / count, horizon
 
 
 def _covariances(train: Batches, centre: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -49,7 +49,8 @@ SICK: Final = {
 WELL: Final = {**SICK, "weights_constant_share": 0.0, "trial_reset_closes": 0.0}
 CLOSES: Final = 0.35
 FAINT: Final = 0.05
-ALIKE: Final = 1e-3
+LEARNS: Final = 0.5
+BIAS: Final = 5.0
 
 
 def judge(
@@ -58,10 +59,11 @@ def judge(
     weights_smallest_scale: float,
     skill_missing: float,
     trial_reset_closes: float,
-    stages_fresh_output: float = 1.0,
-    trial_again_closes: float = 0.0,
+    trial_again_skill: float = 0.0,
+    skill_possible: float = 1.0,
+    weights_largest_bias: float = 0.0,
 ) -> Finding | None:
-    faint = weights_largest_scale < FAINT and stages_fresh_output < ALIKE and trial_again_closes < CLOSES
+    faint = weights_largest_scale < FAINT and trial_again_skill < LEARNS * skill_possible
     if skill_missing < DAMAGE or (trial_reset_closes < CLOSES and not faint):
         return None
     what = (
@@ -69,8 +71,10 @@ def judge(
         if weights_constant_share
         else f"weights begin at {weights_smallest_scale:.2g} to {weights_largest_scale:.2g} of a usual scale"
     )
+    if weights_largest_bias > BIAS:
+        what += f", biases at up to {weights_largest_bias:.3g}"
     if trial_reset_closes < CLOSES:
-        what += f", and the outputs of a fresh copy are alike (line: {FAINT:g})"
+        what += f" (line: {FAINT:g}), and a copy that begins with them does not learn"
     return Finding(
         cause="bad-init",
         seen=what

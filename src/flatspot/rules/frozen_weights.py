@@ -14,7 +14,8 @@ read.
 
 A batch is differentiated: weights without a gradient that nevertheless move the outputs, weights that are fixed,
 and weights that the optimizer does not hold are counted. Freezing on purpose does no harm, so a copy with all
-weights in training has to do better.
+weights in training has to do better. Where the optimizer holds none of the weights, gradients that were left on them
+say that this network was trained, and not another one.
 
 ## What to try
 
@@ -53,13 +54,18 @@ def judge(
     gradients_away_share: float,
     skill_missing: float,
     gradients_all_away: float = 0.0,
+    gradients_left_share: float = 0.0,
+    settings_steps: float = 0.0,
     trial_all_weights_closes: float | None = None,
 ) -> Finding | None:
     share = max(gradients_cut_share, gradients_fixed_share, gradients_away_share)
-    if share < LINE or skill_missing < DAMAGE or gradients_all_away:
+    if share < LINE or skill_missing < DAMAGE:
         return None
+    if gradients_all_away and settings_steps and not gradients_left_share:
+        return None  # steps were taken, and never with this model's gradients: another one was trained
     by_optimizer = share > gradients_cut_share
-    if by_optimizer and trial_all_weights_closes is not None and trial_all_weights_closes < CLOSES:
+    helps = trial_all_weights_closes is None or trial_all_weights_closes >= CLOSES
+    if by_optimizer and not gradients_all_away and not helps:
         return None
     what = (
         "get no gradient, though the outputs follow them"

@@ -39,11 +39,19 @@ EXPLAINS: Final = (
 SICK: Final = {"ceiling_skill": 0.1, "ceiling_bounded": 1.0, "skill_missing": 1.0}
 WELL: Final = {"ceiling_skill": 1.0, "ceiling_bounded": 1.0, "skill_missing": 1.0}
 LINE: Final = 0.75
+LEARNS: Final = 0.5
 
 
 def judge(
-    skill_missing: float, ceiling_skill: float = 1.0, ceiling_bounded: float = 0.0, ceiling_stuck: float = 0.0
+    skill_missing: float,
+    ceiling_skill: float = 1.0,
+    ceiling_bounded: float = 0.0,
+    ceiling_stuck: float = 0.0,
+    trial_again_skill: float = 0.0,
+    skill_possible: float = 1.0,
 ) -> Finding | None:
+    if trial_again_skill > LEARNS * skill_possible:
+        return None  # begun anew it learns, with this very head
     if not ceiling_bounded or skill_missing < DAMAGE or (ceiling_skill > LINE and not ceiling_stuck):
         return None
     if ceiling_skill <= LINE:

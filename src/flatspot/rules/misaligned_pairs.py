@@ -13,7 +13,8 @@ To the network the targets are noise, and the best answer to noise is a constant
 
 A straight line is fitted with targets of some samples later or earlier. Where it finds much more than at once,
 pairs are shifted; targets that merely stand in the window as one of its numbers do not count. Where a line finds
-much within the held-out samples and nothing within the training samples, the training pairs are broken.
+much within the held-out samples and nothing within the training samples, the training pairs are broken. Targets are
+also tried backwards, and in the order in which text sorts numbers (file 10 before file 2).
 
 ## What to try
 
@@ -38,6 +39,7 @@ WELL: Final = {"pairs_straight": 0.8, "pairs_best_shifted": 0.8, "pairs_best_shi
 LINE: Final = 0.25
 SHIFTED: Final = 0.12
 LOW: Final = 0.1
+UNSURE: Final = 0.5
 SHORT: Final = 6
 
 
@@ -46,29 +48,42 @@ def judge(
     pairs_straight: float = 0.0,
     pairs_best_shifted: float = 0.0,
     pairs_best_shift: float = 0.0,
+    pairs_sliding: float = 0.0,
+    pairs_reordered: float = 0.0,
     sizes_steps: float = 24.0,
     references_within_val: float = 0.0,
     references_within_train: float | None = None,
     references_across: float = 0.0,
 ) -> Finding | None:
     base = max(pairs_straight, skill_val, references_across, 0.0)
-    shifted = 0.0 if sizes_steps <= SHORT and pairs_best_shift > 0 else pairs_best_shifted - base
+    # What lies some windows back is out of a short window's reach, and of one that slides on.
+    out_of_reach = (sizes_steps <= SHORT or pairs_sliding) and pairs_best_shift > 0
+    shifted = pairs_best_shifted - base
     among = references_within_val if references_within_train is None else references_within_train
     broken = references_within_val - max(base, among, 0.0)  # of too few training pairs nothing is known
-    if (shifted < SHIFTED and broken < LINE) or base > LOW:
+    reordered = pairs_reordered - base
+    if (max(shifted, reordered) < SHIFTED and broken < LINE) or base > LOW:
         return None
-    by_shift = shifted >= broken
-    return Finding(
-        cause="misaligned-pairs",
-        seen=(
+    most = max(shifted, broken, reordered)
+    if most == shifted:
+        seen = (
             f"a straight line finds {pairs_best_shifted:.2f} with targets {pairs_best_shift:+.0f} samples away and "
             f"{pairs_straight:.2f} with their own (line: {SHIFTED} more)"
-            if by_shift
-            else f"a straight line finds {references_within_val:.2f} among held-out pairs and "
-            f"{among:.2f} among "
-            f"training pairs (line: {LINE} more)"
-        ),
+        )
+    elif most == reordered:
+        seen = (
+            f"a straight line finds {pairs_reordered:.2f} with targets backwards, or in the order in which text sorts "
+            f"numbers, and {pairs_straight:.2f} with their own (line: {SHIFTED} more)"
+        )
+    else:
+        seen = (
+            f"a straight line finds {references_within_val:.2f} among held-out pairs and {among:.2f} among training "
+            f"pairs (line: {LINE} more)"
+        )
+    return Finding(
+        cause="misaligned-pairs",
+        seen=seen,
         means="the targets belong to other inputs",
         try_first="dataset = [(x[i], y[i]) for i in order]  # one index for both",
-        confidence=graded(max(shifted, broken), SHIFTED, 0.7, 0.65),
+        confidence=UNSURE if out_of_reach and most == shifted else graded(most, SHIFTED, 0.7, 0.65),
     )

@@ -10,7 +10,9 @@ The smallest weights that answer anything answer the mean. Under strong dropout 
 
 ## How we know
 
-A copy is trained without weight decay and dropout, and held against one that was trained with both.
+A copy is trained without weight decay and dropout, and held against one that was trained with both. A pull that stands
+in the loop or in the loss is seen by what it did: most weights are a fifth of a fresh copy's or less, and the same
+training without what the loop does besides learns.
 
 ## What to try
 
@@ -37,13 +39,24 @@ SICK: Final = {
 }
 WELL: Final = {**SICK, "trial_free_closes": 0.0}
 LINE: Final = 0.35
+SHRUNK: Final = 0.5
+LEARNS: Final = 0.5
 
 
 def judge(
-    trial_free_closes: float, settings_weight_decay: float, settings_dropout: float, skill_missing: float
+    trial_free_closes: float,
+    settings_weight_decay: float,
+    settings_dropout: float,
+    skill_missing: float,
+    weights_shrunk_share: float = 0.0,
+    trial_again_skill: float = 0.0,
+    skill_possible: float = 1.0,
 ) -> Finding | None:
-    if skill_missing < DAMAGE or trial_free_closes < LINE:
+    if skill_missing < DAMAGE:
         return None
+    if trial_free_closes < LINE:
+        by_hand = weights_shrunk_share >= SHRUNK and trial_again_skill > LEARNS * skill_possible
+        return _by_hand(weights_shrunk_share) if by_hand else None
     decays = settings_weight_decay > 0
     return Finding(
         cause="over-regularised",
@@ -55,4 +68,17 @@ def judge(
         try_first=f"weight_decay={settings_weight_decay / 100:g}" if decays else f"dropout={settings_dropout / 4:g}",
         override="optimizer.weight_decay=0" if decays else "model.dropout=0",
         confidence=graded(trial_free_closes, LINE, 0.85, 0.7, 0.93),
+    )
+
+
+def _by_hand(share: float) -> Finding:
+    return Finding(
+        cause="over-regularised",
+        seen=(
+            f"{share:.0%} of the weights are a fifth of a fresh copy's or less (line: {SHRUNK:.0%}), and a copy that "
+            "loss and optimizer alone train learns"
+        ),
+        means="something in the training loop or in the loss pulls the weights to zero",
+        try_first="penalty = 0.0  # what the loop adds to the loss, or does to the weights after each step",
+        confidence=graded(share, SHRUNK, 1.0, 0.7, 0.88),
     )

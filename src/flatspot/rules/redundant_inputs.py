@@ -12,7 +12,7 @@ A network that is given the same input gives the same output.
 ## How we know
 
 The spread between samples at each place of the window is held against the spread of all numbers, and windows that
-are exactly the same are counted.
+are exactly the same are counted. Where nearly all are, no reference can find a signal either.
 
 ## What to try
 
@@ -28,10 +28,13 @@ SICK: Final = {"variety_between": 0.01, "variety_duplicates": 0.0, "skill_missin
 WELL: Final = {"variety_between": 0.9, "variety_duplicates": 0.0, "skill_missing": 1.0}
 LINE: Final = 0.1
 SAME: Final = 0.6
+ALL: Final = 0.95
 
 
 def judge(variety_between: float, variety_duplicates: float, skill_missing: float) -> Finding | None:
-    if skill_missing < DAMAGE or (variety_between > LINE and variety_duplicates < SAME):
+    if variety_duplicates < ALL and skill_missing < DAMAGE:  # of one input nothing can be told, by nobody
+        return None
+    if variety_between > LINE and variety_duplicates < SAME:
         return None
     alike = variety_between <= LINE
     return Finding(

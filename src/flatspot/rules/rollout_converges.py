@@ -11,8 +11,8 @@ After enough repetitions every start ends in the same place, as every contractio
 
 ## How we know
 
-Diversity and skill are measured along the horizon: in line for the first steps, gone for the last, where a straight
-line from the window still finds something.
+Diversity and skill are measured along the horizon: in line for the first steps (or the same weights are asked for one
+step after the other), gone for the last, where a straight line from the window still finds something.
 
 ## What to try
 
@@ -42,10 +42,11 @@ def judge(
     horizon_late_reference: float = 0.0,
     horizon_first_skill: float = 0.0,
     horizon_last_skill: float = 0.0,
+    horizon_rolled: float = 0.0,
 ) -> Finding | None:
     lost = horizon_late_reference - max(horizon_last_skill, 0.0)
     falls = horizon_first_ratio / max(horizon_last_ratio, 1e-9)
-    if falls < FALL or lost < LOST or horizon_first_skill < LOST:
+    if falls < FALL or lost < LOST or (horizon_first_skill < LOST and not horizon_rolled):
         return None
     return Finding(
         cause="rollout-converges",

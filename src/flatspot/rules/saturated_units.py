@@ -11,7 +11,8 @@ A unit at its rail is there for every sample.
 
 ## How we know
 
-The exact values of all gates and bounded activations are counted over samples and steps. It is a symptom of raw
+The exact values of all gates and bounded activations are counted over samples and steps, and how often a gate on the
+input's way is shut, from the start and after training. It is a symptom of raw
 inputs or of a learning rate that is too high where an experiment shows these; otherwise it stands by itself.
 
 ## What to try
@@ -27,13 +28,26 @@ EXPLAINS: Final = ("vanishing-gradient", "undertrained", "head-ignores-state", "
 SICK: Final = {"units_now_saturated": 0.95, "skill_missing": 1.0}
 WELL: Final = {"units_now_saturated": 0.2, "skill_missing": 1.0}
 LINE: Final = 0.6
+SHUT: Final = 0.9
+LEARNS: Final = 0.5
 
 
 def judge(
-    units_now_saturated: float, skill_missing: float, units_standard_saturated: float | None = None
+    units_now_saturated: float,
+    skill_missing: float,
+    units_standard_saturated: float | None = None,
+    units_now_shut: float = 0.0,
+    units_standard_shut: float = 0.0,
+    trial_again_skill: float = 0.0,
+    skill_possible: float = 1.0,
 ) -> Finding | None:
+    if skill_missing < DAMAGE:
+        return None
+    learns = trial_again_skill > LEARNS * skill_possible
+    if min(units_now_shut, units_standard_shut) > SHUT and not learns:
+        return _shut(units_now_shut)
     saturated = units_now_saturated
-    if saturated < LINE or skill_missing < DAMAGE:
+    if saturated < LINE:
         return None
     from_the_start = units_standard_saturated is not None and units_standard_saturated >= LINE
     return Finding(
@@ -45,4 +59,15 @@ def judge(
         confidence=graded(saturated, LINE, 1.0, 0.55, 0.8)
         if from_the_start
         else graded(saturated, LINE, 1.0, 0.35, 0.55),
+    )
+
+
+def _shut(share: float) -> Finding:
+    return Finding(
+        cause="saturated-units",
+        seen=f"a gate on the input's way is shut in {share:.0%} of all steps, from the start (line: {SHUT:.0%})",
+        means="hardly anything comes in, and no gradient opens the gate",
+        try_first="nn.init.zeros_(lstm.bias_ih_l0); nn.init.zeros_(lstm.bias_hh_l0)",
+        override="model.recurrent_init=auto",
+        confidence=graded(share, SHUT, 1.0, 0.7, 0.85),
     )

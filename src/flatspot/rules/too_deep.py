@@ -11,7 +11,7 @@ After enough layers all samples are in one place, and the gradient on the way ba
 ## How we know
 
 How much samples differ is measured at each layer of a fresh copy with standardised inputs: fine after the first,
-gone after the last.
+gone after the last, be they recurrent or not. Where a copy learns all the same, it is not this.
 
 ## What to try
 
@@ -34,21 +34,36 @@ SICK: Final = {"stages_fresh_first": 0.5, "stages_fresh_last": 0.001, "stages_fr
 WELL: Final = {**SICK, "stages_fresh_last": 0.4}
 FACTOR: Final = 20.0
 LAYERS: Final = 4
+LEARNS: Final = 0.5
+FAINT: Final = 0.05
 
 
 def judge(
-    stages_fresh_first: float, stages_fresh_last: float, stages_fresh_count: float, skill_missing: float
+    stages_fresh_first: float,
+    stages_fresh_last: float,
+    stages_fresh_count: float,
+    skill_missing: float,
+    stages_fresh_top: float | None = None,
+    stages_fresh_layers: float = 0.0,
+    trial_again_skill: float = 0.0,
+    skill_possible: float = 1.0,
+    weights_largest_scale: float = 1.0,
 ) -> Finding | None:
-    if skill_missing < DAMAGE or stages_fresh_count < LAYERS or stages_fresh_first < 0.02:
+    if weights_largest_scale < FAINT:
+        return None  # weights of nearly nothing lose samples in a single layer
+    if skill_missing < DAMAGE or stages_fresh_first < 0.02 or trial_again_skill > LEARNS * skill_possible:
         return None
-    factor = stages_fresh_first / max(stages_fresh_last, 1e-12)
-    if factor < FACTOR:
+    last, layers = stages_fresh_last, stages_fresh_count
+    if stages_fresh_top is not None and layers < LAYERS <= stages_fresh_layers:
+        last, layers = stages_fresh_top, stages_fresh_layers
+    factor = stages_fresh_first / max(last, 1e-12)
+    if factor < FACTOR or layers < LAYERS:
         return None
     return Finding(
         cause="too-deep",
         seen=(
             f"in a fresh copy samples differ {factor:.3g} times less after layer "
-            f"{stages_fresh_count:.0f} than after the "
+            f"{layers:.0f} than after the "
             f"first (line: {FACTOR:g})"
         ),
         means="depth alone makes all samples alike, before any training",

@@ -45,6 +45,7 @@ WELL: Final = {**SICK, "diversity_skill_training_mode": 0.0}
 GAP: Final = 0.3
 SHIFT: Final = 1.0
 RATIO: Final = 2.0
+LEVEL: Final = 3.0
 
 
 def judge(
@@ -55,12 +56,15 @@ def judge(
     inputs_val_mean_gap: float = 0.0,
     inputs_val_std_ratio: float = 1.0,
     references_within_val: float = 0.0,
+    inputs_val_level_ratio: float = 1.0,
 ) -> Finding | None:
-    if skill_missing < DAMAGE and references_within_val < GAP:
-        return None
     between_modes = diversity_skill_training_mode - max(skill_val, 0.0)
     between_sets = skill_train - max(skill_val, 0.0)
-    other_scale = inputs_val_mean_gap > SHIFT or inputs_val_std_ratio > RATIO
+    other_level = inputs_val_level_ratio > LEVEL
+    other_scale = inputs_val_mean_gap > SHIFT or inputs_val_std_ratio > RATIO or other_level
+    lost = between_sets > GAP and other_scale
+    if skill_missing < DAMAGE and references_within_val < GAP and not lost:
+        return None
     if between_modes < GAP and not (between_sets > GAP and other_scale):
         return None
     modes = between_modes >= GAP
@@ -71,6 +75,9 @@ def judge(
             f"and {skill_val:.2f} in evaluation mode "
             f"(line: {GAP} apart)"
             if modes
+            else f"the levels of held-out windows differ {inputs_val_level_ratio:.2g} times more, or less, than those "
+            f"of training windows (line: {LEVEL:g})"
+            if other_level
             else f"held-out inputs are {inputs_val_mean_gap:.2g} standard deviations off "
             f"and {inputs_val_std_ratio:.2g} "
             f"times as spread as training inputs (lines: {SHIFT:g}, {RATIO:g})"

@@ -49,6 +49,8 @@ SICK: Final = {
 }
 WELL: Final = {**SICK, "trial_inputs_closes": 0.02}
 LINE: Final = 0.4
+RAILS: Final = 0.6
+STILL: Final = 0.5
 
 
 def judge(
@@ -59,6 +61,7 @@ def judge(
     trial_inputs_closes: float,
     trial_both_closes: float = 0.0,
     trial_targets_closes: float = 0.0,
+    units_standard_saturated: float = 0.0,
 ) -> Finding | None:
     closes = max(trial_inputs_closes, trial_both_closes - max(trial_targets_closes, 0.0))
     if skill_missing < DAMAGE or closes < LINE:
@@ -73,7 +76,8 @@ def judge(
         means="the first layer cannot tell the samples apart",
         try_first="x = (x - x_train.mean(dim=(0, 1))) / x_train.std(dim=(0, 1))",
         override="data.scale=standard",
-        confidence=graded(closes, LINE, 0.9, 0.7),
+        # Units at their rails for scaled inputs too have another reason to be there.
+        confidence=graded(closes, LINE, 0.9, 0.7) * (STILL if units_standard_saturated > RAILS else 1.0),
     )
 
 

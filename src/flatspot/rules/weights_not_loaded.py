@@ -10,7 +10,8 @@ Fresh weights answer nearly the same to everything.
 
 ## How we know
 
-The weights are distributed as a fresh copy's are, though the optimizer says that steps were taken.
+The weights are distributed as a fresh copy's are, though the optimizer says that steps were taken, of which no gradient
+is left on these weights.
 
 ## What to try
 
@@ -48,9 +49,12 @@ def judge(
     moved_expected: float = 0.0,
     trial_again_skill: float = 0.0,
     skill_possible: float = 1.0,
+    gradients_left_share: float = 0.0,
 ) -> Finding | None:
     if skill_missing < DAMAGE or not settings_steps or weights_as_fresh < LIKE:
         return None
+    if gradients_all_away and gradients_left_share:
+        return None  # it was trained, by an optimizer that holds another model's weights
     learns = trial_again_skill > 0.5 * skill_possible
     if not gradients_all_away and (moved_expected < FAR or gradients_zero_share > ZERO or not learns):
         return None

@@ -43,10 +43,11 @@ def judge(
     beyond_gain: float = 0.0,
     beyond_longer: float = 0.0,
     beyond_steps: float = 0.0,
+    pairs_sliding: float = 1.0,
 ) -> Finding | None:
     gain = min(beyond_gain, beyond_longer - max(skill_val, 0.0))
-    if gain < LINE:
-        return None
+    if gain < LINE or (sizes_steps > SHORT and not pairs_sliding):
+        return None  # samples that are no stretch of one series have nothing before them
     return Finding(
         cause="window-too-short",
         seen=(

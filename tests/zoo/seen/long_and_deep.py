@@ -416,7 +416,7 @@ class SolarFarm(nn.Module):
         return self.head(self.lstm(features)[0].mean(1))
 
 
-@sick("head-ignores-state")
+@sick("head-ignores-state", "over-regularised")
 def decay_of_a_hundred_for_the_head(seed: int, *, healed: bool) -> Case:
     """Foretells the yield of two solar fields from a day of cloud, sun and heat, by a convolution and an LSTM.
 
