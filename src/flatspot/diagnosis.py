@@ -198,14 +198,17 @@ LOOKED_FOR: Final = "skill/missing"
 """A number that is there where a cause was looked for."""
 
 
+ACHIEVED: Final = ("references/best", "skill/possible")
+
+
 def verdict_of(evidence: Mapping[str, float]) -> Verdict:
     """The verdict on what was measured: on the test split, where there is one, else on the held-out samples.
 
-    The achievable skill is that of the best reference on either.
+    The achievable skill is that of the best reference on either; of held-out samples also what an experiment reached.
     """
     part = "test" if "diversity/ratio_test" in evidence else "val"
     own = evidence.get("skill/model_test" if part == "test" else "skill/val")
-    best = [evidence[name] for name in evidence if name == "references/best" or _of_a_reference(name)]
+    best = [evidence[name] for name in evidence if name in ACHIEVED or _of_a_reference(name)]
     known = [each for each in best if math.isfinite(each)]
     return judge(evidence.get(f"diversity/ratio_{part}"), own, max(known, default=None))
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from flatspot.diagnosis import Diagnosis, Finding, Verdict
 from flatspot.errors import BadInput, reason
-from flatspot.examination.gathering import ALWAYS, EXPERIMENTS, WHERE_ILL, Gathered, gather
+from flatspot.examination.gathering import ALWAYS, EXPERIMENTS, MOST_VAL, WHERE_ILL, Gathered, gather
 from flatspot.examination.patient import LossOf, Patient
 from flatspot.examination.samples import Batch, samples_of
 from flatspot.report.diagnosis import told
@@ -26,9 +26,6 @@ from flatspot.rules import diagnose
 
 MOST_TRAIN: Final = 2048
 """Training samples that are read, spread evenly over the data."""
-
-MOST_VAL: Final = 1024
-"""Held-out samples that are read."""
 
 STAGES: Final = len(ALWAYS) + len(WHERE_ILL) + len(EXPERIMENTS)
 """Measurements of a model with which something is wrong."""
@@ -128,6 +125,8 @@ def _copied(
     """Both as copies that belong together, the model on the device."""
     try:
         ours, theirs = copy.deepcopy((model, optimizer))
+        for mine, yours in zip(ours.parameters(), model.parameters(), strict=True):
+            mine.grad = None if yours.grad is None else yours.grad.detach().clone()
         return ours.to(device), theirs
     except Exception as error:
         raise BadInput(f"the model cannot be copied to {device}: {reason(error)}") from error

@@ -106,7 +106,7 @@ def _own(patient: Patient, answers: Answers) -> float:
     try:
         with torch.enable_grad():
             optimizer.step(cost)  # type: ignore[no-untyped-call]
-            floor = float(cost())
+            floor = cost().item()
         with torch.no_grad():
             found = float(value(patient.loss or F.mse_loss, raw, y))
     except Exception:  # noqa: BLE001 - a stranger's loss may want other numbers
@@ -133,6 +133,19 @@ def fitted_on(patient: Patient) -> tuple[Tensor, Tensor]:
         return x, y
     rows = torch.linspace(0, len(x) - 1, MOST_ROWS, dtype=torch.float64).round().long()
     return x[rows], y[rows]
+
+
+def straight_line(x: Tensor, y: Tensor, asked: Tensor) -> Tensor:
+    """What ridge regression answers, `[sample, output]`.
+
+    Args:
+        x, y: windows `[sample, time, channel]` and targets `[sample, output]`: the first four fifths are fitted, by the
+            last fifth the penalty is chosen. asked: windows.
+    """
+    cut = len(x) - len(x) // 5
+    y = y.unsqueeze(2)
+    ridge = fit_ridge(lambda: [(x[:cut], y[:cut])], lambda: [(x[cut:], y[cut:])])
+    return ridge.predict(asked).squeeze(2)
 
 
 def references(patient: Patient) -> Achievable:
@@ -174,14 +187,12 @@ def _within(patient: Patient, name: str) -> float:
     torn apart do not.
     """
     samples, answers = (patient.train, patient.on_train) if name == "train" else (patient.val, patient.on_val)
-    x, y = columns(samples.series()), answers.targets.unsqueeze(2)
+    x, y = columns(samples.series()), answers.targets
     half = len(x) // 2
     if half < FEWEST or not (x.isfinite().all() and y.isfinite().all()):
         return math.nan
     judged = scoring(patient)
-    cut = half - half // 5
-    ridge = fit_ridge(lambda: [(x[:cut], y[:cut])], lambda: [(x[cut:half], y[cut:half])])
-    said, true = ridge.predict(x[half:]).flatten(1), y[half:].flatten(1)
+    said, true = straight_line(x[:half], y[:half], x[half:]), y[half:]
     found = judged.of(said, true)
     apart = max(1, math.ceil((x.shape[1] + 1) / samples.every))
     ordered = len(true) > 2 * apart

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from flatspot.examination.data import settings
-from flatspot.examination.outputs import scoring
+from flatspot.examination.outputs import scoring, straight_line
 from flatspot.examination.patient import NotGiven, Patient, call, value
 from flatspot.examination.samples import leaves, mapped, sample_axis, take
 from flatspot.probes.activations import unit_reports
 from flatspot.probes.gates import GateReport, at_rail
 from flatspot.probes.moments import moments, widest
-from flatspot.probes.references import fit_ridge
 from flatspot.probes.stations import relative_spread, state_names, station_values
 from flatspot.probes.undisturbed import random_states_kept, undisturbed
 
@@ -31,7 +30,7 @@ HALF_LINES: Final = frozenset({"relu", "relu_", "relu6", "threshold"})
 SHRUNK: Final = 0.2
 """The size of a weight matrix by that of a fresh copy's, below which something has pulled it to zero."""
 
-FREE_STEPS: Final = 80
+FREE_STEPS: Final = 30
 """Steps in which free inputs of the head are fitted."""
 
 
@@ -285,12 +284,9 @@ def head(patient: Patient) -> Figures:
     name = _head_of(patient)
     train, val = (_read(patient, name, samples) for samples in (patient.train, patient.val))
     y, vy = patient.on_train.targets, patient.on_val.targets
-    cut = len(y) - len(y) // 5
     if not train.isfinite().all() or len(y) < 20:
         raise NotGiven("what the head reads is not finite")
-    x = train.unsqueeze(1)
-    ridge = fit_ridge(lambda: [(x[:cut], y[:cut])], lambda: [(x[cut:], y[cut:])])
-    said = ridge.predict(val.unsqueeze(1)).reshape(vy.shape)
+    said = straight_line(train.unsqueeze(1), y, val.unsqueeze(1))
     part = dict(patient.model.named_modules())[name]
     size = (
         part.weight.detach().double().norm().item() if isinstance(getattr(part, "weight", None), Tensor) else math.nan
@@ -405,23 +401,28 @@ def ceiling(patient: Patient) -> Figures:
 
 
 def _fitted(patient: Patient, name: str, own: Tensor, shape: Any) -> float:
-    """The least loss of a batch with free numbers in the place of the head's output."""
+    """The least loss of a batch with free numbers in the place of the head's output.
+
+    By L-BFGS with a line search (Liu & Nocedal 1989), since targets may be of any size.
+    """
     x, y = patient.train.batches[0]
-    best = math.inf
+    found: list[float] = []
     for start in (1.0, -1.0):
         free = (start + 0.1 * torch.randn(shape, generator=torch.Generator().manual_seed(0))).to(own).requires_grad_()
-        optimizer = torch.optim.Adam([free], 0.3)
+        optimizer = torch.optim.LBFGS([free], max_iter=FREE_STEPS, line_search_fn="strong_wolfe")
 
         def put(each: str, _: Any, __: Any, free: Tensor = free) -> Tensor | None:
             return free.expand_as(own) if each == name else None
 
-        with undisturbed(patient.model), _hooked(patient.model, put):
-            for _ in range(FREE_STEPS):
-                optimizer.zero_grad()
+        def cost(free: Tensor = free) -> Tensor:
+            free.grad = None
+            with undisturbed(patient.model):  # each time anew: a state that a call leaves would change the question
                 loss = value(patient.loss or math.nan, patient.ask(x), y)  # type: ignore[arg-type]
-                if not loss.requires_grad or not loss.isfinite():
-                    break
-                best = min(best, loss.item())
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-    return best
+                if loss.requires_grad:
+                    loss.backward()  # type: ignore[no-untyped-call]
+            found.append(loss.item())
+            return loss
+
+        with _hooked(patient.model, put):
+            optimizer.step(cost)  # type: ignore[no-untyped-call]
+    return min((each for each in found if math.isfinite(each)), default=math.inf)

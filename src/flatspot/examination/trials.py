@@ -26,8 +26,8 @@ FEWEST_STEPS: Final = 20
 WORK: Final = 6e10
 """Multiplications that a trial may take, roughly: a larger network makes fewer steps."""
 
-TURNS: Final = 60
-"""Steps of a trial that goes on from the weights as they are."""
+LOOK: Final = 20
+"""Steps from look to look at whether the loss is finite."""
 
 
 @final
@@ -174,10 +174,13 @@ def _turned(samples: Samples) -> Samples:
 
 
 def _reset(model: nn.Module) -> None:
+    """Torch's own starting weights; of linear layers and convolutions such as keep sizes (LeCun et al. 1998)."""
     for part in model.modules():
         reset = getattr(part, "reset_parameters", None)
         if callable(reset):
             reset()
+        if isinstance(part, (nn.Linear, nn.modules.conv._ConvNd)):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="linear")
 
 
 def _optimizer(patient: Patient, model: nn.Module, change: Change) -> Optimizer:
@@ -246,6 +249,8 @@ def _train(
             nn.utils.clip_grad_norm_(weights, change.clip)
         optimizer.step()
         losses.append(loss.detach())
+        if len(losses) % LOOK == 0 and not math.isfinite(losses[-1].item()):
+            break  # what is not finite stays so
     return torch.stack(losses).tolist(), torch.stack(norms).tolist()
 
 

@@ -46,7 +46,7 @@ SICK: Final = {
     "skill_missing": 1.0,
     "trial_reset_closes": 0.9,
 }
-WELL: Final = {**SICK, "weights_constant_share": 0.0, "trial_reset_closes": 0.0}
+WELL: Final = {**SICK, "weights_constant_share": 0.0, "weights_largest_scale": 0.6, "trial_reset_closes": 0.0}
 CLOSES: Final = 0.35
 FAINT: Final = 0.05
 LEARNS: Final = 0.5

@@ -50,6 +50,7 @@ def judge(
     pairs_best_shift: float = 0.0,
     pairs_sliding: float = 0.0,
     pairs_reordered: float = 0.0,
+    pairs_chance: float = 0.0,
     sizes_steps: float = 24.0,
     references_within_val: float = 0.0,
     references_within_train: float | None = None,
@@ -62,7 +63,7 @@ def judge(
     among = references_within_val if references_within_train is None else references_within_train
     broken = references_within_val - max(base, among, 0.0)  # of too few training pairs nothing is known
     reordered = pairs_reordered - base
-    if (max(shifted, reordered) < SHIFTED and broken < LINE) or base > LOW:
+    if (max(shifted, reordered) < max(SHIFTED, pairs_chance) and broken < LINE) or base > LOW:
         return None
     most = max(shifted, broken, reordered)
     if most == shifted:

@@ -1,0 +1,318 @@
+"""What the examination finds out by doing something, each beside a look-alike that it must tell from it."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import flatspot
+from flatspot.errors import BadInput
+
+
+class Net(nn.Module):
+    def __init__(self, inputs=1, outputs=1):
+        super().__init__()
+        self.gru = nn.GRU(inputs, 12, batch_first=True)
+        self.head = nn.Linear(12, outputs)
+
+    def forward(self, x):
+        return self.head(self.gru(x)[0][:, -1])
+
+
+def loader(x, y, batch_size=40, shuffle=False):
+    return DataLoader(TensorDataset(x, y), batch_size=batch_size, shuffle=shuffle)
+
+
+def fit(model, x, y, loss=nn.functional.mse_loss, epochs=8, optimizer=None):
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2) if optimizer is None else optimizer
+    for _ in range(epochs):
+        for a, b in loader(x, y, shuffle=True):
+            optimizer.zero_grad()
+            loss(model(a), b).backward()
+            optimizer.step()
+    return optimizer
+
+
+def examined(model, x, y, optimizer, make_model, loss=nn.functional.mse_loss, cut=400):
+    train, val = loader(x[:cut], y[:cut], shuffle=True), loader(x[cut:], y[cut:])
+    return flatspot.examine(model, train=train, val=val, loss=loss, optimizer=optimizer, make_model=make_model)
+
+
+def means(count=600, steps=10, channels=1):
+    torch.manual_seed(0)
+    x = torch.randn(count, steps, channels)
+    return x, x[:, -4:].mean(dim=(1, 2)).unsqueeze(1) * 2
+
+
+def causes(report):
+    return [each.cause for each in report.findings]
+
+
+class Carries(Net):
+    """What earlier batches left is added to the state."""
+
+    left = 0.0
+
+    def forward(self, x):
+        self.left = self.left + 1.0
+        return self.head(self.gru(x)[0][:, -1]) + self.left
+
+
+def test_a_state_that_leaks_is_shown_by_a_copy_that_forgets():
+    x, y = means(steps=4)
+    torch.manual_seed(0)
+    model = Carries()
+    report = examined(model, x, y, fit(model, x[:400], y[:400], epochs=3), Carries)
+    assert causes(report)[0] == "state-leak"
+    assert report.evidence["trial_alone/skill"] > report.evidence["trial_again/skill"] + 0.2
+    assert "a copy that forgets" in report.findings[0].seen
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_an_optimizer_of_another_model(trained):
+    """Gradients that are left on the weights say that this one was trained, to no effect, and not another one."""
+    x, y = means()
+    torch.manual_seed(0)
+    other, model = Net(), Net()
+    optimizer = fit(other, x[:400], y[:400])
+    if trained:
+        fit(model, x[:400], y[:400], epochs=1, optimizer=optimizer)
+    report = examined(model, x, y, optimizer, Net)
+    assert causes(report)[0] == ("frozen-weights" if trained else "weights-not-loaded")
+
+
+def pinball(said, y):
+    over = y - said
+    levels = torch.tensor([0.1, 0.5, 0.9])
+    return torch.maximum(levels * over, (levels - 1) * over).mean()
+
+
+def test_several_quantiles_of_one_target_are_healthy_and_flat_ones_are_not():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Net(outputs=3)
+    healthy = examined(model, x, y, fit(model, x[:400], y[:400], pinball), lambda: Net(outputs=3), loss=pinball)
+    assert healthy.verdict == "healthy"
+    assert not healthy.findings
+    assert healthy.evidence["skill/val"] > 0.4
+    torch.manual_seed(0)
+    lazy = Net(outputs=3)
+    optimizer = fit(lazy, x[:400], y[:400], pinball, 1, torch.optim.Adam(lazy.parameters(), lr=1e-5))
+    flat = examined(lazy, x, y, optimizer, lambda: Net(outputs=3), loss=pinball)
+    assert flat.verdict == "flat"
+    assert causes(flat)[0] == "undertrained"
+
+
+def backwards(y):
+    return y.flip(0)
+
+
+def as_text_sorts(y):
+    return y[sorted(range(len(y)), key=str)]
+
+
+def one_late(y):
+    return y.roll(1, dims=0)
+
+
+@pytest.mark.parametrize("order", [backwards, as_text_sorts, one_late])
+def test_targets_in_the_order_of_something_else(order):
+    x, y = means()
+    y = torch.cat([order(y[:400]), order(y[400:])])
+    torch.manual_seed(0)
+    model = Net()
+    report = examined(model, x, y, fit(model, x[:400], y[:400], epochs=4), Net)
+    assert causes(report)[0] == "misaligned-pairs"
+
+
+def test_a_lag_beyond_a_sliding_window_is_no_misalignment():
+    torch.manual_seed(0)
+    series = torch.randn(800)
+    x = series.unfold(0, 8, 1)[10:700].unsqueeze(2)  # ends at step t
+    y = 2 * series[6 : 6 + 690].unsqueeze(1)  # step t - 11
+    model = Net()
+    report = examined(model, x, y, fit(model, x[:400], y[:400], epochs=4), Net)
+    assert causes(report)[0] == "window-too-short"
+
+
+def test_windows_that_are_all_the_same_leave_nothing_to_find():
+    torch.manual_seed(0)
+    x, y = torch.randn(1, 12, 1).repeat(600, 1, 1), torch.randn(600, 1)
+    model = Net()
+    report = examined(model, x, y, fit(model, x[:400], y[:400], epochs=2), Net)
+    assert causes(report)[0] == "redundant-inputs"
+
+
+class Shut(nn.Module):
+    """An LSTM whose input gate is shut from the start."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(1, 12, batch_first=True)
+        self.head = nn.Linear(12, 1)
+        with torch.no_grad():
+            self.lstm.bias_ih_l0[:12] = -30.0
+
+    def forward(self, x):
+        return self.head(self.lstm(x)[0][:, -1])
+
+
+def test_a_gate_that_is_shut_is_named_by_what_it_is_or_by_how_it_began():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Shut()
+    report = examined(model, x, y, fit(model, x[:400], y[:400], epochs=4), Shut)
+    assert causes(report)[0] in {"saturated-units", "bad-init"}
+    assert report.evidence["units/now_shut"] == 1
+
+
+class FirstState(Net):
+    """The head reads the state that the layer began with, through a relu."""
+
+    def forward(self, x):
+        begun = x.new_zeros(1, len(x), 12)
+        self.gru(x, begun)
+        return self.head(torch.relu(begun[0]))
+
+
+class Sunken(Net):
+    """The head reads a relu that is never above zero."""
+
+    def forward(self, x):
+        return self.head(torch.relu(self.gru(x)[0][:, -1] - 5))
+
+
+@pytest.mark.parametrize(("kind", "cause"), [(FirstState, "input-never-arrives"), (Sunken, "dead-units")])
+def test_zeros_of_a_dead_layer_and_zeros_that_nothing_reached(kind, cause):
+    x, y = means()
+    torch.manual_seed(0)
+    model = kind()
+    assert causes(examined(model, x, y, fit(model, x[:400], y[:400], epochs=3), kind))[0] == cause
+
+
+class Letters(nn.Module):
+    """A plain RNN that is to remember the first of many letters; whole numbers have no gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(12, 6)
+        self.rnn = nn.RNN(6, 12, batch_first=True)
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, ids):
+        return self.head(self.rnn(self.embed(ids))[0][:, -1])
+
+
+def test_a_gradient_that_vanishes_before_it_reaches_whole_numbers():
+    torch.manual_seed(0)
+    ids = torch.randint(3, 12, (800, 60))
+    y = torch.randint(0, 3, (800,))
+    ids[:, 0] = y
+    model, loss = Letters(), nn.functional.cross_entropy
+    report = examined(model, ids, y, fit(model, ids[:600], y[:600], loss, 3), Letters, loss, cut=600)
+    assert report.evidence["references/best"] > 0.5
+    assert causes(report)[0] == "vanishing-gradient"
+
+
+class Tower(nn.Module):
+    """One GRU, and above it sigmoids upon sigmoids."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(1, 12, batch_first=True)
+        self.floors = nn.Sequential(*(part for _ in range(8) for part in (nn.Linear(12, 12), nn.Sigmoid())))
+        self.head = nn.Linear(12, 1)
+
+    def forward(self, x):
+        return self.head(self.floors(self.gru(x)[0][:, -1]))
+
+
+def test_layers_that_do_not_recur_are_layers_too():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Tower()
+    assert causes(examined(model, x, y, fit(model, x[:400], y[:400], epochs=4), Tower))[0] == "too-deep"
+
+
+def test_a_pull_to_zero_that_stands_in_the_loop():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(8):
+        for a, b in loader(x[:400], y[:400], shuffle=True):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(a), b).backward()
+            optimizer.step()
+            with torch.no_grad():
+                for each in model.parameters():
+                    each.mul_(0.5)
+    report = examined(model, x, y, optimizer, Net)
+    assert causes(report)[0] == "over-regularised"
+    assert "loop" in report.findings[0].means
+
+
+def test_a_peak_that_throws_away_what_the_beginning_learned():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=10.0, total_steps=100, cycle_momentum=False)
+    for _ in range(10):
+        for a, b in loader(x[:400], y[:400], shuffle=True):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(a), b).backward()
+            optimizer.step()
+            schedule.step()
+    report = examined(model, x, y, optimizer, Net)
+    assert causes(report)[0] == "learning-rate-too-high"
+
+
+def test_a_few_held_out_samples_make_rightly_flat_less_sure():
+    torch.manual_seed(0)
+    x, y = torch.randn(1200, 10, 1), torch.randn(1200, 1)
+    model = Net()
+    optimizer = fit(model, x[:400], y[:400], epochs=1, optimizer=torch.optim.Adam(model.parameters(), lr=1e-4))
+    many, few = (examined(model, x[:count], y[:count], optimizer, Net) for count in (1200, 440))
+    assert causes(many) == causes(few) == ["no-signal"]
+    assert few.findings[0].confidence < many.findings[0].confidence < 1
+
+
+def test_a_loader_of_one_batch():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = fit(model, x[:400], y[:400], epochs=1, optimizer=torch.optim.Adam(model.parameters(), lr=1e-5))
+    report = flatspot.examine(
+        model,
+        train=[(x[:400], y[:400])],
+        val=[(x[400:], y[400:])],
+        loss=nn.functional.mse_loss,
+        optimizer=optimizer,
+        make_model=Net,
+    )
+    assert causes(report)[0] == "undertrained"
+
+
+def test_outputs_that_are_no_tensors_are_told():
+    class Talks(nn.Module):
+        def forward(self, x):
+            return "as you say"
+
+    x, y = means()
+    report = flatspot.examine(Talks(), train=[(x[:400], y[:400])], val=[(x[400:], y[400:])])
+    assert report.verdict == "unknown"
+    assert "the model returned no tensor" in report.not_examined.values()
+
+
+def test_targets_that_fit_no_output_are_told():
+    x, y = means()
+    report = flatspot.examine(Net(outputs=3), train=[(x[:400], y[:400].expand(-1, 2))], val=[(x, y.expand(-1, 2))])
+    assert report.verdict == "unknown"
+    assert any("(400, 3) do not fit targets of shape (400, 2)" in why for why in report.not_examined.values())
+
+
+def test_batches_that_are_no_pairs_are_told():
+    x, y = means()
+    with pytest.raises(BadInput, match="batch=lambda b"):
+        flatspot.examine(Net(), train=[(x, y, y)], val=[(x, y)])
