@@ -1,5 +1,7 @@
 """A small part of the zoo, on a seed that nothing was tuned on; `scripts/zoo.py` holds the doctor against all of it."""
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ SEED = 11
 SEEN = programs("seen")
 
 
+@cache
 def examined(name):
     case = SEEN[name].build(SEED)
     return flatspot.examine(
@@ -23,21 +26,82 @@ def examined(name):
     )
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "pressure_in_pascal",
-        "targets_without_an_axis",
-        "batch_first_is_missing",
-        "reshape_for_a_transpose",
-        "state_begun_anew",
-        "first_step_read",
-        "weights_of_zero",
-        "adam_at_one",
-    ],
+PROGRAMS = {
+    "bad-init": "weights_of_zero",
+    "batch-as-time": "batch_first_is_missing",
+    "class-imbalance": "worn_bearings_are_rare",
+    "dead-units": "every_neuron_inhibited",
+    "exploding-gradient": "identity_rnn_without_clipping",
+    "flat-target": "the_status_column",
+    "frozen-weights": "detached_for_speed",
+    "head-ignores-state": "head_held_down",
+    "head-range": "relu_behind_the_head",
+    "input-never-arrives": "state_begun_anew",
+    "learning-rate-too-high": "sonar_with_a_learning_rate_of_one",
+    "loss-broadcast": "targets_without_an_axis",
+    "misaligned-pairs": "only_inputs_shuffled",
+    "no-signal": "the_other_sensor",
+    "not-finite": "a_gap_in_the_log",
+    "over-regularised": "weight_decay_of_one",
+    "padding-dominates": "zeros_behind_short_words",
+    "redundant-inputs": "one_curve_for_all",
+    "rollout-converges": "tide_forecast_step_by_step",
+    "samples-mixed": "reshape_for_a_transpose",
+    "saturated-units": "minutes_appended_to_every_step",
+    "state-leak": "running_mean_begun_once_for_all",
+    "too-deep": "twelve_lstm_layers",
+    "too-little-data": "gait_of_sixteen_patients",
+    "train-eval-mismatch": "scaled_by_hand_in_training_only",
+    "undertrained": "activity_tagger_at_a_fine_tuning_rate",
+    "unscaled-inputs": "pressure_in_pascal",
+    "unscaled-targets": "household_load_in_watts",
+    "vanishing-gradient": "first_of_forty",
+    "weights-not-loaded": "another_instance_answers",
+    "window-too-short": "one_step_of_a_season",
+    "wrong-timestep": "first_step_read",
+}
+"""One sick program a cause."""
+
+CONFUSED = (
+    ("unscaled-inputs", "saturated-units"),
+    ("unscaled-inputs", "input-never-arrives"),
+    ("learning-rate-too-high", "dead-units"),
+    ("learning-rate-too-high", "undertrained"),
+    ("too-little-data", "no-signal"),
+    ("misaligned-pairs", "no-signal"),
+    ("unscaled-targets", "undertrained"),
+    ("no-signal", "undertrained"),
+    ("no-signal", "over-regularised"),
+    ("redundant-inputs", "no-signal"),
+    ("too-deep", "vanishing-gradient"),
+    ("bad-init", "too-deep"),
+    ("dead-units", "head-range"),
+    ("frozen-weights", "undertrained"),
+    ("batch-as-time", "samples-mixed"),
+    ("input-never-arrives", "wrong-timestep"),
+    ("padding-dominates", "vanishing-gradient"),
+    ("loss-broadcast", "no-signal"),
 )
-def test_sick_and_healed(name):
-    assert examined(name).findings[0].cause in SEEN[name].causes
+"""Causes that look alike."""
+
+
+@pytest.mark.parametrize("cause", PROGRAMS)
+def test_each_cause_is_named_first(cause):
+    assert examined(PROGRAMS[cause]).findings[0].cause in SEEN[PROGRAMS[cause]].causes
+
+
+@pytest.mark.parametrize("pair", [(one, other) for pair in CONFUSED for one, other in (pair, pair[::-1])], ids="-".join)
+def test_a_cause_is_surer_than_the_one_that_looks_like_it(pair):
+    meant, alike = pair
+    assert alike not in SEEN[PROGRAMS[meant]].causes
+    sure = {each.cause: each.confidence for each in examined(PROGRAMS[meant]).findings}
+    assert sure.get(alike, 0.0) < max(sure[each] for each in SEEN[PROGRAMS[meant]].causes if each in sure)
+
+
+@pytest.mark.parametrize(
+    "name", ["pressure_in_pascal", "targets_without_an_axis", "first_step_read", "weights_of_zero", "adam_at_one"]
+)
+def test_a_healed_twin_is_met_with_silence(name):
     assert examined(f"{name} (healed)").findings == ()
 
 
