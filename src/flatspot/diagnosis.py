@@ -198,9 +198,6 @@ LOOKED_FOR: Final = "skill/missing"
 """A number that is there where a cause was looked for."""
 
 
-ACHIEVED: Final = ("references/best", "skill/possible")
-
-
 def verdict_of(evidence: Mapping[str, float]) -> Verdict:
     """The verdict on what was measured: on the test split, where there is one, else on the held-out samples.
 
@@ -208,7 +205,9 @@ def verdict_of(evidence: Mapping[str, float]) -> Verdict:
     """
     part = "test" if "diversity/ratio_test" in evidence else "val"
     own = evidence.get("skill/model_test" if part == "test" else "skill/val")
-    best = [evidence[name] for name in evidence if name in ACHIEVED or _of_a_reference(name)]
+    best = [evidence[name] for name in evidence if name == "references/best" or _of_a_reference(name)]
+    if evidence.get("skill/possible", 0.0) > NO_SIGNAL:  # nothing reached is nothing found only where one looked
+        best.append(evidence["skill/possible"])
     known = [each for each in best if math.isfinite(each)]
     return judge(evidence.get(f"diversity/ratio_{part}"), own, max(known, default=None))
 

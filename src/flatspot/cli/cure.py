@@ -83,6 +83,8 @@ class Clinic:
             found = _trained(composed([*without(self.overrides, ours), *ours]))
         except (BadInput, HydraException, OmegaConfBaseException) as error:
             return Try(override, seed, refused=" ".join(str(error).split()))
+        except Exception as error:  # noqa: BLE001 - a fit may fail in any way, and the others are tried all the same
+            return Try(override, seed, refused=f"it failed: {type(error).__name__}: {' '.join(str(error).split())}")
         return Try(override, seed, *found)
 
 
@@ -226,4 +228,4 @@ def _table(tries: Sequence[Try], possible: float) -> list[str]:
 
 
 def _quoted(override: str) -> str:
-    return f"'{override}'" if set(override) & set(" '\"$&()|;*?<>[]{}") and "model=" not in override else override
+    return f"'{override}'" if set(override) & set(" '\"$&()|;*?<>[]{}") else override

@@ -1,9 +1,10 @@
 """What the data themselves say: whether they are finite, how large, how different, how they end."""
 
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from flatspot.examination.patient import Patient
 from flatspot.probes.moments import Moments, moments, widest
@@ -122,13 +123,20 @@ def _shifted(train: Moments, varied: Tensor, val: Tensor, x: Tensor) -> Figures:
     if not varied.any():
         return {}
     found = moments(widest(val).reshape(-1, x.shape[-1]) if x.dim() > 2 else widest(val).reshape(-1, 1))
-    gap = ((found.mean - train.mean).abs() / train.std)[varied]
+    gap = (torch.minimum((found.mean - train.mean).abs(), _jump(x, val)) / train.std)[varied]
     ratio = (found.std / train.std)[varied].clamp(min=1e-12).log().abs().exp()
     return {
         "inputs/val_mean_gap": gap.max().item(),
         "inputs/val_std_ratio": ratio.max().item(),
         "inputs/val_level_ratio": _levels(x, val),
     }
+
+
+def _jump(x: Tensor, val: Tensor) -> Tensor:
+    """How far the first held-out samples are from the last training samples: a trend goes on, a scale jumps."""
+    ends = [widest(each) for each in (x[-max(len(x) // 10, 8) :], val[: max(len(val) // 10, 8)])]
+    rows = [each.reshape(-1, x.shape[-1]) if x.dim() > 2 else each.reshape(-1, 1) for each in ends]
+    return (rows[0].mean(dim=0) - rows[1].mean(dim=0)).abs()
 
 
 def _levels(x: Tensor, val: Tensor) -> float:
@@ -166,7 +174,7 @@ def padding(patient: Patient) -> Figures:
     """How long the samples' last steps are one repeated value, which padding is."""
     x = patient.train.series()
     if x.dim() < 2 or x.shape[1] < 2 * HALF:
-        return {}
+        return {"padding/share": 0.0}
     tail = _tail(x)
     padded = tail >= HALF
     return {
@@ -200,10 +208,23 @@ def settings(patient: Patient) -> Figures:
             (float(each.get("weight_decay", 0) or 0) for each in groups), default=0.0
         )
         figures["settings/rate_now"] = max(float(each["lr"]) for each in groups)
-        figures["settings/rate"] = max(float(each.get("initial_lr", each["lr"])) for each in groups)
+        figures["settings/rate"] = max(rate_of(patient.optimizer, each) for each in groups)
         figures["settings/peak"] = max(float(each.get("max_lr", each["lr"])) for each in groups)
         figures["settings/steps"] = _steps(patient)
     return figures
+
+
+def rate_of(optimizer: Optimizer, group: dict[str, Any]) -> float:
+    """The learning rate that a group began with.
+
+    Schedules note it, but for those that lower it by what they see: then, where all groups have one rate, it is what
+    the optimizer was made with.
+    """
+    if "initial_lr" in group:
+        return float(group["initial_lr"])
+    now = float(group["lr"])
+    one = len({float(each["lr"]) for each in optimizer.param_groups}) == 1
+    return max(now, float(optimizer.defaults.get("lr", now))) if one else now
 
 
 def _dropout(part: nn.Module) -> float:

@@ -1,5 +1,6 @@
 """Which measurements are taken of a patient, in which order, and which only where something is wrong."""
 
+import copy
 import math
 import re
 import time
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, final
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from flatspot.diagnosis import NO_SIGNAL, judge
 from flatspot.errors import BadInput, reason
@@ -16,6 +17,7 @@ from flatspot.examination import data, outputs, states, wiring
 from flatspot.examination import time as through_time
 from flatspot.examination.patient import LossOf, NotGiven, Patient, loss_of_prediction
 from flatspot.examination.trials import Change, Outcome, steps_of, trial
+from flatspot.probes.undisturbed import random_states_kept
 
 Figures = dict[str, float]
 Gatherer = Callable[[Patient], Figures]
@@ -132,24 +134,44 @@ def gather(
     Args:
         experiments: whether anything is tried on copies. tell: told the name of each measurement as it begins.
     """
+    named = dict(patient.model.named_parameters())
+    left = {name: each.grad for name, each in named.items() if each.grad is not None}
+    patient = replace(patient, left=frozenset(left), loss=_own_copy(patient.loss))
+    try:  # a penalty in the loss may reach the weights themselves, on whichever copy it is asked
+        with random_states_kept(patient.model):
+            return _gathered(patient, budget, experiments=experiments, tell=tell)
+    finally:
+        for name, each in named.items():
+            each.grad = left.get(name)
+
+
+def _own_copy(loss: LossOf | None) -> LossOf | None:
+    """A loss that is a module may have weights and figures of its own, which stay as they are."""
+    try:
+        return copy.deepcopy(loss) if isinstance(loss, nn.Module) else loss
+    except Exception:  # noqa: BLE001 - it does not want to be copied
+        return loss
+
+
+def _gathered(patient: Patient, budget: float, *, experiments: bool, tell: Callable[[str], None] | None) -> Gathered:
     started = time.perf_counter()
     found = Gathered(tell=tell)
+    for weight in patient.model.parameters():
+        weight.grad = None
     patient = replace(patient, loss=loss_of_prediction(patient))
-    for name, each in ALWAYS.items():
-        found.take(name, partial(each, patient))
+    for name, measure in ALWAYS.items():
+        found.take(name, partial(measure, patient))
     if not suspicious(found):
         return found
     if found.figures.get("loss/blind_to_pairs"):
         patient = replace(patient, loss=paired(patient.loss))  # a loop that squeezes hands over a loss that does not
-    for name, each in WHERE_ILL.items():
-        _in_time(found, name, partial(each, patient), started, budget)
-    fresh = patient.make_model is not None
-    for name, change, wanted in EXPERIMENTS:
-        if not experiments:
-            found.unmeasured[f"trial_{name}"] = "nothing was tried on copies"
-        elif wanted(found.figures):
-            tried = change if not change.fresh else replace(change, fresh=fresh)
-            _in_time(found, f"trial_{name}", partial(_trial, patient, name, tried), started, budget)
+    for name, measure in WHERE_ILL.items():
+        _in_time(found, name, partial(measure, patient), started, budget)
+    if not experiments:
+        found.unmeasured |= {f"trial_{name}": "nothing was tried on copies" for name, *_ in EXPERIMENTS}
+    for name, change, wanted in EXPERIMENTS if experiments else ():
+        if wanted(found.figures):
+            _in_time(found, f"trial_{name}", partial(_trial, patient, name, change), started, budget)
         else:
             found.figures[f"trial_{name}/closes"] = 0.0
     found.figures |= derived(found.figures)
@@ -201,18 +223,20 @@ def derived(figures: Mapping[str, float]) -> Figures:
     possible = max([figures.get("references/best", 0.0), own, *(each for each in tried.values() if each > told)])
     found = {"skill/possible": possible, "skill/missing": 0.0}
     if possible <= NO_SIGNAL:
-        return found
+        return found | {f"{name}/closes": 0.0 for name in tried}
     found["skill/missing"] = 1 - own / possible
     again = max(tried.get("trial_again", own), 0.0)
     for name, each in tried.items():
         base = own if name.startswith("trial_on") else again
-        if possible - base > WORTH * possible:
-            found[f"{name}/closes"] = (max(each, 0.0) - base) / (possible - base)
+        if possible - base > WORTH * possible and each > told:
+            found[f"{name}/closes"] = min((each - base) / (possible - base), 1.0)
         else:
             found[f"{name}/closes"] = 0.0
     balanced = [figures.get(f"trial_{name}/balanced_accuracy") for name in ("balanced", "again")]
     if balanced[0] is not None and balanced[1] is not None:
         found["balance/gain"] = balanced[0] - balanced[1]
+    elif figures.get("trial_balanced/closes") == 0.0:  # there was no class to be drawn more often
+        found["balance/gain"] = 0.0
     return found
 
 
@@ -224,9 +248,10 @@ def _in_time(found: Gathered, name: str, measure: Callable[[], Figures], started
 
 
 def _trial(patient: Patient, name: str, change: Change) -> Figures:
+    change = replace(change, fresh=change.fresh and patient.make_model is not None)
     taken = data.settings(patient).get("settings/steps", math.nan)
-    steps = steps_of(patient)
-    outcome = trial(patient, change, steps if math.isnan(taken) else min(steps, int(taken)))
+    steps = steps_of(patient) if math.isnan(taken) or not taken else min(steps_of(patient), int(taken))
+    outcome = trial(patient, change, steps)
     return {f"trial_{name}/{key}": each for key, each in _figures(outcome).items()} | {
         f"trial_{name}/steps": float(steps)
     }

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from flatspot.diagnosis import judge
 from flatspot.examination.patient import Answers, Patient, value
+from flatspot.examination.samples import Samples
 from flatspot.examination.scoring import Scoring, scoring_of
 from flatspot.probes.achievable import CHANCE, Achievable, achievable_skill, beyond_chance
 from flatspot.probes.diversity import output_diversity
@@ -34,6 +34,9 @@ MOST_ROWS: Final = 640
 
 FEWEST: Final = 40
 """Samples of a half, below which nothing is asked of it."""
+
+WORDS: Final = 2048
+"""Up to so many different whole numbers are counted each; of more, numbers are read as such."""
 
 CLASSES_AS_COLUMNS: Final = 32
 """Up to so many different whole numbers are read as one column each; more are read as numbers."""
@@ -114,21 +117,49 @@ def _own(patient: Patient, answers: Answers) -> float:
     return 1 - found / floor if floor > 0 else math.nan
 
 
-def columns(x: Tensor) -> Tensor:
-    """Inputs as references read them, `[sample, time, channel]`: few different whole numbers as a column each."""
+def columns(samples: Samples, others: Samples) -> Tensor:
+    """Inputs as references read them, `[sample, time, channel]`: few different whole numbers as a column each.
+
+    Of many different ones (words) how often each occurs. What is no series stands before its first step.
+
+    Args:
+        others: samples whose whole numbers are to have the same columns.
+    """
+    x, highest = samples.series(), _highest(samples, others)
     if x.is_floating_point():
         wide = x
-    elif x.numel() and x.min() >= 0 and x.max() < CLASSES_AS_COLUMNS and x.dim() == 2:
-        wide = F.one_hot(x, CLASSES_AS_COLUMNS).float()
+    elif x.dim() == 2 and 0 <= highest < CLASSES_AS_COLUMNS:
+        wide = F.one_hot(x.long(), CLASSES_AS_COLUMNS).float()
+    elif x.dim() == 2 and 0 <= highest < WORDS:
+        wide = torch.zeros(len(x), 1, highest + 1, device=x.device)
+        wide.scatter_add_(2, x.long().unsqueeze(1), torch.ones_like(x, dtype=torch.float32).unsqueeze(1))
     else:
         wide = x.float()
     wide = wide.reshape(len(x), 1, 1) if wide.dim() < 2 else wide.unsqueeze(2) if wide.dim() == 2 else wide.flatten(2)
-    return wide[:, -max(FEATURES // wide.shape[2], 1) :]
+    return _before(samples.beside(), wide)[:, -max(FEATURES // wide.shape[2], 1) :]
+
+
+def _highest(*several: Samples) -> int:
+    """The highest whole number among series; -1 of floating numbers, and where one is below zero."""
+    series = [each.series() for each in several]
+    if any(each.is_floating_point() or not each.numel() or each.min() < 0 for each in series):
+        return -1
+    return max(int(each.max()) for each in series)
+
+
+def _before(others: Tensor, wide: Tensor) -> Tensor:
+    """Other numbers as so many steps of the same width as they fill."""
+    if not others.shape[1]:
+        return wide
+    width = wide.shape[2]
+    steps = math.ceil(others.shape[1] / width)
+    filled = F.pad(others.to(wide), (0, steps * width - others.shape[1]))
+    return torch.cat([filled.reshape(len(wide), steps, width), wide], dim=1)
 
 
 def fitted_on(patient: Patient) -> tuple[Tensor, Tensor]:
     """Training windows `[sample, time, channel]` and targets `[sample, output]` for references: of wide ones fewer."""
-    x, y = columns(patient.train.series()), patient.on_train.targets
+    x, y = columns(patient.train, patient.val), patient.on_train.targets
     if x[0].numel() <= WIDE or len(x) <= MOST_ROWS:
         return x, y
     rows = torch.linspace(0, len(x) - 1, MOST_ROWS, dtype=torch.float64).round().long()
@@ -152,7 +183,7 @@ def references(patient: Patient) -> Achievable:
     """What cheap references find in the same samples."""
     val = patient.val
     x, y = fitted_on(patient)
-    vx = columns(val.series())
+    vx = columns(val, patient.train)
     judged = scoring(patient)
 
     def loss(predictions: Tensor, truth: Tensor) -> Tensor:
@@ -187,7 +218,7 @@ def _within(patient: Patient, name: str) -> float:
     torn apart do not.
     """
     samples, answers = (patient.train, patient.on_train) if name == "train" else (patient.val, patient.on_val)
-    x, y = columns(samples.series()), answers.targets
+    x, y = columns(samples, patient.val if name == "train" else patient.train), answers.targets
     half = len(x) // 2
     if half < FEWEST or not (x.isfinite().all() and y.isfinite().all()):
         return math.nan
@@ -198,9 +229,3 @@ def _within(patient: Patient, name: str) -> float:
     ordered = len(true) > 2 * apart
     chance = beyond_chance(judged.loss, said, true.double(), apart=apart, ordered=ordered)
     return found if found > 0 and chance <= CHANCE else 0.0
-
-
-def verdict_of(figures: Figures) -> str:
-    """By D on the held-out samples, skill and achievable skill."""
-    names = ("diversity/ratio_val", "skill/val", "references/best")
-    return judge(*(figures.get(name) for name in names))

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from flatspot.errors import BadInput
 from flatspot.examination.samples import Samples, leaves, mapped, sample_axis
 from flatspot.probes.fitting import Fit, Reader, fit_of
-from flatspot.probes.undisturbed import undisturbed
+from flatspot.probes.undisturbed import random_states_kept, undisturbed
 
 LossOf = Callable[..., Any]
 
@@ -45,6 +45,7 @@ class Patient:
     Args:
         model: left as it is. train, val: samples of its data. loss: of (predictions, targets).
         optimizer: as it was used. make_model: gives fresh copies. seed: of all that experiments draw.
+        left: names of weights on which training left a gradient.
     """
 
     model: nn.Module
@@ -54,6 +55,7 @@ class Patient:
     optimizer: Optimizer | None = None
     make_model: Callable[[], nn.Module] | None = None
     seed: int = 0
+    left: frozenset[str] = frozenset()
 
     @cached_property
     def device(self) -> torch.device:
@@ -154,7 +156,7 @@ class Patient:
         """
         if self.make_model is None:
             raise NotGiven("make_model was not given, so there are no fresh copies")
-        with torch.random.fork_rng(devices=[]):
+        with random_states_kept(self.model):
             torch.manual_seed(self.seed + number)
             return self.make_model().to(self.device)
 

@@ -57,12 +57,16 @@ class Samples:
     def series(self) -> Tensor:
         """The inputs that are a series, samples first: the first floating tensor of two axes or more, or the first."""
         x, y = self.joined()
-        found = [each for each in leaves(x) if sample_axis(each, len(y)) is not None]
-        floats = [each for each in found if each.is_floating_point() and each.dim() > 1]
-        if not found:
-            raise BadInput("no input has one entry for each target")
-        first = (floats or found)[0]
+        first = series_among(x, len(y))
         return first if sample_axis(first, len(y)) == 0 else first.transpose(0, 1)
+
+    def beside(self) -> Tensor:
+        """The other inputs that are floating numbers, `[sample, number]`; none: of no numbers."""
+        x, y = self.joined()
+        slot = series_among(x, len(y))
+        others = [each for each in leaves(x) if each is not slot and each.is_floating_point()]
+        flat = [each.reshape(len(y), -1) for each in others if sample_axis(each, len(y)) == 0]
+        return torch.cat([each.float() for each in flat], dim=1) if flat else torch.zeros(len(y), 0)
 
     def rows(self, numbers: Tensor) -> tuple[Any, Tensor]:
         """Some samples, by their numbers, as a batch."""
@@ -108,7 +112,19 @@ def _batches(loader: Any, most: int, notes: list[str]) -> tuple[Iterator[Any], f
         fresh = DataLoader(loader.dataset, batch_size=loader.batch_size, collate_fn=loader.collate_fn)
         return islice(iter(fresh), MOST_BATCHES), 1.0, None
     numbers, total = chosen(loader, most)
-    return collated(loader, numbers), total / max(len(numbers), 1), total
+    return _told_apart(loader, numbers), total / max(len(numbers), 1), total
+
+
+def _told_apart(loader: DataLoader[Any], numbers: list[int]) -> Iterator[Any]:
+    """Batches of the loader's size; one smaller where the inputs' first two axes are both as long as that."""
+    size = loader.batch_size or 0
+    first = next(collated(loader, numbers[:size]), None)
+    held = [each for each in leaves(first) if each.dim() > 1]
+    alike = size > 3 and any(each.shape[0] == each.shape[1] == size for each in held)
+    if not alike or loader.batch_sampler is None:
+        return collated(loader, numbers)
+    smaller = DataLoader(loader.dataset, batch_size=size - 1, collate_fn=loader.collate_fn)
+    return collated(smaller, numbers)
 
 
 def _limited(pairs: Iterable[tuple[Any, Tensor]], most: int) -> Iterator[tuple[Any, Tensor]]:
@@ -175,6 +191,19 @@ def sample_axis(each: Tensor, count: int) -> int | None:
     1
     """
     return next((axis for axis in range(min(each.dim(), 2)) if each.shape[axis] == count), None)
+
+
+def series_among(x: Any, count: int) -> Tensor:
+    """The series among the inputs of so many samples: of the floating ones the first with the most axes, or the first.
+
+    Raises:
+        BadInput: no input has an entry for each sample.
+    """
+    found = [each for each in leaves(x) if sample_axis(each, count) is not None]
+    if not found:
+        raise BadInput("no input has one entry for each target")
+    floats = [each for each in found if each.is_floating_point() and each.dim() > 1]
+    return max(floats, key=lambda each: each.dim()) if floats else found[0]
 
 
 def take(x: Any, numbers: Tensor, count: int) -> Any:

@@ -1,9 +1,11 @@
 """What happens between input and output: where samples become alike, which units are stuck, what the head could say."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, final
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from flatspot.examination.data import settings
 from flatspot.examination.outputs import scoring, straight_line
 from flatspot.examination.patient import NotGiven, Patient, call, value
-from flatspot.examination.samples import leaves, mapped, sample_axis, take
+from flatspot.examination.samples import leaves, mapped, sample_axis, series_among, take
 from flatspot.probes.activations import unit_reports
 from flatspot.probes.gates import GateReport, at_rail
 from flatspot.probes.moments import moments, widest
@@ -25,7 +27,9 @@ MANY: Final = 64
 """Samples that are followed."""
 
 BOUNDED: Final = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "hardtanh": (-1.0, 1.0)}
-HALF_LINES: Final = frozenset({"relu", "relu_", "relu6", "threshold"})
+HALF_LINES: Final = frozenset(
+    {"relu", "relu_", "relu6", "threshold", "softshrink", "hardshrink", "clamp", "clamp_min", "clamp_max"}
+)
 
 SHRUNK: Final = 0.2
 """The size of a weight matrix by that of a fresh copy's, below which something has pulled it to zero."""
@@ -37,7 +41,7 @@ FREE_STEPS: Final = 30
 def looked_at(patient: Patient) -> tuple[Any, int]:
     """A batch of up to 64 training samples, spread over them; of a network with a fixed batch size, its own batch."""
     x, y = patient.train.joined()
-    lengths = {size for each in leaves(x) for size in each.shape[1:]}
+    lengths = {size for each in leaves(x) for size in each.shape if size != len(y)}
     count = next((size for size in range(min(MANY, len(y)), 2, -1) if size not in lengths), len(y))
     few = take(x, torch.linspace(0, len(y) - 1, count).round().long(), len(y))
     try:
@@ -51,8 +55,7 @@ def looked_at(patient: Patient) -> tuple[Any, int]:
 
 def series_and_ask(patient: Patient, model: nn.Module, x: Any, count: int) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """The series among inputs, samples first, and how the model is asked with another one in its place."""
-    found = [each for each in leaves(x) if sample_axis(each, count) is not None]
-    slot = next((each for each in found if each.is_floating_point() and each.dim() > 1), found[0])
+    slot = series_among(x, count)
     turned = sample_axis(slot, count) == 1
 
     def ask(series: Tensor) -> Tensor:
@@ -77,18 +80,29 @@ def standard(x: Tensor) -> Tensor:
     return ((widest(x) - found.mean) / found.std.where(found.std > 0, 1.0)).to(x)
 
 
+def _place() -> object:
+    """Where an activation is called: which module it is, or which line of the author's."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and "/torch/" in frame.f_code.co_filename.replace("\\", "/"):
+        if isinstance(frame.f_locals.get("self"), nn.Module):
+            return id(frame.f_locals["self"])
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+@final
 class _Activations(TorchFunctionMode):
     """Notes what activations that are called as functions return: tanh and sigmoid at their rails, relu at zero."""
 
     def __init__(self) -> None:
-        self.values: dict[tuple[str, int], list[Tensor]] = {}
+        self.values: dict[tuple[str, int, object], list[Tensor]] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
         fed = name in BOUNDED or (name in HALF_LINES and _varies(args[0]))
         if fed and isinstance(found, Tensor) and found.dim() > 1:
-            self.values.setdefault((name, found.shape[-1]), []).append(found.detach().clone())
+            self.values.setdefault((name, found.shape[-1], _place()), []).append(found.detach().clone())
         return found
 
 
@@ -124,16 +138,16 @@ def _units(patient: Patient, model: nn.Module, x: Any, count: int, name: str) ->
     rails = [each.saturated for each in reports.values()]
     shut = [_lets_nothing_in(each.report) for each in reports.values() if each.report is not None]
     dead = [each.dead for layer, each in reports.items() if _is_open(model, layer)]  # others are noted below
-    for (function, _), values in noted.values.items():
+    for (function, *_), values in noted.values.items():
         together = torch.cat([each.reshape(-1, each.shape[-1]) for each in values])
         if function in BOUNDED:
             rails.append(at_rail(together, *BOUNDED[function]))
         else:
-            dead.append((together <= 0).all(dim=0).double().mean().item())
+            dead.append((together == together[:1]).all(dim=0).double().mean().item())
     return {
-        f"units/{name}_saturated": max((each for each in rails if math.isfinite(each)), default=math.nan),
-        f"units/{name}_dead": max((each for each in dead if math.isfinite(each)), default=math.nan),
-        f"units/{name}_shut": max((each for each in shut if math.isfinite(each)), default=math.nan),
+        f"units/{name}_saturated": max((each for each in rails if math.isfinite(each)), default=0.0),
+        f"units/{name}_dead": max((each for each in dead if math.isfinite(each)), default=0.0),
+        f"units/{name}_shut": max((each for each in shut if math.isfinite(each)), default=0.0),
     }
 
 
@@ -299,14 +313,25 @@ def head(patient: Patient) -> Figures:
 
 
 def _head_of(patient: Patient) -> str:
-    """The last module with weights of its own that is called and is not recurrent."""
-    return _linear_calls(patient)[-1]
+    """The last linear module on the way to the prediction: of several answers each may have its own."""
+    x, _ = patient.train.batches[0]
+    names = list(dict.fromkeys(reversed(_linear_calls(patient))))
+    with undisturbed(patient.model), torch.no_grad():
+        own = patient.ask(x).clone()
+
+    def other(each: str, _: Any, output: Any, name: str) -> Any:
+        return torch.randn_like(output) if each == name else None
+
+    for name in names[:-1]:
+        with _hooked(patient.model, partial(other, name=name)), undisturbed(patient.model), torch.no_grad():
+            if not torch.equal(patient.ask(x), own):
+                return name
+    return names[-1]
 
 
 def head_calls(patient: Patient) -> int:
     """How often that module is called for one answer."""
-    called = _linear_calls(patient)
-    return called.count(called[-1])
+    return _linear_calls(patient).count(_head_of(patient))
 
 
 def _linear_calls(patient: Patient) -> list[str]:

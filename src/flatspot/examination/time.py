@@ -29,6 +29,9 @@ TRIED: Final = 12.0
 """Divided by the held-out samples: an R² that the best of so many shifts of noise rarely has. One by chance has
 2·√(r/n) - r at a standard error, the best of seventy 2.4 of them: 5.8/n at most; and twice that for sure."""
 
+GIVEN: Final = 0.95
+"""R² of an earlier target by a window that slid on, from which on it is taken to stand in there."""
+
 PROMISING: Final = 4
 """Shifts that are looked at by themselves."""
 
@@ -45,7 +48,7 @@ def ridge_skill(patient: Patient, train: tuple[Tensor, Tensor], val: tuple[Tenso
 
 
 def _windows(patient: Patient) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    return fitted_on(patient), (columns(patient.val.series()), patient.on_val.targets)
+    return fitted_on(patient), (columns(patient.val, patient.train), patient.on_val.targets)
 
 
 def lag(patient: Patient) -> Figures:
@@ -53,9 +56,9 @@ def lag(patient: Patient) -> Figures:
     (x, y), (vx, vy) = _windows(patient)
     steps = x.shape[1]
     whole = ridge_skill(patient, (x, y), (vx, vy))
-    figures = {"lag/whole": whole, "lag/steps": float(steps)}
     if not whole > 0 or steps < 4:
-        return figures
+        raise NotGiven("a straight line finds nothing in the window, so which steps are needed is not known")
+    figures = {"lag/whole": whole, "lag/steps": float(steps)}
     for size in sorted({max(1, steps // part) for part in (8, 4, 2)}):
         if ridge_skill(patient, (x[:, -size:], y), (vx[:, -size:], vy)) >= NEARLY * whole:
             return figures | {"lag/needed": float(size), "lag/needs_early": 0.0}
@@ -166,6 +169,9 @@ def pairs(patient: Patient) -> Figures:
             usable[shift] = _r2(said[:, own][:, free], held_out[:, own][:, free])
     promising = sorted(usable, key=lambda shift: -usable[shift])[:PROMISING]
     alone = {each: _shifted_alone((x, moved), (vx, held_out), shifts.index(each) + 1, width) for each in promising}
+    slides = _slides(patient.train.series())
+    if slides:  # what an earlier window was asked for stands in this one, perhaps as a difference of two numbers
+        alone = {each: skill for each, skill in alone.items() if each > 0 or skill < GIVEN}
     highest = max(alone.values(), default=0.0)
     # Of a season, shifts to both sides fit: the one that needs what was before is the plainer.
     best = next((shift for shift in sorted(alone, reverse=True) if alone[shift] >= NEARLY * highest), 0)
@@ -174,7 +180,7 @@ def pairs(patient: Patient) -> Figures:
         "pairs/best_shifted": alone.get(best, 0.0),
         "pairs/best_shift": float(best),
         "pairs/chance": TRIED / len(vx),
-        "pairs/sliding": float(_slides(patient.train.series()) or _continues(patient.train.series())),
+        "pairs/sliding": float(slides or _continues(patient.train.series())),
         "pairs/reordered": _reordered((x_all, y), (vx_all, vy)),
     }
 
@@ -241,7 +247,7 @@ def horizon(patient: Patient) -> Figures:
     """How diversity and skill go along the outputs of a forecast: of the model, and of a straight line."""
     answers = patient.on_val
     if patient.fit.kind != "numbers" or patient.several is not None or answers.outputs.shape[1] < 4:
-        raise NotGiven("the outputs are no horizon of four steps or more")
+        return {"horizon/first_ratio": 0.0}  # no forecast of several steps
     said, true = answers.outputs.double().std(dim=0), answers.targets.double().std(dim=0).clamp(min=1e-30)
     ratios = said / true
     quarter = max(len(ratios) // 4, 1)

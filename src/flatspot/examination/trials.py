@@ -1,20 +1,20 @@
 """Short experiments on copies: the same training with one thing changed, and what becomes of skill and diversity."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any, Final, final
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from flatspot.examination.data import rate_of
 from flatspot.examination.outputs import balanced_accuracy, scoring
 from flatspot.examination.patient import Answers, NotGiven, Patient, value
-from flatspot.examination.samples import Samples, mapped, sample_axis
+from flatspot.examination.samples import Samples, mapped, sample_axis, series_among
 from flatspot.probes.diversity import output_diversity
 from flatspot.probes.moments import moments, widest
 from flatspot.probes.undisturbed import forgetful, random_states_kept
@@ -146,13 +146,15 @@ def _standardised(samples: Samples, by: Samples) -> Samples:
     rows = widest(series).reshape(-1, series.shape[-1]) if series.dim() > 2 else widest(series).reshape(-1, 1)
     found = moments(rows)
     mean, std = found.mean.to(series), found.std.where(found.std > 0, 1.0).to(series)
-    width = mean.numel()
+    batches = []
+    for x, y in samples.batches:
+        slot = series_among(x, len(y))
+        batches.append((mapped(x, partial(_scaled, slot=slot, mean=mean, std=std)), y))
+    return replace(samples, batches=batches, _joined=[])
 
-    def scaled(each: Tensor) -> Tensor:
-        fits = each.is_floating_point() and each.dim() > 1 and (width == 1 or each.shape[-1] == width)
-        return (each - mean) / std if fits else each
 
-    return replace(samples, batches=[(mapped(x, scaled), y) for x, y in samples.batches], _joined=[])
+def _scaled(each: Tensor, slot: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return (each - mean) / std if each is slot else each
 
 
 def _turned(samples: Samples) -> Samples:
@@ -193,7 +195,7 @@ def _optimizer(patient: Patient, model: nn.Module, change: Change) -> Optimizer:
     for group in theirs.param_groups:
         names = [place[id(each)] for each in group["params"] if id(each) in place]
         options = {name: each for name, each in group.items() if name not in {"params", "initial_lr"}}
-        begun = group.get("initial_lr", group["lr"])
+        begun = rate_of(theirs, group)
         options["lr"] = float(group.get("max_lr", begun) if change.peak else begun) * change.rate
         if change.free and "weight_decay" in options:
             options["weight_decay"] = 0.0
@@ -214,14 +216,12 @@ def _optimizer(patient: Patient, model: nn.Module, change: Change) -> Optimizer:
         raise NotGiven(f"an optimizer like {type(theirs).__name__} cannot be made: {error}") from error
 
 
-@contextmanager
-def _without_dropout(model: nn.Module) -> Iterator[None]:
+def _without_dropout(model: nn.Module) -> None:
     for part in model.modules():
         if isinstance(part, (nn.modules.dropout._DropoutNd, nn.AlphaDropout)):
             part.p = 0.0
         elif isinstance(getattr(part, "dropout", None), float):
             part.dropout = 0.0  # type: ignore[assignment]
-    yield
 
 
 def _train(
@@ -229,13 +229,13 @@ def _train(
 ) -> tuple[list[float], list[float]]:
     model.train()
     if change.free:
-        with _without_dropout(model):
-            pass
+        _without_dropout(model)
     generator = torch.Generator().manual_seed(patient.seed)
     weights = [each for group in optimizer.param_groups for each in group["params"]]
     losses: list[Tensor] = []
     norms: list[Tensor] = []
     draw = _drawer(data.train, change, generator)
+    closes = signature(optimizer.step).parameters["closure"].default is Parameter.empty  # as L-BFGS's
     for _ in range(steps):
         x, y = draw()
         optimizer.zero_grad()
@@ -247,11 +247,18 @@ def _train(
         norms.append(torch.stack(torch._foreach_norm(found)).norm() if found else loss.new_zeros(()))
         if change.clip is not None:
             nn.utils.clip_grad_norm_(weights, change.clip)
-        optimizer.step()
+        optimizer.step(partial(_closure, patient, model, optimizer, x, y) if closes else None)  # type: ignore[arg-type]
         losses.append(loss.detach())
         if len(losses) % LOOK == 0 and not math.isfinite(losses[-1].item()):
             break  # what is not finite stays so
     return torch.stack(losses).tolist(), torch.stack(norms).tolist()
+
+
+def _closure(patient: Patient, model: nn.Module, optimizer: Optimizer, x: Any, y: Tensor) -> Tensor:
+    optimizer.zero_grad()
+    loss = value(patient.loss or _no_loss, patient.ask(x, model), y)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss
 
 
 def _no_loss(*_: Any) -> Tensor:

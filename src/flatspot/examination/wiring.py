@@ -20,6 +20,12 @@ SMALL: Final = 12
 
 PERMUTATIONS: Final = 4
 
+NUDGE: Final = 1.0
+"""What is added to weights whose gradient is zero: a step of a staircase."""
+
+MOST_OF_IT: Final = 0.3
+"""Share of the weights with a gradient of zero, beyond which it is asked whether outputs follow them."""
+
 LARGE: Final = 1e4
 """Inputs of this standard deviation reach what any threshold leaves to be reached."""
 
@@ -105,13 +111,18 @@ def _models(patient: Patient) -> list[tuple[str, nn.Module]]:
 def _small(patient: Patient) -> tuple[Any, int]:
     """A batch of as many samples as no other axis is long; of a fixed batch size, that."""
     x, y = patient.train.batches[0]
-    lengths = {size for each in leaves(x) for size in each.shape[1:]}
+    if len(y) < SMALL:
+        x, y = patient.train.joined()
+    if len(y) < 2:
+        raise NotGiven("there is but one training sample")
+    lengths = {size for each in leaves(x) for size in each.shape if size != len(y)}
     count = next((size for size in range(min(SMALL, len(y)), 2, -1) if size not in lengths), len(y))
     small = take(x, torch.arange(count), len(y))
     try:
         with undisturbed(patient.model), torch.no_grad():
             patient.ask(small)
     except Exception:  # noqa: BLE001 - it wants batches of the loader's size
+        x, y = patient.train.batches[0]
         return x, len(y)
     return small, count
 
@@ -225,7 +236,7 @@ def _slot(x: Any, count: int) -> tuple[Tensor, int] | None:
     """The series among the inputs, and how many steps it has."""
     for each in leaves(x):
         axis = sample_axis(each, count)
-        if axis is not None and each.dim() > 1 and (each.dim() > 2 or not each.is_floating_point() or each.dim() == 2):
+        if axis is not None and each.dim() > 1:
             return each, each.shape[1 - axis]
     return None
 
@@ -268,10 +279,16 @@ def gradients(patient: Patient) -> Figures:
         "gradients/fixed_share": share(fixed),
         "gradients/away_share": share(away - fixed),
         "gradients/all_away": float(held is not None and len(away) == len(named)),
-        "gradients/left_share": share({name for name, each in named.items() if each.grad is not None}),
+        "gradients/left_share": share(set(patient.left) & set(named)),
     }
     cut = {name for name in (none - fixed) if _moves(patient, named[name])}
-    return figures | {"gradients/cut_share": share(cut), **_norms(found)}
+    # Dead units have gradients of zero too, but hardly a whole network's; and its outputs stay.
+    still = {name for name in zero if _moves(patient, named[name], NUDGE)} if share(zero) > MOST_OF_IT else set()
+    return figures | {
+        "gradients/cut_share": share(cut),
+        "gradients/zero_cut_share": share(still),
+        **_norms(found),
+    }
 
 
 def _held(patient: Patient) -> set[int]:
@@ -294,14 +311,14 @@ def _none(*_: Any) -> Tensor:
     raise NotGiven("no loss was given")
 
 
-def _moves(patient: Patient, weight: nn.Parameter) -> bool:
+def _moves(patient: Patient, weight: nn.Parameter, nudge: float = 0.1) -> bool:
     """Whether the outputs move when a weight does."""
     x, _ = _small(patient)
     own = _answers(patient, patient.model, x)
     kept = weight.detach().clone()
     try:
         with torch.no_grad():
-            weight.data.add_(0.1 * (1 + kept.abs().mean()))
+            weight.data.add_(nudge * (1 + kept.abs().mean()))
         return bool(_differ(own, _answers(patient, patient.model, x)).any())
     finally:
         weight.data.copy_(kept)

@@ -30,7 +30,7 @@ LINE: Final = 0.75
 GAIN: Final = 0.15
 
 
-def judge(targets_majority: float = 0.0, targets_named: float = 2.0, balance_gain: float = 0.0) -> Finding | None:
+def judge(balance_gain: float, targets_majority: float = 0.0, targets_named: float = 2.0) -> Finding | None:
     if targets_majority < LINE or targets_named > 1 or balance_gain < GAIN:
         return None
     return Finding(

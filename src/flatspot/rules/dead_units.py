@@ -31,7 +31,7 @@ LINE: Final = 0.8
 
 
 def judge(
-    skill_missing: float, units_now_dead: float = 0.0, arrival_moves: float = 1.0, arrival_large: float = 0.0
+    skill_missing: float, units_now_dead: float, arrival_moves: float = 1.0, arrival_large: float = 0.0
 ) -> Finding | None:
     if skill_missing < DAMAGE:
         return None

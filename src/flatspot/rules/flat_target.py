@@ -27,7 +27,7 @@ EXPLAINS: Final = ("no-signal", "class-imbalance", "head-range", "undertrained",
 SICK: Final = {"targets_constant_share": 1.0}
 WELL: Final = {"targets_constant_share": 0.0}
 LINE: Final = 0.5
-LEVEL: Final = 300.0
+LEVEL: Final = 900.0
 
 
 def judge(

@@ -46,6 +46,7 @@ SICK: Final = {
 WELL: Final = {**SICK, "gradients_cut_share": 0.0}
 LINE: Final = 0.05
 CLOSES: Final = 0.2
+UNTRIED: Final = 0.5
 
 
 def judge(
@@ -55,15 +56,18 @@ def judge(
     skill_missing: float,
     gradients_all_away: float = 0.0,
     gradients_left_share: float = 0.0,
+    gradients_zero_cut_share: float = 0.0,
     settings_steps: float = 0.0,
     trial_all_weights_closes: float | None = None,
 ) -> Finding | None:
-    share = max(gradients_cut_share, gradients_fixed_share, gradients_away_share)
+    cut = max(gradients_cut_share, gradients_zero_cut_share)
+    share = max(cut, gradients_fixed_share, gradients_away_share)
     if share < LINE or skill_missing < DAMAGE:
         return None
     if gradients_all_away and settings_steps and not gradients_left_share:
         return None  # steps were taken, and never with this model's gradients: another one was trained
-    by_optimizer = share > gradients_cut_share
+    by_optimizer = share > cut
+    untried = trial_all_weights_closes is None and not gradients_all_away
     helps = trial_all_weights_closes is None or trial_all_weights_closes >= CLOSES
     if by_optimizer and not gradients_all_away and not helps:
         return None
@@ -79,5 +83,5 @@ def judge(
         seen=f"{share:.0%} of the weights {what} (line: {LINE:.0%})",
         means="these stay as they were drawn, whatever the loss says",
         try_first="optimizer = torch.optim.Adam(model.parameters())  # and no .detach() on the way",
-        confidence=graded(share, LINE, 0.5, 0.75, 0.93),
+        confidence=graded(share, LINE, 0.5, 0.75, 0.93) * (UNTRIED if by_optimizer and untried else 1.0),
     )

@@ -44,8 +44,8 @@ LEARNS: Final = 0.5
 
 def judge(
     skill_missing: float,
+    ceiling_bounded: float,
     ceiling_skill: float = 1.0,
-    ceiling_bounded: float = 0.0,
     ceiling_stuck: float = 0.0,
     trial_again_skill: float = 0.0,
     skill_possible: float = 1.0,

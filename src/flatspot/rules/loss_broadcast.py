@@ -23,7 +23,7 @@ Bring both to one shape before the loss.
 
 from typing import Final
 
-from flatspot.diagnosis import DAMAGE, Finding
+from flatspot.diagnosis import DAMAGE, NO_SIGNAL, Finding
 
 EXPLAINS: Final = (
     "no-signal",
@@ -39,7 +39,6 @@ EXPLAINS: Final = (
 SICK: Final = {"loss_blind_to_pairs": 1.0, "loss_outputs_axes": 2.0, "loss_targets_axes": 1.0}
 LEARNS: Final = 0.5
 UNTRIED: Final = 0.85
-UNSURE: Final = 0.6
 WELL: Final = {"loss_blind_to_pairs": 0.0, "loss_outputs_axes": 2.0, "loss_targets_axes": 1.0}
 
 
@@ -53,7 +52,9 @@ def judge(
 ) -> Finding | None:
     if not loss_blind_to_pairs or (skill_possible and skill_missing < DAMAGE):
         return None  # what has learned was not trained with it: the loop squeezes
-    learns = trial_again_skill is not None and trial_again_skill > LEARNS * skill_possible
+    learns = trial_again_skill is not None and trial_again_skill > max(LEARNS * skill_possible, NO_SIGNAL)
+    if trial_again_skill is not None and not learns:
+        return None  # with pairs nothing is learned either
     copies = "; a copy learns with each prediction beside its own target" if learns else ""
     return Finding(
         cause="loss-broadcast",
@@ -63,5 +64,5 @@ def judge(
         ),
         means="each prediction is pulled to the mean of all targets of its batch",
         try_first="loss(model(x).squeeze(-1), y)",
-        confidence=0.97 if learns else UNTRIED if trial_again_skill is None else UNSURE,
+        confidence=0.97 if learns else UNTRIED,
     )

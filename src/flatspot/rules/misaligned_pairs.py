@@ -45,7 +45,7 @@ SHORT: Final = 6
 
 def judge(
     skill_val: float,
-    pairs_straight: float = 0.0,
+    pairs_straight: float,
     pairs_best_shifted: float = 0.0,
     pairs_best_shift: float = 0.0,
     pairs_sliding: float = 0.0,

@@ -31,7 +31,7 @@ LINE: Final = 0.35
 
 
 def judge(
-    skill_missing: float, padding_share: float = 0.0, padding_median: float = 0.0, trial_ending_closes: float = 0.0
+    skill_missing: float, padding_share: float, trial_ending_closes: float, padding_median: float = 0.0
 ) -> Finding | None:
     if padding_share < SHARE or skill_missing < DAMAGE or trial_ending_closes < LINE:
         return None

@@ -37,7 +37,7 @@ LOST: Final = 0.2
 
 
 def judge(
-    horizon_first_ratio: float = 0.0,
+    horizon_first_ratio: float,
     horizon_last_ratio: float = 1.0,
     horizon_late_reference: float = 0.0,
     horizon_first_skill: float = 0.0,

@@ -36,11 +36,11 @@ EXPLAINS: Final = (
 )
 SICK: Final = {"neighbours_backward": 1.0, "skill_missing": 1.0}
 WELL: Final = {"neighbours_backward": 0.0, "skill_missing": 1.0}
-DAMAGE: Final = 0.2
+LITTLE: Final = 0.2
 
 
 def judge(neighbours_backward: float, skill_missing: float) -> Finding | None:
-    if not neighbours_backward or skill_missing < DAMAGE:
+    if not neighbours_backward or skill_missing < LITTLE:
         return None
     return Finding(
         cause="samples-mixed",

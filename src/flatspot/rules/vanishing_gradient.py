@@ -37,7 +37,7 @@ LINE: Final = 1e-3
 def judge(
     lag_needs_early: float,
     skill_missing: float,
-    reach_now_early: float = 1.0,
+    reach_now_early: float,
     reach_fresh_early: float | None = None,
 ) -> Finding | None:
     ratio = max(reach_now_early, 0.0 if reach_fresh_early is None else min(reach_fresh_early, 1.0) * 0.1)

@@ -40,7 +40,7 @@ SHORT: Final = 6
 def judge(
     skill_val: float,
     sizes_steps: float,
-    beyond_gain: float = 0.0,
+    beyond_gain: float,
     beyond_longer: float = 0.0,
     beyond_steps: float = 0.0,
     pairs_sliding: float = 1.0,
