@@ -102,7 +102,7 @@ def inputs(patient: Patient) -> Figures:
     """How far the channels are from mean 0 and standard deviation 1, and from each other."""
     x = patient.train.series()
     if not x.is_floating_point():
-        return {"inputs/whole_numbers": 1.0}
+        return {"inputs/whole_numbers": 1.0, "inputs/val_words_gap": _words_gap(x, patient.val.series())}
     channels = widest(x).reshape(-1, x.shape[-1]) if x.dim() > 2 else widest(x).reshape(-1, 1)
     found = moments(channels)
     varied = found.std > RESOLUTION * found.mean.abs()
@@ -116,6 +116,15 @@ def inputs(patient: Patient) -> Figures:
             "inputs/smallest_std": std.min().item(),
         }
     return figures | _shifted(found, varied, patient.val.series(), x)
+
+
+def _words_gap(x: Tensor, val: Tensor) -> float:
+    """The total variation distance between the frequencies of whole numbers in training and held out, from 0 to 1."""
+    every, places = torch.unique(torch.cat([x.flatten(), val.flatten()]), return_inverse=True)
+    counts = [
+        torch.bincount(part, minlength=len(every)).double() for part in (places[: x.numel()], places[x.numel() :])
+    ]
+    return (0.5 * (counts[0] / counts[0].sum() - counts[1] / counts[1].sum()).abs().sum()).item()
 
 
 def _shifted(train: Moments, varied: Tensor, val: Tensor, x: Tensor) -> Figures:

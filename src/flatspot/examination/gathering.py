@@ -165,17 +165,21 @@ def _gathered(patient: Patient, budget: float, *, experiments: bool, tell: Calla
         return found
     if found.figures.get("loss/blind_to_pairs"):
         patient = replace(patient, loss=paired(patient.loss))  # a loop that squeezes hands over a loss that does not
+    _look_for_a_cause(found, patient, started + budget, experiments=experiments)
+    found.figures |= derived(found.figures)
+    return found
+
+
+def _look_for_a_cause(found: Gathered, patient: Patient, end: float, *, experiments: bool) -> None:
     for name, measure in WHERE_ILL.items():
-        _in_time(found, name, partial(measure, patient), started, budget)
+        _in_time(found, name, partial(measure, patient), end)
     if not experiments:
         found.unmeasured |= {f"trial_{name}": "nothing was tried on copies" for name, *_ in EXPERIMENTS}
     for name, change, wanted in EXPERIMENTS if experiments else ():
         if wanted(found.figures):
-            _in_time(found, f"trial_{name}", partial(_trial, patient, name, change), started, budget)
+            _in_time(found, f"trial_{name}", partial(_trial, patient, name, change), end)
         else:
             found.figures[f"trial_{name}/closes"] = 0.0
-    found.figures |= derived(found.figures)
-    return found
 
 
 def paired(loss: LossOf | None) -> LossOf | None:
@@ -240,9 +244,9 @@ def derived(figures: Mapping[str, float]) -> Figures:
     return found
 
 
-def _in_time(found: Gathered, name: str, measure: Callable[[], Figures], started: float, budget: float) -> None:
-    if time.perf_counter() - started > budget:
-        found.unmeasured[name] = f"the budget of {budget:g} s was spent"
+def _in_time(found: Gathered, name: str, measure: Callable[[], Figures], end: float) -> None:
+    if time.perf_counter() > end:
+        found.unmeasured[name] = "the budget was spent"
     else:
         found.take(name, measure)
 

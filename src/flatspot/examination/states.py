@@ -329,9 +329,25 @@ def _head_of(patient: Patient) -> str:
     return names[-1]
 
 
-def head_calls(patient: Patient) -> int:
-    """How often that module is called for one answer."""
-    return _linear_calls(patient).count(_head_of(patient))
+def head_answers(patient: Patient) -> list[Tensor]:
+    """What that module says at each of its calls for one answer, `[sample, number]`.
+
+    Raises:
+        NotGiven: no module of the model is a linear head, or its answers have no entry for each sample.
+    """
+    name, said = _head_of(patient), []
+    x, y = patient.train.joined()
+    rows = torch.linspace(0, len(y) - 1, min(MANY, len(y))).round().long()
+
+    def note(each: str, _: Any, output: Any) -> None:
+        if each == name:
+            said.append(output.detach())
+
+    with _hooked(patient.model, note), undisturbed(patient.model), torch.no_grad():
+        patient.ask(take(x, rows, len(y)))
+    if any(len(each) != len(rows) for each in said):
+        raise NotGiven("what the head says has no entry for each sample")
+    return [widest(each).reshape(len(rows), -1) for each in said]
 
 
 def _linear_calls(patient: Patient) -> list[str]:

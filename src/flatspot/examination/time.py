@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from flatspot.examination.outputs import columns, fitted_on, scoring, straight_line
 from flatspot.examination.patient import NotGiven, Patient
-from flatspot.examination.states import head_calls, looked_at, series_and_ask, standard
+from flatspot.examination.states import head_answers, looked_at, series_and_ask, standard
 from flatspot.probes.moments import widest
 from flatspot.probes.sensitivity import sensitivity
 from flatspot.probes.undisturbed import undisturbed
@@ -31,6 +31,9 @@ TRIED: Final = 12.0
 
 GIVEN: Final = 0.95
 """R² of an earlier target by a window that slid on, from which on it is taken to stand in there."""
+
+FEW_CALLS: Final = 4
+"""Calls of the last weights for one answer, from which on they may be the steps of a rollout."""
 
 PROMISING: Final = 4
 """Shifts that are looked at by themselves."""
@@ -190,7 +193,7 @@ def _shifted_alone(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], at:
     own = slice(at * width, (at + 1) * width)
     (x, y), (vx, vy) = train, val
     free = ~_copied(x, y[:, own])
-    return ridge_skill_of(x, y[:, own][:, free], vx, vy[:, own][:, free]) if free.any() else 0.0
+    return _line_skill(x, y[:, own][:, free], vx, vy[:, own][:, free]) if free.any() else 0.0
 
 
 def _slides(x: Tensor) -> bool:
@@ -211,6 +214,20 @@ def _continues(x: Tensor) -> bool:
     return bool(step < NEAR * (wide[1:, 0] - wide[:-1, -1].roll(len(x) // 3, 0)).abs().mean())
 
 
+def _strided(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> float:
+    """The best R² where only windows, or only targets, were taken with a stride; less what so few find by chance."""
+    (x, y), (vx, vy) = train, val
+    best = 0.0
+    for stride in STRIDES:
+        few, held = len(x) // stride, len(vx) // stride
+        if held < FEWEST_HELD:
+            break
+        ahead = _line_skill(x[:few], y[: few * stride : stride], vx[:held], vy[: held * stride : stride])
+        behind = _line_skill(x[: few * stride : stride], y[:few], vx[: held * stride : stride], vy[:held])
+        best = max(best, *(each - TRIED / held for each in (ahead, behind)))
+    return best
+
+
 def _reordered(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> float:
     """The best R² with targets in an order that they come in by mistake: backwards, or as text sorts their numbers."""
     (x, y), (vx, vy) = train, val
@@ -219,13 +236,18 @@ def _reordered(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> floa
         order, held = ordered(len(y)), ordered(len(vy))
         for back in (False, True):
             first, second = (each.argsort() if back else each for each in (order, held))
-            found.append(ridge_skill_of(x, y[first], vx, vy[second]))
-    return max(each for each in found if math.isfinite(each))
+            found.append(_line_skill(x, y[first], vx, vy[second]))
+    return max([_strided(train, val), *(each for each in found if math.isfinite(each))])
 
 
 def _as_text(count: int) -> Tensor:
     return torch.tensor(sorted(range(count), key=str))
 
+
+STRIDES: Final = (2, 3, 4, 5, 6, 8, 10, 12)
+
+FEWEST_HELD: Final = 16
+"""Held-out samples of a stride, below which it is not asked."""
 
 NEAR: Final = 0.7
 """Of a series that goes on, the step from window to window by that between windows anywhere."""
@@ -247,31 +269,39 @@ def horizon(patient: Patient) -> Figures:
     """How diversity and skill go along the outputs of a forecast: of the model, and of a straight line."""
     answers = patient.on_val
     if patient.fit.kind != "numbers" or patient.several is not None or answers.outputs.shape[1] < 4:
-        return {"horizon/first_ratio": 0.0}  # no forecast of several steps
+        return {"horizon/first_ratio": 0.0, **_calls(patient)}  # no forecast of several steps
     said, true = answers.outputs.double().std(dim=0), answers.targets.double().std(dim=0).clamp(min=1e-30)
     ratios = said / true
     quarter = max(len(ratios) // 4, 1)
     (x, y), (vx, vy) = _windows(patient)
-    late = ridge_skill_of(x, y[:, -quarter:], vx, vy[:, -quarter:])
+    late = _line_skill(x, y[:, -quarter:], vx, vy[:, -quarter:])
     return {
         "horizon/first_ratio": ratios[:quarter].median().item(),
         "horizon/last_ratio": ratios[-quarter:].median().item(),
         "horizon/late_reference": late,
         "horizon/first_skill": _r2(answers.outputs[:, :quarter], answers.targets[:, :quarter]),
         "horizon/last_skill": _r2(answers.outputs[:, -quarter:], answers.targets[:, -quarter:]),
-        "horizon/rolled": float(_head_calls(patient) >= len(ratios) > 1),
+        **_calls(patient),
     }
 
 
-def _head_calls(patient: Patient) -> int:
-    """How often the last weights are asked for one answer; 0 where they are in no linear layer."""
+def _calls(patient: Patient) -> Figures:
+    """How different samples are, beside their targets, as the last weights say it for the first and for the last time.
+
+    Of a model that is fed its own answers these are its steps; where they are asked once, or twice, there are none.
+    """
     try:
-        return head_calls(patient)
-    except NotGiven:
-        return 0
+        said = head_answers(patient)
+    except Exception:  # noqa: BLE001 - there is no head, or a batch of this size is refused
+        return {}
+    if len(said) < FEW_CALLS:
+        return {}
+    true = patient.on_train.targets.double().std(dim=0).median().clamp(min=1e-30).item()
+    first, last = (each.double().std(dim=0).square().mean().sqrt().item() / true for each in (said[0], said[-1]))
+    return {"horizon/calls": float(len(said)), "horizon/call_first": first, "horizon/call_last": last}
 
 
-def ridge_skill_of(x: Tensor, y: Tensor, vx: Tensor, vy: Tensor) -> float:
+def _line_skill(x: Tensor, y: Tensor, vx: Tensor, vy: Tensor) -> float:
     """R² of ridge, held out."""
     return _r2(straight_line(x, y, vx), vy)
 

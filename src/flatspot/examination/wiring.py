@@ -1,5 +1,6 @@
 """How the program is wired: found by swapping real samples and steps, not by reading code."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -282,13 +283,22 @@ def gradients(patient: Patient) -> Figures:
         "gradients/left_share": share(set(patient.left) & set(named)),
     }
     cut = {name for name in (none - fixed) if _moves(patient, named[name])}
-    # Dead units have gradients of zero too, but hardly a whole network's; and its outputs stay.
-    still = {name for name in zero if _moves(patient, named[name], NUDGE)} if share(zero) > MOST_OF_IT else set()
+    # Dead and saturated units have gradients of zero too, but not from the start; or outputs stay.
+    still = _never(patient, zero) if share(zero) > MOST_OF_IT else set()
+    still = {name for name in still if _moves(patient, named[name], NUDGE)}
     return figures | {
         "gradients/cut_share": share(cut),
         "gradients/zero_cut_share": share(still),
         **_norms(found),
     }
+
+
+def _never(patient: Patient, zero: set[str]) -> set[str]:
+    """Those of weights whose gradient is zero in a fresh copy too, where there can be one."""
+    if patient.make_model is None:
+        return zero
+    found = _gradients(replace(patient, model=patient.fresh()))
+    return {name for name in zero if found.get(name) is not None and not bool(found[name].any())}  # type: ignore[union-attr]
 
 
 def _held(patient: Patient) -> set[int]:

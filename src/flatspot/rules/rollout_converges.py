@@ -11,8 +11,9 @@ After enough repetitions every start ends in the same place, as every contractio
 
 ## How we know
 
-Diversity and skill are measured along the horizon: in line for the first steps (or the same weights are asked for one
-step after the other), gone for the last, where a straight line from the window still finds something.
+Diversity and skill are measured along the horizon: in line for the first steps, gone for the last, where a straight
+line from the window still finds something. Where the last weights are asked again and again for one answer, how
+different samples are is held against each other at the first time and at the last.
 
 ## What to try
 
@@ -21,7 +22,7 @@ Predict all steps of the horizon at once, or train on the model's own prediction
 
 from typing import Final
 
-from flatspot.diagnosis import Finding, graded
+from flatspot.diagnosis import DAMAGE, Finding, graded
 
 EXPLAINS: Final = ("undertrained", "vanishing-gradient", "head-ignores-state", "too-little-data", "saturated-units")
 SICK: Final = {
@@ -34,6 +35,7 @@ SICK: Final = {
 WELL: Final = {**SICK, "horizon_last_ratio": 0.7, "horizon_last_skill": 0.5}
 FALL: Final = 3.0
 LOST: Final = 0.2
+VARIED: Final = 0.2
 
 
 def judge(
@@ -42,11 +44,17 @@ def judge(
     horizon_late_reference: float = 0.0,
     horizon_first_skill: float = 0.0,
     horizon_last_skill: float = 0.0,
-    horizon_rolled: float = 0.0,
+    horizon_calls: float = 0.0,
+    horizon_call_first: float = 0.0,
+    horizon_call_last: float = 1.0,
+    skill_missing: float = 0.0,
 ) -> Finding | None:
+    fades = horizon_call_first / max(horizon_call_last, 1e-9)
+    if horizon_calls and skill_missing > DAMAGE and horizon_call_first > VARIED and fades > FALL:
+        return _by_calls(horizon_calls, horizon_call_first, horizon_call_last)
     lost = horizon_late_reference - max(horizon_last_skill, 0.0)
     falls = horizon_first_ratio / max(horizon_last_ratio, 1e-9)
-    if falls < FALL or lost < LOST or (horizon_first_skill < LOST and not horizon_rolled):
+    if falls < FALL or lost < LOST or horizon_first_skill < LOST:
         return None
     return Finding(
         cause="rollout-converges",
@@ -59,4 +67,18 @@ def judge(
         try_first="self.head = nn.Linear(hidden, horizon)  # all steps at once",
         override="model=forecaster",
         confidence=graded(falls, FALL, 10.0, 0.7, 0.93),
+    )
+
+
+def _by_calls(calls: float, first: float, last: float) -> Finding:
+    return Finding(
+        cause="rollout-converges",
+        seen=(
+            f"the last weights are asked {calls:.0f} times for one answer; samples differ by {first:.2f} of the "
+            f"targets' spread at the first time and by {last:.2f} at the last (line: a {FALL:g}th)"
+        ),
+        means="fed back to itself, the model forgets where it started",
+        try_first="loss(model.rollout(x, horizon), y)  # train on what it says when it is fed its own answers",
+        override="model=forecaster",
+        confidence=graded(first / max(last, 1e-9), FALL, 10.0, 0.85, 0.93),
     )

@@ -36,6 +36,7 @@ FACTOR: Final = 20.0
 LAYERS: Final = 4
 LEARNS: Final = 0.5
 FAINT: Final = 0.05
+DEAD: Final = 0.95
 
 
 def judge(
@@ -48,7 +49,10 @@ def judge(
     trial_again_skill: float = 0.0,
     skill_possible: float = 1.0,
     weights_largest_scale: float = 1.0,
+    units_standard_dead: float = 0.0,
 ) -> Finding | None:
+    if units_standard_dead >= DEAD:
+        return None  # one layer of dead units takes all, at any depth
     if weights_largest_scale < FAINT:
         return None  # weights of nearly nothing lose samples in a single layer
     if skill_missing < DAMAGE or stages_fresh_first < 0.02 or trial_again_skill > LEARNS * skill_possible:

@@ -32,6 +32,7 @@ EXPLAINS: Final = (
     "unscaled-inputs",
     "head-ignores-state",
     "samples-mixed",
+    "no-signal",
 )
 SICK: Final = {
     "diversity_skill_training_mode": 0.8,
@@ -46,6 +47,7 @@ GAP: Final = 0.3
 SHIFT: Final = 1.0
 RATIO: Final = 2.0
 LEVEL: Final = 3.0
+WORDS: Final = 0.5
 
 
 def judge(
@@ -57,11 +59,13 @@ def judge(
     inputs_val_std_ratio: float = 1.0,
     references_within_val: float = 0.0,
     inputs_val_level_ratio: float = 1.0,
+    inputs_val_words_gap: float = 0.0,
 ) -> Finding | None:
     between_modes = diversity_skill_training_mode - max(skill_val, 0.0)
     between_sets = skill_train - max(skill_val, 0.0)
     other_level = inputs_val_level_ratio > LEVEL
-    other_scale = inputs_val_mean_gap > SHIFT or inputs_val_std_ratio > RATIO or other_level
+    other_words = inputs_val_words_gap > WORDS
+    other_scale = inputs_val_mean_gap > SHIFT or inputs_val_std_ratio > RATIO or other_level or other_words
     lost = between_sets > GAP and other_scale
     if skill_missing < DAMAGE and references_within_val < GAP and not lost:
         return None
@@ -78,6 +82,8 @@ def judge(
             else f"the levels of held-out windows differ {inputs_val_level_ratio:.2g} times more, or less, than those "
             f"of training windows (line: {LEVEL:g})"
             if other_level
+            else f"{inputs_val_words_gap:.0%} of the held-out whole numbers (words) are others than in training"
+            if other_words
             else f"held-out inputs are {inputs_val_mean_gap:.2g} standard deviations off "
             f"and {inputs_val_std_ratio:.2g} "
             f"times as spread as training inputs (lines: {SHIFT:g}, {RATIO:g})"
