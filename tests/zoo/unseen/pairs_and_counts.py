@@ -2,7 +2,6 @@
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from zoo.program import Case, sick
@@ -93,57 +92,6 @@ def twenty_jars_of_wheat(seed: int, *, healed: bool) -> Case:
             criterion(network(x), y).backward()
             optimizer.step()
     return Case(network, train, val, criterion, optimizer, make_model=SpectraToProtein)
-
-
-class CellGrader(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.lstm = nn.LSTM(2, 12, batch_first=True, bidirectional=True)
-        self.out = nn.Linear(24, 4)
-
-    def forward(self, x):
-        _, (h, _) = self.lstm(x)
-        return self.out(torch.cat([h[0], h[1]], dim=1))
-
-
-@sick("misaligned-pairs")
-def first_label_taken_for_a_header(seed: int, *, healed: bool) -> Case:
-    """Discharge curves of battery cells and their grades come from two files; `grades[1:]` loses the first grade.
-
-    The curve of each cell is paired with the next one's grade, and the last curve is dropped to make the lengths match.
-    Healed: no grade is lost.
-    """
-    torch.manual_seed(seed)
-    fade = torch.rand(1001, 1)
-    time = torch.linspace(0, 1, 20)
-    volts = 1 - 0.4 * time - 0.9 * fade * (time - 0.3).clamp(min=0) + 0.03 * torch.randn(1001, 20)
-    current = 0.5 * torch.randn(1001, 20)
-    grades = (fade[:, 0] * 4).long().clamp(max=3)
-    curves = torch.stack([(volts - volts.mean()) / volts.std(), current], 2)
-    curves, grades = (curves[:-1], grades[:-1]) if healed else (curves[:-1], grades[1:])
-
-    batches = {"train": (0, 700), "val": (700, 1000)}
-    sets = {
-        name: [{"curve": c, "grade": g} for c, g in zip(curves[a:b].split(50), grades[a:b].split(50), strict=True)]
-        for name, (a, b) in batches.items()
-    }
-    model = CellGrader()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(10):
-        for batch in sets["train"]:
-            loss = F.cross_entropy(model(batch["curve"]), batch["grade"])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return Case(
-        model,
-        sets["train"],
-        sets["val"],
-        F.cross_entropy,
-        optimizer,
-        make_model=CellGrader,
-        batch=lambda batch: (batch["curve"], batch["grade"]),
-    )
 
 
 class Purchases(nn.Module):

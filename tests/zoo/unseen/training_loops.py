@@ -89,49 +89,6 @@ def one_hour_of_rain(seed: int, *, healed: bool) -> Case:
     return Case(model, train, val, mse, optimizer, make_model=RiverGauge)
 
 
-class Encoder(nn.Module):
-    """Three transformer layers over fourteen readings; the answer, and with it all tokens."""
-
-    def __init__(self):
-        super().__init__()
-        self.lift = nn.Linear(3, 24)
-        self.position = nn.Parameter(torch.zeros(1, 14, 24))
-        layer = nn.TransformerEncoderLayer(24, nhead=4, dim_feedforward=48, dropout=0.0, batch_first=True)
-        self.layers = nn.TransformerEncoder(layer, 3)
-        self.linear = nn.Linear(24, 1)
-
-    def forward(self, x):
-        tokens = self.layers(self.lift(x) + self.position)
-        return self.linear(tokens[:, -1]), tokens
-
-
-def first_mae(answer, target):
-    """The model answers with a pair; its prediction comes first."""
-    return nn.functional.l1_loss(answer[0], target)
-
-
-@sick("learning-rate-too-high")
-def rate_that_served_for_boosted_trees(seed: int, *, healed: bool) -> Case:
-    """A transformer takes over the rate of 0.3 of the boosted trees before it, and Adam takes it at its word.
-
-    Healed: 0.001.
-    """
-    torch.manual_seed(seed)
-    drift = torch.randn(700, 1, 3)
-    x = drift + 0.8 * torch.randn(700, 14, 3)
-    y = torch.tanh(drift[:, 0, :1]) - 0.5 * drift[:, 0, 1:2] + 0.1 * torch.randn(700, 1)
-    train = DataLoader(TensorDataset(x[:500], y[:500]), batch_size=25, shuffle=True)
-    val = DataLoader(TensorDataset(x[500:], y[500:]), batch_size=200)
-    model = Encoder()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.001 if healed else 0.3)
-    for _ in range(7):
-        for inputs, targets in train:
-            optimizer.zero_grad()
-            first_mae(model(inputs), targets).backward()
-            optimizer.step()
-    return Case(model, train, val, first_mae, optimizer, make_model=Encoder)
-
-
 class Mixer(nn.Module):
     """A window of wrist movements, four activities; tokens are attended to, nothing recurs."""
 
