@@ -125,6 +125,27 @@ def test_targets_in_the_order_of_something_else(order):
     assert causes(report)[0] == "misaligned-pairs"
 
 
+def test_pairs_of_a_large_data_set_are_looked_at_in_a_stretch():
+    x, y = means(count=3600)
+    y = torch.cat([one_late(y[:2400]), one_late(y[2400:])])
+    torch.manual_seed(0)
+    model = Net()
+    report = examined(model, x, y, fit(model, x[:400], y[:400], epochs=2), Net, cut=2400)
+    assert causes(report)[0] == "misaligned-pairs"
+
+
+def test_returns_are_not_taken_for_pairs_that_are_shifted():
+    """An earlier return is a difference of two prices of the window."""
+    torch.manual_seed(0)
+    prices = torch.randn(900).cumsum(0)
+    x = prices.unfold(0, 12, 1)[:-1].unsqueeze(2)
+    y = (prices[12:] - prices[11:-1]).unsqueeze(1)
+    x = (x - x[:600].mean()) / x[:600].std()
+    model = Net()
+    optimizer = fit(model, x[:600], y[:600], epochs=1, optimizer=torch.optim.Adam(model.parameters(), lr=1e-4))
+    assert set(causes(examined(model, x, y, optimizer, Net, cut=600))) <= {"no-signal"}
+
+
 def test_a_lag_beyond_a_sliding_window_is_no_misalignment():
     torch.manual_seed(0)
     series = torch.randn(800)
@@ -316,3 +337,177 @@ def test_batches_that_are_no_pairs_are_told():
     x, y = means()
     with pytest.raises(BadInput, match="batch=lambda b"):
         flatspot.examine(Net(), train=[(x, y, y)], val=[(x, y)])
+
+
+class TimeFirst(Net):
+    """As torch.nn has it by default."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(1, 12)
+
+    def forward(self, x):
+        return self.head(self.gru(x)[0][-1])
+
+
+@pytest.mark.parametrize("steps", [12, 20, 40])
+def test_time_first_with_as_many_samples_as_steps(steps):
+    torch.manual_seed(0)
+    x = torch.randn(600, steps, 1)
+    y = x[:, -4:].mean(dim=1) * 2
+
+    def collate(pairs):
+        xs, ys = zip(*pairs, strict=True)
+        return torch.stack(xs, dim=1), torch.stack(ys)
+
+    data = TensorDataset(x[:400], y[:400]), TensorDataset(x[400:], y[400:])
+    train, val = (DataLoader(each, batch_size=40, collate_fn=collate) for each in data)
+    model = TimeFirst()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
+    for a, b in train:
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(a), b).backward()
+        optimizer.step()
+    report = flatspot.examine(
+        model, train=train, val=val, loss=nn.functional.mse_loss, optimizer=optimizer, make_model=TimeFirst
+    )
+    assert report.verdict == "flat"
+    assert causes(report)[0] == "undertrained"
+
+
+class TwoHeads(Net):
+    """The prediction, and what the states say besides."""
+
+    def __init__(self):
+        super().__init__()
+        self.other = nn.Linear(12, 3)
+
+    def forward(self, x):
+        state = self.gru(x)[0][:, -1]
+        return self.head(state), self.other(state)
+
+
+def test_a_second_answer_is_not_taken_for_the_head():
+    x, y = means()
+    x = x * 22 + 9065
+    torch.manual_seed(0)
+    model = TwoHeads()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+
+    def loss(said, targets):
+        return nn.functional.mse_loss(said[0], targets)
+
+    report = examined(model, x, y, fit(model, x[:400], y[:400], loss, 4, optimizer), TwoHeads, loss)
+    assert causes(report)[0] == "unscaled-inputs"
+
+
+def test_a_mask_beside_the_series_is_left_as_it_is():
+    class Masked(Net):
+        def forward(self, x, mask):
+            return super().forward(x * mask)
+
+    x, y = means()
+    x = x * 22 + 9065
+    mask = torch.ones_like(x)
+    torch.manual_seed(0)
+    model = Masked()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(4):
+        for at in range(0, 400, 40):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(x[at : at + 40], mask[:40]), y[at : at + 40]).backward()
+            optimizer.step()
+    batches = [((x[at : at + 40], mask[:40]), y[at : at + 40]) for at in range(0, 600, 40)]
+    report = flatspot.examine(
+        model,
+        train=batches[:10],
+        val=batches[10:],
+        loss=nn.functional.mse_loss,
+        optimizer=optimizer,
+        make_model=Masked,
+    )
+    assert causes(report)[0] == "unscaled-inputs"
+
+
+def test_a_rate_that_a_schedule_lowered_is_not_the_rate_of_the_experiments():
+    x, y = means()
+    x = x * 22 + 9065
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=1.0)
+    for _ in range(8):
+        fit(model, x[:400], y[:400], epochs=1, optimizer=optimizer)
+        schedule.step(1.0)
+    assert optimizer.param_groups[0]["lr"] < 1e-4
+    assert causes(examined(model, x, y, optimizer, Net))[0] == "unscaled-inputs"
+
+
+def test_an_optimizer_that_asks_for_the_loss_itself():
+    x, y = means()
+    x = x * 22 + 9065
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=4, line_search_fn="strong_wolfe")
+    report = examined(model, x, y, optimizer, Net)
+    assert report.evidence["trial_inputs/skill"] > report.evidence["trial_again/skill"] + 0.3
+
+
+def test_gradients_of_a_penalty_in_the_loss_stay_out_of_the_model():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = fit(model, x[:400], y[:400], epochs=1, optimizer=torch.optim.Adam(model.parameters(), lr=1e-5))
+    kept = [each.grad.clone() for each in model.parameters()]
+
+    def loss(said, targets):
+        return nn.functional.mse_loss(said, targets) + 1e-3 * sum(each.square().sum() for each in model.parameters())
+
+    state = torch.get_rng_state()
+    examined(model, x, y, optimizer, Net, loss)
+    assert all(torch.equal(each.grad, before) for each, before in zip(model.parameters(), kept, strict=True))
+    assert torch.equal(torch.get_rng_state(), state)
+    for each in model.parameters():
+        each.grad = None
+    examined(model, x, y, optimizer, Net, loss)
+    assert all(each.grad is None for each in model.parameters())
+
+
+def test_noise_whose_loop_squeezes_is_no_broadcast_loss():
+    torch.manual_seed(0)
+    x, y = torch.randn(600, 10, 1), torch.randn(600)
+    model = Net()
+
+    def squeezed(said, targets):
+        return nn.functional.mse_loss(said[:, 0], targets)
+
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    fit(model, x[:400], y[:400], squeezed, 1, optimizer)
+    report = examined(model, x, y, optimizer, Net, lambda said, targets: (said - targets).square().mean())
+    assert "loss-broadcast" not in causes(report)
+
+
+def test_what_no_reference_could_read_is_not_called_rightly_flat():
+    """Below ten samples nothing is fitted, so nothing was looked for."""
+    x, y = means(count=12)
+    model = Net()
+    report = examined(model, x, y, torch.optim.Adam(model.parameters()), Net, cut=8)
+    assert report.verdict == "unknown"
+
+
+def test_one_word_a_batch():
+    torch.manual_seed(0)
+    ids = torch.randint(0, 12, (60, 20))
+    y = torch.randint(0, 3, (60,))
+    model = Letters()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    report = flatspot.examine(
+        model,
+        train=loader(ids[:40].int(), y[:40], batch_size=1),
+        val=loader(ids[40:].int(), y[40:], batch_size=1),
+        loss=nn.functional.cross_entropy,
+        optimizer=optimizer,
+        make_model=Letters,
+    )
+    assert report.evidence["arrival/moves"] == 1
+    assert "input-never-arrives" not in causes(report)

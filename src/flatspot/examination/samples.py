@@ -1,7 +1,9 @@
 """Samples of a stranger's loader, as its batches: read through a fresh loader, so that theirs is not moved."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any, Final, final
 
@@ -30,12 +32,14 @@ class Samples:
         notes: what was noticed while they were read, in words.
         every: of how many samples each is one; 1: they follow one another.
         total: samples that the loader has, if known.
+        stretch: reads some that follow one another, where these do not and it can be done.
     """
 
     batches: list[tuple[Any, Tensor]]
     notes: tuple[str, ...] = ()
     every: float = 1.0
     total: int | None = None
+    stretch: "Callable[[], Samples] | None" = None
     _joined: list[tuple[Any, Tensor]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -76,7 +80,21 @@ class Samples:
     def moved(self, device: torch.device) -> "Samples":
         """The same on a device."""
         batches = [(mapped(x, lambda each: each.to(device)), y.to(device)) for x, y in self.batches]
-        return Samples(batches, self.notes, self.every, self.total)
+        read = self.stretch
+        stretch = None if read is None else lambda: read().moved(device)
+        return Samples(batches, self.notes, self.every, self.total, stretch)
+
+    def consecutive(self) -> "Samples":
+        """Samples that follow one another: these, or a stretch of the same loader.
+
+        Raises:
+            BadInput: there are none.
+        """
+        if self.every == 1:
+            return self
+        if self.stretch is None:
+            raise BadInput("samples are not consecutive")
+        return self.stretch()
 
 
 def samples_of(loader: Iterable[Any], batch: Batch | None, most: int) -> Samples:
@@ -95,7 +113,17 @@ def samples_of(loader: Iterable[Any], batch: Batch | None, most: int) -> Samples
         pairs = list(_limited((_pair(each, batch) for each in given), most))
     if not pairs:
         raise BadInput("the loader gave no batch")
-    return Samples(pairs, tuple(notes), every, total)
+    stretch = partial(_stretch, loader, batch, most) if every > 1 and isinstance(loader, DataLoader) else None
+    return Samples(pairs, tuple(notes), every, total, stretch)
+
+
+def _stretch(loader: DataLoader[Any], batch: Batch | None, most: int) -> Samples:
+    """As many samples from the middle of the dataset, each the next one's neighbour."""
+    with random_states_kept(), generators_kept(_owners(loader)):
+        numbers, total = chosen(loader, sys.maxsize)
+        begin = max((total - most) // 2, 0)
+        held = _told_apart(loader, numbers[begin : begin + most])
+        return Samples([_pair(each, batch) for each in held], total=total)
 
 
 def _owners(loader: Any) -> tuple[Any, ...]:

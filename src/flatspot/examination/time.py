@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import torch
@@ -114,10 +115,14 @@ def _curve(curve: Tensor, name: str) -> Figures:
     return {f"reach/{name}_largest": largest, f"reach/{name}_early": early / max(late, 1e-300)}
 
 
+def _in_a_stretch(patient: Patient) -> Patient:
+    """The same with samples that follow one another."""
+    return replace(patient, train=patient.train.consecutive(), val=patient.val.consecutive())
+
+
 def beyond(patient: Patient) -> Figures:
     """What a straight line finds in a longer window, put together from the samples before; and in one step alone."""
-    if patient.train.every > 1 or patient.val.every > 1:
-        raise NotGiven("samples are not consecutive")
+    patient = _in_a_stretch(patient)
     (x, y), (vx, vy) = _windows(patient)
     apart = _apart(x)
     whole = ridge_skill(patient, (x, y), (vx, vy))
@@ -151,13 +156,14 @@ def pairs(patient: Patient) -> Figures:
     One ridge regression has the targets of all shifts for its outputs. Earlier targets often stand in the window itself
     (a series that is forecast), so where the target is a plain copy of a number of the window it does not count.
     """
+    patient = _in_a_stretch(patient)
     (x, y), (vx, vy) = _windows(patient)
     x_all, vx_all = x, vx
     y, vy = y[:, :MOST_OUTPUTS], vy[:, :MOST_OUTPUTS]
     farthest = max(min(FARTHEST, len(x) // 8, len(vx) // 8), 0)
     shifts = [shift for shift in range(-farthest, farthest + 1) if shift]
-    if not shifts or patient.train.every > 1 or patient.val.every > 1:
-        raise NotGiven("there are too few samples, or they are not consecutive")
+    if not shifts:
+        raise NotGiven("there are too few samples")
     inner, held = slice(farthest, len(x) - farthest), slice(farthest, len(vx) - farthest)
     moved, held_out = (torch.cat([each.roll(-shift, 0) for shift in [0, *shifts]], dim=1) for each in (y, vy))
     x, moved, vx, held_out = x[inner], moved[inner], vx[held], held_out[held]

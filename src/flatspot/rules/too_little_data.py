@@ -11,7 +11,7 @@ Outside of what it knows by heart the network says one thing, or noise.
 
 ## How we know
 
-Skill on training samples is held against skill on held-out ones, and against what references reach held out.
+Skill on training samples is held against skill on held-out ones.
 
 ## What to try
 
