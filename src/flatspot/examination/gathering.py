@@ -285,10 +285,18 @@ def _ill(seen: Mapping[str, float]) -> bool:
     return not _cured(seen, "again")
 
 
+def _slower(seen: Mapping[str, float]) -> bool:
+    """Whether slower steps mend half of it: then faster ones do not."""
+    return _cured(seen, "slower", "slowest", share=0.5)
+
+
+ODD: Final = ("inputs", "targets", "both", "free", "all_weights", "ending", "alone")
+"""Experiments that mend what is odd about a program."""
+
+
 def _unexplained(seen: Mapping[str, float]) -> bool:
     """Whether neither the same training again nor what was odd about the program cures it."""
-    odd = ("inputs", "targets", "both", "free", "all_weights", "ending", "alone")
-    return _ill(seen) and not _cured(seen, *odd, share=0.5)
+    return _ill(seen) and not _cured(seen, *ODD, share=0.5)
 
 
 def _reaches(seen: Mapping[str, float]) -> bool:
@@ -366,13 +374,24 @@ EXPERIMENTS: Final[tuple[tuple[str, Change, Callable[[Mapping[str, float]], bool
         Change(reset=True),
         lambda seen: _reaches(seen) and _unexplained(seen) and not _mixed(seen) and _begins_oddly(seen),
     ),
-    ("on", Change(fresh=False), lambda seen: _reaches(seen) and not _miswired(seen)),
-    ("on_faster", Change(fresh=False, rate=10.0), lambda seen: _open(seen) and not _cured(seen, "on", "slower")),
+    (
+        "on",
+        Change(fresh=False),
+        lambda seen: _reaches(seen) and not _miswired(seen) and not _cured(seen, *ODD, "slower"),
+    ),
+    (
+        "on_faster",
+        Change(fresh=False, rate=10.0),
+        lambda seen: _open(seen) and not _cured(seen, "on") and not _slower(seen),
+    ),
     (
         "on_fastest",
         Change(fresh=False, rate=100.0),
         lambda seen: (
-            _open(seen) and not _cured(seen, "on", "on_faster", "slower") and seen.get("moved/expected", 0) < 1
+            _open(seen)
+            and not _cured(seen, "on", "on_faster")
+            and not _slower(seen)
+            and seen.get("moved/expected", 0) < 1
         ),
     ),
 )

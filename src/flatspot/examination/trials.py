@@ -23,7 +23,7 @@ Figures = dict[str, float]
 
 MOST_STEPS: Final = 200
 FEWEST_STEPS: Final = 20
-WORK: Final = 6e10
+WORK: Final = 5e10
 """Multiplications that a trial may take, roughly: a larger network makes fewer steps."""
 
 LOOK: Final = 20
