@@ -119,12 +119,19 @@ def inputs(patient: Patient) -> Figures:
 
 
 def _words_gap(x: Tensor, val: Tensor) -> float:
-    """The total variation distance between the frequencies of whole numbers in training and held out, from 0 to 1."""
-    every, places = torch.unique(torch.cat([x.flatten(), val.flatten()]), return_inverse=True)
-    counts = [
-        torch.bincount(part, minlength=len(every)).double() for part in (places[: x.numel()], places[x.numel() :])
-    ]
-    return (0.5 * (counts[0] / counts[0].sum() - counts[1] / counts[1].sum()).abs().sum()).item()
+    """How much farther whole numbers' frequencies are from training to held out than within training, from 0 to 1.
+
+    The total variation distance; of few samples the two halves of the training samples are far from each other too.
+    """
+    half = len(x) // 2
+    return max(_distance(x, val) - _distance(x[:half], x[half:]), 0.0) if half else 0.0
+
+
+def _distance(first: Tensor, second: Tensor) -> float:
+    every, places = torch.unique(torch.cat([first.flatten(), second.flatten()]), return_inverse=True)
+    parts = places[: first.numel()], places[first.numel() :]
+    shares = [torch.bincount(part, minlength=len(every)).double() / len(part) for part in parts]
+    return (0.5 * (shares[0] - shares[1]).abs().sum()).item()
 
 
 def _shifted(train: Moments, varied: Tensor, val: Tensor, x: Tensor) -> Figures:

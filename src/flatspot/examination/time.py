@@ -108,8 +108,10 @@ def _by_swaps(model: nn.Module, series: Tensor, ask: Callable[[Tensor], Tensor])
 def _curve(curve: Tensor, name: str) -> Figures:
     steps = len(curve)
     largest = curve.max().item()
-    if not largest > 0 or steps < 4:
+    if steps < 4:
         return {f"reach/{name}_largest": largest}
+    if not largest > 0:  # nothing moves it, early or late
+        return {f"reach/{name}_largest": largest, f"reach/{name}_early": 1.0}
     quarter = max(steps // 4, 1)
     early, late = curve[:quarter].mean().item(), curve[-quarter:].mean().item()
     return {f"reach/{name}_largest": largest, f"reach/{name}_early": early / max(late, 1e-300)}

@@ -47,6 +47,7 @@ WELL: Final = {**SICK, "gradients_cut_share": 0.0}
 LINE: Final = 0.05
 CLOSES: Final = 0.2
 UNTRIED: Final = 0.5
+STUCK: Final = 0.6
 
 
 def judge(
@@ -57,10 +58,13 @@ def judge(
     gradients_all_away: float = 0.0,
     gradients_left_share: float = 0.0,
     gradients_zero_cut_share: float = 0.0,
+    units_now_saturated: float = 0.0,
+    units_now_dead: float = 0.0,
     settings_steps: float = 0.0,
     trial_all_weights_closes: float | None = None,
 ) -> Finding | None:
-    cut = max(gradients_cut_share, gradients_zero_cut_share)
+    stuck = max(units_now_saturated, units_now_dead) >= STUCK
+    cut = gradients_cut_share if stuck else max(gradients_cut_share, gradients_zero_cut_share)
     share = max(cut, gradients_fixed_share, gradients_away_share)
     if share < LINE or skill_missing < DAMAGE:
         return None
