@@ -511,3 +511,23 @@ def test_one_word_a_batch():
     )
     assert report.evidence["arrival/moves"] == 1
     assert "input-never-arrives" not in causes(report)
+
+
+class BothWays(nn.Module):
+    """Two directions, and `batch_first` is missing."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(1, 12, bidirectional=True)
+        self.head = nn.Linear(24, 1)
+
+    def forward(self, x):
+        return self.head(self.gru(x)[0][:, -1])
+
+
+def test_a_recurrence_along_the_batch_goes_both_ways_where_it_has_two():
+    x, y = means()
+    y = x[:, :5].mean(dim=1) * 2
+    torch.manual_seed(0)
+    model = BothWays()
+    assert causes(examined(model, x, y, fit(model, x[:400], y[:400], epochs=3), BothWays))[0] == "batch-as-time"

@@ -95,10 +95,35 @@ def neighbours(patient: Patient) -> Figures:
         }
     if not figures:
         raise NotGiven(f"{type(patient.model).__name__} gave no finite answer")
-    return figures | {
-        f"neighbours/{way}": max(each for name, each in figures.items() if name.endswith(f"_{way}"))
-        for way in ("forward", "backward", "own")
-    }
+    return (
+        figures
+        | {"neighbours/along": float(_recurs_along_samples(patient, x, count))}
+        | {
+            f"neighbours/{way}": max(each for name, each in figures.items() if name.endswith(f"_{way}"))
+            for way in ("forward", "backward", "own")
+        }
+    )
+
+
+def _recurs_along_samples(patient: Patient, x: Any, count: int) -> bool:
+    """Whether a recurrent layer of torch.nn is given the samples where it takes time steps: both ways, of two."""
+    found: list[bool] = []
+
+    def note(layer: nn.Module, given: tuple[Any, ...]) -> None:
+        series = given[0] if given else None
+        if isinstance(series, Tensor) and series.dim() > 2:
+            found.append(
+                series.shape[1 if layer.batch_first else 0] == count != series.shape[0 if layer.batch_first else 1]
+            )
+
+    layers = [each for each in patient.model.modules() if isinstance(each, nn.RNNBase)]
+    handles = [each.register_forward_pre_hook(note) for each in layers]
+    try:
+        _answers(patient, patient.model, x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return any(found)
 
 
 def _models(patient: Patient) -> list[tuple[str, nn.Module]]:

@@ -11,7 +11,8 @@ its neighbours.
 
 ## How we know
 
-In a small batch one sample is replaced by another one. Here outputs behind it move and none before it.
+In a small batch one sample is replaced by another one. Here outputs behind it move and none before it; of a layer of
+two directions both do, and it is given the samples where it takes time steps.
 
 ## What to try
 
@@ -43,15 +44,22 @@ LITTLE: Final = 0.2
 
 
 def judge(
-    neighbours_forward: float, neighbours_backward: float, skill_missing: float = 1.0, skill_possible: float = 0.0
+    neighbours_forward: float,
+    neighbours_backward: float,
+    neighbours_along: float = 0.0,
+    skill_missing: float = 1.0,
+    skill_possible: float = 0.0,
 ) -> Finding | None:
-    if not neighbours_forward or neighbours_backward:
+    if not neighbours_forward or (neighbours_backward and not neighbours_along):
         return None
     if skill_possible > NO_SIGNAL and skill_missing < LITTLE:
         return None  # on purpose: what it was built for, it does
     return Finding(
         cause="batch-as-time",
-        seen="outputs follow samples that stand before them in the batch, and never those behind them",
+        seen=(
+            "outputs follow samples that stand before them in the batch, and "
+            + ("a recurrent layer takes the samples for time steps" if neighbours_along else "never those behind them")
+        ),
         means="the recurrence runs from sample to sample and not along the window",
         try_first="nn.GRU(inputs, hidden, batch_first=True)",
         confidence=0.93,
