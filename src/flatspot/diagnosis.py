@@ -17,6 +17,9 @@ SHRUNKEN: Final = 0.3
 NO_SIGNAL: Final = 0.02
 """Achievable skill up to here counts as no signal found."""
 
+MISSED: Final = 11.0
+"""Divided by the held-out samples: the R² below which a signal is missed in one of twenty cases, (2 · 1.64)²."""
+
 FAR_BELOW: Final = 0.5
 """Skill under this share of the achievable, less a margin, is wrong rather than flat."""
 

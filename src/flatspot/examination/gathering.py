@@ -11,7 +11,7 @@ from typing import Any, Final, final
 
 from torch import Tensor, nn
 
-from flatspot.diagnosis import NO_SIGNAL, judge
+from flatspot.diagnosis import MISSED, NO_SIGNAL, judge
 from flatspot.errors import BadInput, reason
 from flatspot.examination import data, outputs, states, wiring
 from flatspot.examination import time as through_time
@@ -67,9 +67,6 @@ LITTLE: Final = 0.1
 
 MOST_VAL: Final = 1024
 """Held-out samples that are read."""
-
-MISSED: Final = 11.0
-"""Divided by the held-out samples: the R² that is told from none in nineteen of twenty cases, (2 · 1.64)²."""
 
 WORTH: Final = 0.1
 """Gaps below this share of the possible skill are none to close."""
@@ -165,19 +162,19 @@ def _gathered(patient: Patient, budget: float, *, experiments: bool, tell: Calla
         return found
     if found.figures.get("loss/blind_to_pairs"):
         patient = replace(patient, loss=paired(patient.loss))  # a loop that squeezes hands over a loss that does not
-    _look_for_a_cause(found, patient, started + budget, experiments=experiments)
+    _look_for_a_cause(found, patient, started, budget, experiments=experiments)
     found.figures |= derived(found.figures)
     return found
 
 
-def _look_for_a_cause(found: Gathered, patient: Patient, end: float, *, experiments: bool) -> None:
+def _look_for_a_cause(found: Gathered, patient: Patient, started: float, budget: float, *, experiments: bool) -> None:
     for name, measure in WHERE_ILL.items():
-        _in_time(found, name, partial(measure, patient), end)
+        _in_time(found, name, partial(measure, patient), started, budget)
     if not experiments:
         found.unmeasured |= {f"trial_{name}": "nothing was tried on copies" for name, *_ in EXPERIMENTS}
     for name, change, wanted in EXPERIMENTS if experiments else ():
         if wanted(found.figures):
-            _in_time(found, f"trial_{name}", partial(_trial, patient, name, change), end)
+            _in_time(found, f"trial_{name}", partial(_trial, patient, name, change), started, budget)
         else:
             found.figures[f"trial_{name}/closes"] = 0.0
 
@@ -244,9 +241,9 @@ def derived(figures: Mapping[str, float]) -> Figures:
     return found
 
 
-def _in_time(found: Gathered, name: str, measure: Callable[[], Figures], end: float) -> None:
-    if time.perf_counter() > end:
-        found.unmeasured[name] = "the budget was spent"
+def _in_time(found: Gathered, name: str, measure: Callable[[], Figures], started: float, budget: float) -> None:
+    if time.perf_counter() - started > budget:
+        found.unmeasured[name] = f"the budget of {budget:g} s was spent"
     else:
         found.take(name, measure)
 

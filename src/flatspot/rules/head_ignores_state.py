@@ -26,7 +26,6 @@ EXPLAINS: Final = ("vanishing-gradient",)
 SICK: Final = {"head_refit_skill": 0.8, "skill_val": 0.0, "skill_missing": 1.0}
 WELL: Final = {"head_refit_skill": 0.05, "skill_val": 0.0, "skill_missing": 1.0}
 GAP: Final = 0.3
-CURES: Final = 0.35
 
 
 def judge(

@@ -14,7 +14,8 @@ To the network the targets are noise, and the best answer to noise is a constant
 A straight line is fitted with targets of some samples later or earlier. Where it finds much more than at once,
 pairs are shifted; targets that merely stand in the window as one of its numbers do not count. Where a line finds
 much within the held-out samples and nothing within the training samples, the training pairs are broken. Targets are
-also tried backwards, and in the order in which text sorts numbers (file 10 before file 2).
+also tried backwards, in the order in which text sorts numbers (file 10 before file 2), and with a stride that only one
+of the two was taken with.
 
 ## What to try
 
@@ -73,8 +74,8 @@ def judge(
         )
     elif most == reordered:
         seen = (
-            f"a straight line finds {pairs_reordered:.2f} with targets backwards, or in the order in which text sorts "
-            f"numbers, and {pairs_straight:.2f} with their own (line: {SHIFTED} more)"
+            f"a straight line finds {pairs_reordered:.2f} with targets backwards, in the order in which text sorts "
+            f"numbers, or with a stride, and {pairs_straight:.2f} with their own (line: {SHIFTED} more)"
         )
     else:
         seen = (

@@ -26,15 +26,13 @@ Nothing is wrong with the network.
 
 from typing import Final
 
-from flatspot.diagnosis import NO_SIGNAL, SHRUNKEN, Finding, graded
+from flatspot.diagnosis import MISSED, NO_SIGNAL, SHRUNKEN, Finding, graded
 
 EXPLAINS: Final = ("undertrained", "saturated-units", "dead-units", "head-ignores-state", "class-imbalance")
 SICK: Final = {"references_best": 0.0, "skill_possible": 0.0, "diversity_ratio_val": 0.02}
 WELL: Final = {"references_best": 0.7, "skill_possible": 0.7, "diversity_ratio_val": 0.02}
 
 
-MISSED: Final = 11.0
-"""Divided by the held-out samples: the R² below which a signal is missed in one of twenty, (2 · 1.64)²."""
 WEAK: Final = 0.02
 STRONG: Final = 0.3
 
