@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from flatspot.examination.patient import Patient
+from flatspot.examination.samples import any_packed
 from flatspot.probes.moments import Moments, moments, widest
 
 Figures = dict[str, float]
@@ -189,7 +190,7 @@ def variety(patient: Patient) -> Figures:
 def padding(patient: Patient) -> Figures:
     """How long the samples' last steps are one repeated value, which padding is."""
     x = patient.train.series()
-    if x.dim() < 2 or x.shape[1] < 2 * HALF:
+    if x.dim() < 2 or x.shape[1] < 2 * HALF or any_packed(patient.train.batches[0][0]):
         return {"padding/share": 0.0}
     tail = _tail(x)
     padded = tail >= HALF

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, final
 
+import torch
 from torch import Tensor, nn
 
 from flatspot.diagnosis import MISSED, NO_SIGNAL, judge
 from flatspot.errors import BadInput, reason
 from flatspot.examination import data, outputs, states, wiring
 from flatspot.examination import time as through_time
-from flatspot.examination.patient import LossOf, NotGiven, Patient, loss_of_prediction
+from flatspot.examination.layout import time_before_channels
+from flatspot.examination.patient import LossOf, NotGiven, Patient, loss_of_prediction, value
 from flatspot.examination.trials import Change, Outcome, steps_of, trial
 from flatspot.probes.undisturbed import random_states_kept
 
@@ -155,13 +157,13 @@ def _gathered(patient: Patient, budget: float, *, experiments: bool, tell: Calla
     found = Gathered(tell=tell)
     for weight in patient.model.parameters():
         weight.grad = None
-    patient = replace(patient, loss=loss_of_prediction(patient))
+    patient = time_before_channels(replace(patient, loss=loss_of_prediction(patient)))
     for name, measure in ALWAYS.items():
         found.take(name, partial(measure, patient))
+        if name == "loss" and found.figures.get("loss/blind_to_pairs"):
+            patient = replace(patient, loss=paired(patient.loss))  # a loop that squeezes hands over one that does not
     if not suspicious(found):
         return found
-    if found.figures.get("loss/blind_to_pairs"):
-        patient = replace(patient, loss=paired(patient.loss))  # a loop that squeezes hands over a loss that does not
     _look_for_a_cause(found, patient, started, budget, experiments=experiments)
     found.figures |= derived(found.figures)
     return found
@@ -180,13 +182,26 @@ def _look_for_a_cause(found: Gathered, patient: Patient, started: float, budget:
 
 
 def paired(loss: LossOf | None) -> LossOf | None:
-    """A loss that takes each prediction beside its own target, where there are as many of them."""
+    """A loss that takes each prediction beside its own target.
+
+    In one shape; or, where several numbers are said of a target, pair by pair: of a single one any loss makes what it
+    was meant to make.
+    """
     if loss is None:
         return None
 
     def of_pairs(predictions: Any, targets: Tensor) -> Any:
-        fits = isinstance(predictions, Tensor) and predictions.numel() == targets.numel()
-        return loss(predictions.reshape(targets.shape) if fits else predictions, targets)
+        if not isinstance(predictions, Tensor) or len(predictions) != len(targets):
+            return loss(predictions, targets)
+        if predictions.numel() == targets.numel():
+            return loss(predictions.reshape(targets.shape), targets)
+        try:
+            return torch.vmap(of_one)(predictions, targets).mean()
+        except Exception:  # noqa: BLE001 - it asks its tensors for numbers, say
+            return torch.stack([of_one(*each) for each in zip(predictions, targets, strict=True)]).mean()
+
+    def of_one(prediction: Tensor, target: Tensor) -> Tensor:
+        return value(loss, prediction.unsqueeze(0), target.unsqueeze(0))
 
     return of_pairs
 
@@ -349,7 +364,7 @@ EXPERIMENTS: Final[tuple[tuple[str, Change, Callable[[Mapping[str, float]], bool
     (
         "all_weights",
         Change(all_weights=True),
-        lambda seen: _ill(seen) and seen.get("gradients/fixed_share", 0.0) + seen.get("gradients/away_share", 0.0) > 0,
+        lambda seen: _ill(seen) and any(seen.get(f"gradients/{each}_share") for each in ("fixed", "away", "stray")),
     ),
     ("ending", Change(ending=True), lambda seen: _ill(seen) and seen.get("padding/share", 0.0) > ENDS),
     ("alone", Change(alone=True), lambda seen: _ill(seen) and seen.get("memory/moved", 0.0) > 0),

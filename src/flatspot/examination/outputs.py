@@ -117,15 +117,17 @@ def _own(patient: Patient, answers: Answers) -> float:
     return 1 - found / floor if floor > 0 else math.nan
 
 
-def columns(samples: Samples, others: Samples) -> Tensor:
+def columns(samples: Samples, others: Samples, last: int | None = None) -> Tensor:
     """Inputs as references read them, `[sample, time, channel]`: few different whole numbers as a column each.
 
     Of many different ones (words) how often each occurs. What is no series stands before its first step.
 
     Args:
         others: samples whose whole numbers are to have the same columns.
+        last: so many steps of the window alone, its last ones.
     """
     x, highest = samples.series(), _highest(samples, others)
+    x = x if last is None or x.dim() < 2 else x[:, -last:]
     if x.is_floating_point():
         wide = x
     elif x.dim() == 2 and 0 <= highest < CLASSES_AS_COLUMNS:
@@ -157,9 +159,9 @@ def _before(others: Tensor, wide: Tensor) -> Tensor:
     return torch.cat([filled.reshape(len(wide), steps, width), wide], dim=1)
 
 
-def fitted_on(patient: Patient) -> tuple[Tensor, Tensor]:
+def fitted_on(patient: Patient, last: int | None = None) -> tuple[Tensor, Tensor]:
     """Training windows `[sample, time, channel]` and targets `[sample, output]` for references: of wide ones fewer."""
-    x, y = columns(patient.train, patient.val), patient.on_train.targets
+    x, y = columns(patient.train, patient.val, last), patient.on_train.targets
     if x[0].numel() <= WIDE or len(x) <= MOST_ROWS:
         return x, y
     rows = torch.linspace(0, len(x) - 1, MOST_ROWS, dtype=torch.float64).round().long()

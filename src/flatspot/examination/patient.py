@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import signature
 from typing import Any, Final, final
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from flatspot.errors import BadInput
-from flatspot.examination.samples import Samples, leaves, mapped, sample_axis
+from flatspot.examination.samples import Samples, leaves, mapped, packed, sample_axis
 from flatspot.probes.fitting import Fit, Reader, fit_of
 from flatspot.probes.undisturbed import random_states_kept, undisturbed
 
@@ -46,6 +47,7 @@ class Patient:
         model: left as it is. train, val: samples of its data. loss: of (predictions, targets).
         optimizer: as it was used. make_model: gives fresh copies. seed: of all that experiments draw.
         left: names of weights on which training left a gradient.
+        channels_first: whether the model wants `[sample, channel, time]`, where samples here have time before channels.
     """
 
     model: nn.Module
@@ -56,6 +58,7 @@ class Patient:
     make_model: Callable[[], nn.Module] | None = None
     seed: int = 0
     left: frozenset[str] = frozenset()
+    channels_first: bool = False
 
     @cached_property
     def device(self) -> torch.device:
@@ -85,7 +88,7 @@ class Patient:
     def _reading(self) -> tuple[int, Fit, int | None]:
         x, y = self.train.batches[0]
         with undisturbed(self.model):
-            several = list(leaves(call(self.model, x)))
+            several = list(leaves(self.call(x)))
         if not several:
             raise BadInput("the model returned no tensor")
         for place, each in enumerate(several):
@@ -122,9 +125,14 @@ class Patient:
         one = said.select(self.several, 0)
         return y.reshape(one.shape).unsqueeze(self.several).expand_as(said)
 
+    def call(self, x: Any, model: nn.Module | None = None) -> Any:
+        """All that the model returns for a batch of inputs, in whatever mode and state it is."""
+        given = channels_before_time(x) if self.channels_first else packed(x)
+        return call(self.model if model is None else model, given)
+
     def ask(self, x: Any, model: nn.Module | None = None) -> Tensor:
-        """The predictions for a batch of inputs, in whatever mode and state the model is."""
-        return list(leaves(call(self.model if model is None else model, x)))[self.place]
+        """The predictions for a batch of inputs."""
+        return list(leaves(self.call(x, model)))[self.place]
 
     def answers(self, samples: Samples, model: nn.Module | None = None, *, training: bool = False) -> Answers:
         """To samples batch by batch, as a loop over the loader asks; the model is left as it was."""
@@ -190,15 +198,36 @@ def several_along(predictions: Tensor, y: Tensor) -> int | None:
     return None
 
 
+def channels_before_time(x: Any) -> Any:
+    """Inputs whose series, the first of the floating ones with the most axes, has its last two axes turned."""
+    floats = [each for each in leaves(x) if each.is_floating_point()]
+    slot = max(floats, key=lambda each: each.dim())
+    return mapped(x, lambda each: each.transpose(1, 2) if each is slot else each)
+
+
 class NotGiven(Exception):  # noqa: N818 - what it says
     """Something that a measurement needs was not given; what is asked of it stays unmeasured, for this reason."""
 
 
 def call(model: nn.Module, x: Any) -> Any:
-    """The model's answer to inputs: a tensor, a tuple of arguments, or a dict of named ones."""
+    """The model's answer to inputs: a tensor, a tuple of arguments, or a dict of named ones.
+
+    Where `forward` does not take them one by one, it is handed the tuple or the dict itself.
+    """
     if isinstance(x, Mapping):
-        return model(**x)
-    return model(*x) if isinstance(x, (tuple, list)) else model(x)
+        return model(**x) if _takes(model, **x) or not _takes(model, x) else model(x)
+    if isinstance(x, (tuple, list)):
+        return model(*x) if _takes(model, *x) or not _takes(model, x) else model(x)
+    return model(x)
+
+
+def _takes(model: nn.Module, *args: Any, **named: Any) -> bool:
+    """Whether `forward` can be called with these arguments."""
+    try:
+        signature(model.forward).bind(*args, **named)
+    except TypeError:
+        return False
+    return True
 
 
 def loss_of_prediction(patient: Patient) -> LossOf | None:
@@ -210,7 +239,7 @@ def loss_of_prediction(patient: Patient) -> LossOf | None:
     loss, (x, y) = patient.loss, patient.train.batches[0]
     try:
         with undisturbed(patient.model), torch.no_grad():
-            out = call(patient.model, x)
+            out = patient.call(x)
     except Exception:  # noqa: BLE001 - told by what asks the model for its answers
         return loss
     if loss is None or isinstance(out, Tensor):
@@ -235,6 +264,31 @@ def loss_of_prediction(patient: Patient) -> LossOf | None:
     except Exception:  # noqa: BLE001 - it takes the prediction alone
         return loss
     return asked
+
+
+def strays(patient: Patient, model: nn.Module) -> list[Tensor]:
+    """Weights that answers follow and `model.parameters()` does not give: of parts in a plain list, say."""
+    known = {id(each) for each in model.parameters()}
+    x, _ = patient.train.batches[0]
+    with undisturbed(model), torch.inference_mode(mode=False), torch.enable_grad():
+        said = patient.ask(x, model)
+    return [each for each in leaves_behind(said) if id(each) not in known]
+
+
+def leaves_behind(said: Tensor) -> list[Tensor]:
+    """What a result could be differentiated by: the leaves of its graph."""
+    found: dict[int, Tensor] = {}
+    seen, ahead = set(), [said.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if isinstance(leaf, Tensor):
+            found[id(leaf)] = leaf
+        ahead += [each for each, _ in node.next_functions]
+    return list(found.values())
 
 
 def value(loss: LossOf, predictions: Any, targets: Tensor) -> Tensor:

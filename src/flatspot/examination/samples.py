@@ -9,6 +9,7 @@ from typing import Any, Final, final
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader, IterableDataset
 
 from flatspot.errors import BadInput, reason
@@ -20,6 +21,13 @@ Batch = Callable[[Any], tuple[Any, Any]]
 
 MOST_BATCHES: Final = 10_000
 """Batches that are asked of a loader without a dataset."""
+
+
+@final
+class Unpacked(tuple[Tensor, Tensor]):
+    """A `PackedSequence` as samples are kept: `[sample, time, channel]`, filled up with zeros, and the lengths."""
+
+    __slots__ = ()
 
 
 @final
@@ -176,12 +184,43 @@ def _pair(held: Any, batch: Batch | None) -> tuple[Any, Tensor]:
         ) from error
     if not y.dim():
         raise BadInput("targets of a batch have no axis for the samples: [sample, ...] wanted")
+    x = unpacked(x)
     x = mapped(x, _copied) if any(True for _ in leaves(x)) else torch.as_tensor(x)
     return x, y.detach().clone()
 
 
 def _copied(each: Tensor) -> Tensor:
     return each.detach().clone()
+
+
+def unpacked(held: Any) -> Any:
+    """The same with packed sequences laid out, at any depth of tuples, lists and dicts."""
+    if isinstance(held, PackedSequence):
+        return Unpacked(pad_packed_sequence(held, batch_first=True))
+    return _with_parts(held, unpacked)
+
+
+def packed(held: Any) -> Any:
+    """The same with what was laid out packed again."""
+    if isinstance(held, Unpacked):
+        return pack_padded_sequence(held[0], held[1].to("cpu"), batch_first=True, enforce_sorted=False)
+    return _with_parts(held, packed)
+
+
+def any_packed(held: Any) -> bool:
+    """Whether there is one that was laid out."""
+    if isinstance(held, Mapping):
+        return any(map(any_packed, held.values()))
+    return isinstance(held, Unpacked) or (isinstance(held, (tuple, list)) and any(map(any_packed, held)))
+
+
+def _with_parts(held: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(held, Mapping):
+        return {name: change(each) for name, each in held.items()}
+    if isinstance(held, (tuple, list)):
+        parts = [change(each) for each in held]
+        return parts if isinstance(held, list) else Unpacked(parts) if isinstance(held, Unpacked) else tuple(parts)
+    return held
 
 
 def leaves(held: Any) -> Iterator[Tensor]:
@@ -202,14 +241,7 @@ def mapped(held: Any, change: Callable[[Tensor], Tensor]) -> Any:
     >>> mapped({"x": [torch.ones(1), 3]}, lambda each: 2 * each)
     {'x': [tensor([2.]), 3]}
     """
-    if isinstance(held, Tensor):
-        return change(held)
-    if isinstance(held, Mapping):
-        return {name: mapped(each, change) for name, each in held.items()}
-    if isinstance(held, (tuple, list)):
-        parts = [mapped(each, change) for each in held]
-        return parts if isinstance(held, list) else tuple(parts)
-    return held
+    return change(held) if isinstance(held, Tensor) else _with_parts(held, partial(mapped, change=change))
 
 
 def sample_axis(each: Tensor, count: int) -> int | None:
@@ -252,8 +284,8 @@ def _together(parts: list[Any], counts: list[int]) -> Any:
     if isinstance(first, Mapping):
         return {name: _together([each[name] for each in parts], counts) for name in first}
     if isinstance(first, (tuple, list)):
-        joined = [_together(list(each), counts) for each in zip(*parts, strict=True)]
-        return joined if isinstance(first, list) else tuple(joined)
+        joined = iter([_together(list(each), counts) for each in zip(*parts, strict=True)])
+        return _with_parts(first, lambda _: next(joined))
     return first
 
 

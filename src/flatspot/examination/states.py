@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from flatspot.examination.data import settings
+from flatspot.examination.data import rate_of, settings
 from flatspot.examination.outputs import scoring, straight_line
-from flatspot.examination.patient import NotGiven, Patient, call, value
+from flatspot.examination.patient import NotGiven, Patient, leaves_behind, value
 from flatspot.examination.samples import leaves, mapped, sample_axis, series_among, take
 from flatspot.probes.activations import unit_reports
 from flatspot.probes.gates import GateReport, at_rail
@@ -309,7 +309,19 @@ def head(patient: Patient) -> Figures:
         "head/refit_skill": scoring(patient).of(said, vy),
         "head/state_spread": relative_spread(train),
         "head/weight_norm": size,
+        "head/rate_share": _rate_share(patient, part),
     }
+
+
+def _rate_share(patient: Patient, part: nn.Module) -> float:
+    """The learning rate of the head's weights by the largest of any weights; 1 where they are not told apart."""
+    if patient.optimizer is None:
+        return 1.0
+    own = {id(each) for each in part.parameters()}
+    rates = [(rate_of(patient.optimizer, group), group["params"]) for group in patient.optimizer.param_groups]
+    theirs = [rate for rate, held in rates if any(id(each) in own for each in held)]
+    largest = max(rate for rate, _ in rates)
+    return max(theirs) / largest if theirs and largest > 0 else 1.0
 
 
 def _head_of(patient: Patient) -> str:
@@ -394,7 +406,7 @@ def _read(patient: Patient, name: str, samples: Any) -> Tensor:
         rows = []
         for x, y in samples.batches:
             parts.clear()
-            call(patient.model, x)
+            patient.call(x)
             rows.append(_by_sample(parts, len(y)))
     return widest(torch.cat(rows))
 
@@ -434,11 +446,22 @@ def ceiling(patient: Patient) -> Figures:
     axis = sample_axis(own, len(said))
     if axis is None:
         raise NotGiven("what the last weights say has no entry for each sample")
+    if _weighed_behind(patient, name, own):
+        raise NotGiven("weights stand behind the last module that is linear, so that is no head")
     one = [1 if at == axis else size for at, size in enumerate(own.shape)]
     free, shared = (_fitted(patient, name, own, each) for each in (own.shape, one))
     stuck = bool((said == said[:1]).all()) and bool((own != own[:1]).any())
     figures = {"ceiling/bounded": 1.0, "ceiling/stuck": float(stuck)}
     return figures | ({"ceiling/skill": 1 - free / shared} if shared > 0 and math.isfinite(free) else {})
+
+
+def _weighed_behind(patient: Patient, name: str, own: Tensor) -> bool:
+    """Whether a matrix stands between what a module says and the output: then more than an activation does."""
+    free = own.clone().requires_grad_()
+    x, _ = patient.train.batches[0]
+    with _hooked(patient.model, lambda each, *_: free if each == name else None), undisturbed(patient.model):
+        said = patient.ask(x)
+    return any(each.dim() > 1 for each in leaves_behind(said) if each is not free)
 
 
 def _fitted(patient: Patient, name: str, own: Tensor, shape: Any) -> float:

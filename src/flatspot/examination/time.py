@@ -51,20 +51,23 @@ def ridge_skill(patient: Patient, train: tuple[Tensor, Tensor], val: tuple[Tenso
     return scoring(patient).of(straight_line(x, y, vx), vy)
 
 
-def _windows(patient: Patient) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    return fitted_on(patient), (columns(patient.val, patient.train), patient.on_val.targets)
+def _windows(patient: Patient, last: int | None = None) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    return fitted_on(patient, last), (columns(patient.val, patient.train, last), patient.on_val.targets)
 
 
 def lag(patient: Patient) -> Figures:
     """How many of the last steps a straight line needs, and the skill of one that reads the first steps alone."""
     (x, y), (vx, vy) = _windows(patient)
-    steps = x.shape[1]
+    series = patient.train.series()
+    counted = x.shape[1] == 1 and series.dim() > 1  # of words: how often each occurs
+    steps = series.shape[1] if counted else x.shape[1]
     whole = ridge_skill(patient, (x, y), (vx, vy))
     if not whole > 0 or steps < 4:
         raise NotGiven("a straight line finds nothing in the window, so which steps are needed is not known")
     figures = {"lag/whole": whole, "lag/steps": float(steps)}
     for size in sorted({max(1, steps // part) for part in (8, 4, 2)}):
-        if ridge_skill(patient, (x[:, -size:], y), (vx[:, -size:], vy)) >= NEARLY * whole:
+        part = _windows(patient, size) if counted else ((x[:, -size:], y), (vx[:, -size:], vy))
+        if ridge_skill(patient, *part) >= NEARLY * whole:
             return figures | {"lag/needed": float(size), "lag/needs_early": 0.0}
     return figures | {"lag/needed": float(steps), "lag/needs_early": 1.0}
 
@@ -113,7 +116,7 @@ def _curve(curve: Tensor, name: str) -> Figures:
     if not largest > 0:  # nothing moves it, early or late
         return {f"reach/{name}_largest": largest, f"reach/{name}_early": 1.0}
     quarter = max(steps // 4, 1)
-    early, late = curve[:quarter].mean().item(), curve[-quarter:].mean().item()
+    early, late = curve[:quarter].median().item(), curve[-quarter:].mean().item()  # one step may hold the length
     return {f"reach/{name}_largest": largest, f"reach/{name}_early": early / max(late, 1e-300)}
 
 
@@ -193,7 +196,39 @@ def pairs(patient: Patient) -> Figures:
         "pairs/chance": TRIED / len(vx),
         "pairs/sliding": float(slides or _continues(patient.train.series())),
         "pairs/reordered": _reordered((x_all, y), (vx_all, vy)),
+        "pairs/in_batches": _in_batches(patient),
     }
+
+
+def _in_batches(patient: Patient) -> float:
+    """How much more a straight line finds between the batches' means than between samples; 0: not for sure.
+
+    Targets that were put into another order within each batch still have the right mean. R² of each batch by the
+    others; for sure is what no order of the batches' targets comes near.
+    """
+    sizes = [len(y) for _, y in patient.train.batches]
+    if len(sizes) < FEWEST_BATCHES or min(sizes[:-1]) < FEWEST_IN_BATCH:
+        return 0.0
+    x, y = columns(patient.train, patient.val).double().mean(dim=1), patient.on_train.targets[:, :MOST_OUTPUTS].double()
+    if not (x.isfinite().all() and y.isfinite().all()):
+        return 0.0
+    x = x - x.mean(dim=0)
+    axes = torch.linalg.svd(x, full_matrices=False).Vh[: max(len(sizes) // 6, 1)]
+    each = [torch.stack([part.mean(dim=0) for part in held.split(sizes)]) for held in (x @ axes.T, y)]
+    found = _left_out(each[0], each[1])
+    generator = torch.Generator().manual_seed(patient.seed)
+    orders = (torch.randperm(len(sizes), generator=generator).to(y.device) for _ in range(ORDERS_TRIED))
+    chance = max(_left_out(each[0], each[1][order]) for order in orders)
+    return max(found - max(_left_out(x @ axes.T, y), 0.0), 0.0) if found > chance else 0.0
+
+
+def _left_out(x: Tensor, y: Tensor) -> float:
+    """R² of least squares, each row answered by the others (by the hat matrix, exactly)."""
+    whole = torch.cat([torch.ones(len(x), 1).to(x), x], dim=1)
+    hat = whole @ torch.linalg.pinv(whole)
+    left = (y - hat @ y) / (1 - hat.diagonal()).clamp(min=1e-9).unsqueeze(1)
+    total = (y - y.mean(dim=0)).square().sum()
+    return (1 - left.square().sum() / total).item() if total > 0 else math.nan
 
 
 def _shifted_alone(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], at: int, width: int) -> float:
@@ -251,6 +286,12 @@ def _reordered(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> floa
 def _as_text(count: int) -> Tensor:
     return torch.tensor(sorted(range(count), key=str))
 
+
+FEWEST_BATCHES: Final = 12
+FEWEST_IN_BATCH: Final = 4
+"""Batches, and samples in each, below which their means say nothing."""
+
+ORDERS_TRIED: Final = 200
 
 STRIDES: Final = (2, 3, 4, 5, 6, 8, 10, 12)
 

@@ -13,8 +13,8 @@ from torch.optim import Optimizer
 
 from flatspot.examination.data import rate_of
 from flatspot.examination.outputs import balanced_accuracy, scoring
-from flatspot.examination.patient import Answers, NotGiven, Patient, value
-from flatspot.examination.samples import Samples, mapped, sample_axis, series_among
+from flatspot.examination.patient import Answers, NotGiven, Patient, strays, value
+from flatspot.examination.samples import Samples, any_packed, mapped, sample_axis, series_among
 from flatspot.probes.diversity import output_diversity
 from flatspot.probes.moments import moments, widest
 from flatspot.probes.undisturbed import forgetful, random_states_kept
@@ -159,6 +159,8 @@ def _scaled(each: Tensor, slot: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 def _turned(samples: Samples) -> Samples:
     """What repeats at the end of a sample stands at its beginning."""
+    if any_packed(samples.batches[0][0]):
+        raise NotGiven("the sequences are packed, so there is no filler")
 
     def turned(each: Tensor, count: int) -> Tensor:
         axis = sample_axis(each, count)
@@ -205,6 +207,7 @@ def _optimizer(patient: Patient, model: nn.Module, change: Change) -> Optimizer:
         groups[0]["params"] += [each.requires_grad_() for each in named.values() if id(each) not in held]
         for each in named.values():
             each.requires_grad_()
+        groups[0]["params"] += strays(patient, model) if change.all_weights else []
     groups = [each for each in groups if each["params"]]
     if not groups:
         raise NotGiven("the optimizer holds none of the model's weights")

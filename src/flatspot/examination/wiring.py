@@ -7,8 +7,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from flatspot.examination.patient import NotGiven, Patient, value
-from flatspot.examination.samples import leaves, mapped, sample_axis, take
+from flatspot.examination.patient import NotGiven, Patient, strays, value
+from flatspot.examination.samples import leaves, mapped, sample_axis, series_among, take
 from flatspot.probes.undisturbed import random_states_kept, undisturbed
 
 Figures = dict[str, float]
@@ -203,6 +203,9 @@ def arrival(patient: Patient) -> Figures:
         own = _answers(patient, asked, x)
         swapped = _answers(patient, asked, take(x, torch.arange(count).roll(1), count))
         figures[f"arrival/{name}_real"] = float(not torch.equal(own, swapped))
+        figures["arrival/series"] = max(
+            figures.get("arrival/series", 0.0), _series_moves(patient, asked, x, count, own)
+        )
         figures |= _normal(patient, asked, x, name)
         moved = max(figures[f"arrival/{name}_real"], figures.get(f"arrival/{name}_normal", 0.0))
         figures |= {"arrival/moves": max(moved, figures.get("arrival/moves", 0.0))}
@@ -210,6 +213,16 @@ def arrival(patient: Patient) -> Figures:
         large = (_normal(patient, each, x, name, LARGE) for name, each in _models(patient))
         figures["arrival/large"] = max(float(max(each.values(), default=0.0) > 0) for each in large)
     return figures | {"arrival/is_fresh": float(patient.make_model is not None)}
+
+
+def _series_moves(patient: Patient, model: nn.Module, x: Any, count: int, own: Tensor) -> float:
+    """Whether outputs follow the series where all other inputs (lengths, say) stay with their sample."""
+    series = series_among(x, count)
+    axis = sample_axis(series, count) or 0
+    other = series.roll(1, dims=axis)
+    if torch.equal(other, series):
+        return 1.0  # nothing was swapped
+    return float(not torch.equal(own, _answers(patient, model, _with(x, series, other))))
 
 
 def _normal(patient: Patient, model: nn.Module, x: Any, name: str, std: float = 1.0) -> Figures:
@@ -239,7 +252,8 @@ def steps_read(patient: Patient) -> Figures:
     """Up to which step of the window the outputs follow the inputs: real steps of other samples are put in.
 
     `steps/last_read`: the last step whose swap moves an output, as a share of the window (1: the last one);
-    `steps/first_read` the first. Of a fresh copy where there can be one, since a trained one may have gone flat.
+    `steps/first_read` the first; `steps/seen_inside`: whether some place inside the model follows both ends of the
+    window where the outputs do not. Of a fresh copy where there can be one, since a trained one may have gone flat.
     """
     x, count = _small(patient)
     model = _models(patient)[-1][1]
@@ -255,7 +269,49 @@ def steps_read(patient: Patient) -> Figures:
         "steps/read": len(read) / steps,
         "steps/last_read": (read[-1] + 1) / steps,
         "steps/first_read": (read[0] + 1) / steps,
+        "steps/seen_inside": float(len(read) < steps and _seen_inside(patient, model, x, slot)),
     }
+
+
+def _seen_inside(patient: Patient, model: nn.Module, x: Any, slot: tuple[Tensor, int]) -> bool:
+    """Whether any module says something, at any step or call, that both the first and the last step move."""
+    series, steps = slot
+    own = _said_inside(patient, model, x)
+    both: list[list[Tensor]] = []
+    for step in (0, steps - 1):
+        said = _said_inside(patient, model, _with(x, series, _swapped(series, len(own[0]) if own else 0, step)))
+        if len(said) != len(own):
+            return False
+        both.append([_moved_places(*each) for each in zip(own, said, strict=True)])
+    return any(bool((first & last).any()) for first, last in zip(*both, strict=True))
+
+
+def _said_inside(patient: Patient, model: nn.Module, x: Any) -> list[Tensor]:
+    """What the parts of a model return, call by call, samples first."""
+    count, said = len(_answers(patient, model, x)), []
+
+    def note(_: nn.Module, __: Any, output: Any) -> None:
+        for each in leaves(output):
+            axis = sample_axis(each, count) if each.is_floating_point() else None
+            if axis is not None:
+                said.append(each.detach().clone() if axis == 0 else each.detach().transpose(0, 1).clone())
+
+    handles = [part.register_forward_hook(note) for part in model.modules() if part is not model]
+    try:
+        _answers(patient, model, x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return said
+
+
+def _moved_places(own: Tensor, other: Tensor) -> Tensor:
+    """Which places (the second axis, where there are more than two) differ for any sample."""
+    if own.shape != other.shape:
+        return torch.zeros(1, dtype=torch.bool)
+    places = own.shape[1] if own.dim() > 2 else 1
+    a, b = (each.reshape(len(each), places, -1).transpose(0, 1) for each in (own, other))
+    return torch.stack([_differ(first, second).any() for first, second in zip(a, b, strict=True)]).cpu()
 
 
 def _slot(x: Any, count: int) -> tuple[Tensor, int] | None:
@@ -268,12 +324,16 @@ def _slot(x: Any, count: int) -> tuple[Tensor, int] | None:
 
 
 def _step_moves(patient: Patient, model: nn.Module, x: Any, own: Tensor, slot: tuple[Tensor, int], step: int) -> bool:
-    series = slot[0]
-    axis = sample_axis(series, len(own)) or 0
+    other = _swapped(slot[0], len(own), step)
+    return bool(_differ(own, _answers(patient, model, _with(x, slot[0], other))).any())
+
+
+def _swapped(series: Tensor, count: int, step: int) -> Tensor:
+    """A series of so many samples with one step of each taken from another sample."""
+    axis = sample_axis(series, count) or 0
     other = series.clone()
-    there = other.select(1 - axis, step)
-    there.copy_(series.select(1 - axis, step).roll(1, dims=0))
-    return bool(_differ(own, _answers(patient, model, _with(x, series, other))).any())
+    other.select(1 - axis, step).copy_(series.select(1 - axis, step).roll(1, dims=0))
+    return other
 
 
 def _with(x: Any, old: Tensor, new: Tensor) -> Any:
@@ -285,7 +345,7 @@ def gradients(patient: Patient) -> Figures:
     if patient.loss is None:
         raise NotGiven("no loss was given")
     named = dict(patient.model.named_parameters())
-    if not named:
+    if not named and not strays(patient, patient.model):
         raise NotGiven("the model has no weights")
     found = _gradients(patient)
     size = {name: each.numel() for name, each in named.items()}
@@ -297,14 +357,16 @@ def gradients(patient: Patient) -> Figures:
     away = set() if held is None else {name for name, each in named.items() if id(each) not in held}
 
     def share(names: set[str]) -> float:
-        return sum(size[name] for name in names) / whole
+        return sum(size[name] for name in names) / max(whole, 1)
 
+    outside = sum(each.numel() for each in strays(patient, patient.model) if id(each) not in (held or set()))
     figures = {
+        "gradients/stray_share": outside / (outside + whole),
         "gradients/none_share": share(none - fixed),
         "gradients/zero_share": share(zero),
         "gradients/fixed_share": share(fixed),
         "gradients/away_share": share(away - fixed),
-        "gradients/all_away": float(held is not None and len(away) == len(named)),
+        "gradients/all_away": float(held is not None and 0 < len(named) == len(away)),
         "gradients/left_share": share(set(patient.left) & set(named)),
     }
     cut = {name for name in (none - fixed) if _moves(patient, named[name])}

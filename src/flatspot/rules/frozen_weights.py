@@ -3,7 +3,7 @@
 ## What it is
 
 A block of the network gets no gradient (`detach`, `requires_grad=False`, `torch.no_grad`), or the optimizer does
-not hold it.
+not hold it; of layers in a plain list `model.parameters()` knows nothing.
 
 ## Why the outputs look alike
 
@@ -13,7 +13,8 @@ read.
 ## How we know
 
 A batch is differentiated: weights without a gradient that nevertheless move the outputs, weights that are fixed,
-and weights that the optimizer does not hold are counted. Freezing on purpose does no harm, so a copy with all
+weights that the optimizer does not hold, and those on the way to the answers that are no parameters of the model are
+counted. Freezing on purpose does no harm, so a copy with all
 weights in training has to do better. Where the optimizer holds none of the weights, gradients that were left on them
 say that this network was trained, and not another one.
 
@@ -62,10 +63,11 @@ def judge(
     units_now_dead: float = 0.0,
     settings_steps: float = 0.0,
     trial_all_weights_closes: float | None = None,
+    gradients_stray_share: float = 0.0,
 ) -> Finding | None:
     stuck = max(units_now_saturated, units_now_dead) >= STUCK
     cut = gradients_cut_share if stuck else max(gradients_cut_share, gradients_zero_cut_share)
-    share = max(cut, gradients_fixed_share, gradients_away_share)
+    share = max(cut, gradients_fixed_share, gradients_away_share, gradients_stray_share)
     if share < LINE or skill_missing < DAMAGE:
         return None
     if gradients_all_away and settings_steps and not gradients_left_share:
@@ -78,6 +80,8 @@ def judge(
     what = (
         "get no gradient, though the outputs follow them"
         if not by_optimizer
+        else "stand outside `model.parameters()` (in a plain list, say)"
+        if gradients_stray_share == share
         else "are fixed (requires_grad=False)"
         if gradients_fixed_share == share
         else "are not held by the optimizer"

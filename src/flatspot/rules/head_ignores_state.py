@@ -11,7 +11,8 @@ The head's bias is the same for every sample.
 
 ## How we know
 
-Ridge is fitted from what the head reads to the targets and held against the network's own skill, held out.
+Ridge is fitted from what the head reads to the targets and held against the network's own skill, held out. It is
+surer where the optimizer moves the head far more slowly than the rest.
 
 ## What to try
 
@@ -26,6 +27,7 @@ EXPLAINS: Final = ("vanishing-gradient",)
 SICK: Final = {"head_refit_skill": 0.8, "skill_val": 0.0, "skill_missing": 1.0}
 WELL: Final = {"head_refit_skill": 0.05, "skill_val": 0.0, "skill_missing": 1.0}
 GAP: Final = 0.3
+SLOW: Final = 0.02
 
 
 def judge(
@@ -34,17 +36,20 @@ def judge(
     skill_missing: float,
     skill_possible: float = 1.0,
     trial_on_closes: float = 0.0,
+    head_rate_share: float = 1.0,
 ) -> Finding | None:
     gap = head_refit_skill - max(skill_val, 0.0)
     if skill_missing < DAMAGE or gap < GAP * skill_possible:
         return None
+    slow = head_rate_share <= SLOW
+    slower = f"; its learning rate is {head_rate_share:.2g} of the largest" if slow else ""
     return Finding(
         cause="head-ignores-state",
         seen=(
             f"ridge on what the head reads has skill {head_refit_skill:.2f}, the "
-            f"network {max(skill_val, 0.0):.2f} (line: {GAP} apart)"
+            f"network {max(skill_val, 0.0):.2f} (line: {GAP} apart){slower}"
         ),
         means="the state knows what the head does not say",
         try_first="optimizer.add_param_group({'params': model.head.parameters(), 'weight_decay': 0.0})",
-        confidence=graded(gap - 0.4 * max(trial_on_closes, 0.0), 0.0, 0.8, 0.45, 0.8),
+        confidence=0.9 if slow else graded(gap - 0.4 * max(trial_on_closes, 0.0), 0.0, 0.8, 0.45, 0.8),
     )

@@ -14,7 +14,7 @@ An output that does not depend on the input is the same for every input.
 Other real samples, and numbers of mean 0 and standard deviation 1, are put in the place of the inputs of a fresh
 copy (or of the model, where there is none). The outputs stay bitwise the same. Where they stay the same for raw
 inputs alone, it is the scale of these; where numbers of a standard deviation of 10,000 move them, there is a way, and
-units on it are dead.
+units on it are dead. Where a model takes more than the series (its length, say), the series is also swapped alone.
 
 ## What to try
 
@@ -23,7 +23,7 @@ Follow the tensor from the input to the head: print its standard deviation over 
 
 from typing import Final
 
-from flatspot.diagnosis import Finding
+from flatspot.diagnosis import DAMAGE, Finding
 
 EXPLAINS: Final = (
     "undertrained",
@@ -50,7 +50,11 @@ def judge(
     arrival_large: float = 0.0,
     units_now_dead: float = 0.0,
     units_standard_dead: float = 0.0,
+    arrival_series: float = 1.0,
+    skill_missing: float = 0.0,
 ) -> Finding | None:
+    if arrival_moves and not arrival_series and skill_missing >= DAMAGE:
+        return _series_alone()
     dead = units_standard_dead if arrival_is_fresh else units_now_dead
     if arrival_moves or arrival_large or dead >= 1:  # there is a way for the input, and nothing goes on
         return None
@@ -62,4 +66,14 @@ def judge(
         means="nothing of the input reaches the output",
         try_first="print(h.std(dim=0).mean())  # after each layer: where does it become 0?",
         confidence=0.95 if arrival_is_fresh else 0.75,
+    )
+
+
+def _series_alone() -> Finding:
+    return Finding(
+        cause="input-never-arrives",
+        seen="another sample's series leaves the outputs bitwise the same; only what comes with it moves them",
+        means="of the series nothing reaches the output, of its length or another input something does",
+        try_first="print(h.std(dim=0).mean())  # after each layer: where does it become 0?",
+        confidence=0.9,
     )

@@ -15,7 +15,8 @@ A straight line is fitted with targets of some samples later or earlier. Where i
 pairs are shifted; targets that merely stand in the window as one of its numbers do not count. Where a line finds
 much within the held-out samples and nothing within the training samples, the training pairs are broken. Targets are
 also tried backwards, in the order in which text sorts numbers (file 10 before file 2), and with a stride that only one
-of the two was taken with.
+of the two was taken with. Where a line finds much between the means of batches and nothing between samples, the targets
+of each batch are its own in another order, as after sorting the inputs by length alone.
 
 ## What to try
 
@@ -40,6 +41,8 @@ WELL: Final = {"pairs_straight": 0.8, "pairs_best_shifted": 0.8, "pairs_best_shi
 LINE: Final = 0.25
 SHIFTED: Final = 0.12
 LOW: Final = 0.1
+PARTLY: Final = 0.25
+IN_BATCHES: Final = 0.3
 UNSURE: Final = 0.5
 SHORT: Final = 6
 
@@ -56,6 +59,7 @@ def judge(
     references_within_val: float = 0.0,
     references_within_train: float | None = None,
     references_across: float = 0.0,
+    pairs_in_batches: float = 0.0,
 ) -> Finding | None:
     base = max(pairs_straight, skill_val, references_across, 0.0)
     # What lies some windows back is out of a short window's reach, and of one that slides on.
@@ -64,8 +68,11 @@ def judge(
     among = references_within_val if references_within_train is None else references_within_train
     broken = references_within_val - max(base, among, 0.0)  # of too few training pairs nothing is known
     reordered = pairs_reordered - base
-    if (max(shifted, reordered) < max(SHIFTED, pairs_chance) and broken < LINE) or base > LOW:
+    torn = (max(shifted, reordered) >= max(SHIFTED, pairs_chance), broken >= LINE, pairs_in_batches >= IN_BATCHES)
+    if not any(torn) or base > (max(LOW, PARTLY * references_within_val) if torn[1] else LOW):
         return None
+    if torn == (False, False, True):
+        return _within_batches(pairs_in_batches)
     most = max(shifted, broken, reordered)
     if most == shifted:
         seen = (
@@ -88,4 +95,17 @@ def judge(
         means="the targets belong to other inputs",
         try_first="dataset = [(x[i], y[i]) for i in order]  # one index for both",
         confidence=UNSURE if out_of_reach and most == shifted else graded(most, SHIFTED, 0.7, 0.65),
+    )
+
+
+def _within_batches(found: float) -> Finding:
+    return Finding(
+        cause="misaligned-pairs",
+        seen=(
+            f"between the means of batches a straight line finds {found:.2f} more than between samples "
+            f"(line: {IN_BATCHES})"
+        ),
+        means="the targets of a batch are its own, in another order",
+        try_first="held.sort(key=lambda pair: len(pair[0]))  # in collate_fn: sort pairs, not inputs",
+        confidence=0.85,
     )

@@ -37,6 +37,7 @@ USUAL: Final = 3.0
 RATE: Final = 1e-3
 ENOUGH: Final = 0.7
 STILL: Final = 0.3
+SLOW: Final = 0.02
 
 
 def judge(
@@ -53,9 +54,13 @@ def judge(
     weights_as_fresh: float = 0.0,
     moved_expected: float = 1.0,
     weights_largest_scale: float = 1.0,
+    head_rate_share: float = 1.0,
+    head_refit_skill: float = 0.0,
 ) -> Finding | None:
     if weights_as_fresh > LIKE and moved_expected > FAR and trial_again_skill > 0.5 * skill_possible:
         return None  # these weights were not trained at all
+    if head_rate_share <= SLOW and head_refit_skill > ENOUGH * skill_possible:
+        return None  # all but the head has learned enough
     suffices = (
         trial_again_skill >= ENOUGH * skill_possible and (settings_rate_now or settings_rate) >= STILL * settings_rate
     )

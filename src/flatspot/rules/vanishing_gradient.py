@@ -32,25 +32,28 @@ SICK: Final = {
 }
 WELL: Final = {**SICK, "reach_now_early": 0.3}
 LINE: Final = 1e-3
+UNSURE: Final = 0.5
 
 
 def judge(
-    lag_needs_early: float,
     skill_missing: float,
     reach_now_early: float,
     reach_fresh_early: float | None = None,
+    lag_needs_early: float | None = None,
 ) -> Finding | None:
     ratio = max(reach_now_early, 0.0 if reach_fresh_early is None else min(reach_fresh_early, 1.0) * 0.1)
-    if skill_missing < DAMAGE or not lag_needs_early or ratio > LINE:
+    unknown = lag_needs_early is None
+    if skill_missing < DAMAGE or lag_needs_early == 0 or ratio > LINE:
         return None
     return Finding(
         cause="vanishing-gradient",
         seen=(
-            f"the steps that the target needs move the output {reach_now_early:.1e} "
+            f"the {'first steps' if unknown else 'steps that the target needs'} move the output {reach_now_early:.1e} "
             f"times as much as the last (line: {LINE:g})"
+            f"{'; whether the target needs them is not known' if unknown else ''}"
         ),
         means="what happened early neither moves the output nor is learned",
         try_first="nn.LSTM(inputs, hidden)  # or nn.init.orthogonal_(rnn.weight_hh_l0)",
         override="model.cell=lstm",
-        confidence=graded(-ratio, -LINE, -1e-6, 0.65, 0.9),
+        confidence=UNSURE if unknown else graded(-ratio, -LINE, -1e-6, 0.65, 0.9),
     )
