@@ -1,5 +1,6 @@
 """What the data themselves say: whether they are finite, how large, how different, how they end."""
 
+import math
 from typing import Any, Final
 
 import torch
@@ -14,6 +15,15 @@ Figures = dict[str, float]
 
 RESOLUTION: Final = 1e-4
 """Values of an output that differ by less than this share of their size are the same."""
+
+CHANCE: Final = 3.0
+"""Standard errors that are allowed for."""
+
+NOT_ONE_STEP: Final = 0.8
+"""The largest weight of a tensor by the learning rate, below which no step at that rate was taken."""
+
+MANY: Final = 16
+"""Weights of a tensor, from which on not all of them come back to where they were by chance."""
 
 HALF: Final = 2
 """A step counts as padding where it equals the last one and that is so for two or more at the end."""
@@ -142,10 +152,11 @@ def _shifted(train: Moments, varied: Tensor, val: Tensor, x: Tensor) -> Figures:
     found = moments(widest(val).reshape(-1, x.shape[-1]) if x.dim() > 2 else widest(val).reshape(-1, 1))
     gap = (torch.minimum((found.mean - train.mean).abs(), _jump(x, val)) / train.std)[varied]
     ratio = (found.std / train.std)[varied].clamp(min=1e-12).log().abs().exp()
+    few = CHANCE / min(len(x), len(val)) ** 0.5  # of a handful of samples each mean and spread is uncertain
     return {
-        "inputs/val_mean_gap": gap.max().item(),
-        "inputs/val_std_ratio": ratio.max().item(),
-        "inputs/val_level_ratio": _levels(x, val),
+        "inputs/val_mean_gap": max(gap.max().item() - few, 0.0),
+        "inputs/val_std_ratio": max(ratio.max().item() / math.exp(few / math.sqrt(2)), 1.0),
+        "inputs/val_level_ratio": max(_levels(x, val) / math.exp(few / math.sqrt(2)), 1.0),
     }
 
 
@@ -235,13 +246,23 @@ def rate_of(optimizer: Optimizer, group: dict[str, Any]) -> float:
     """The learning rate that a group began with.
 
     Schedules note it, but for those that lower it by what they see: then, where all groups have one rate, it is what
-    the optimizer was made with.
+    the optimizer was made with. Where a schedule multiplies a rate that is never taken (1, and a long warm-up), it is
+    the one at hand.
     """
-    if "initial_lr" in group:
-        return float(group["initial_lr"])
     now = float(group["lr"])
+    if "initial_lr" in group:
+        begun = float(group["initial_lr"])
+        return now if now < begun and _never_at(optimizer, group, begun) else begun
     one = len({float(each["lr"]) for each in optimizer.param_groups}) == 1
     return max(now, float(optimizer.defaults.get("lr", now))) if one else now
+
+
+def _never_at(optimizer: Optimizer, group: dict[str, Any], rate: float) -> bool:
+    """Whether no step of this size can have been taken: the first ones of an adaptive optimizer move weights by it."""
+    if "betas" not in group:
+        return False
+    moved = [each.detach() for each in group["params"] if each.numel() >= MANY and each in optimizer.state]
+    return bool(moved) and bool(torch.stack([each.abs().max() for each in moved]).min() < NOT_ONE_STEP * rate)
 
 
 def _dropout(part: nn.Module) -> float:

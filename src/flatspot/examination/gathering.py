@@ -19,7 +19,7 @@ from flatspot.examination import time as through_time
 from flatspot.examination.layout import time_before_channels
 from flatspot.examination.patient import LossOf, NotGiven, Patient, loss_of_prediction, value
 from flatspot.examination.trials import Change, Outcome, steps_of, trial
-from flatspot.probes.undisturbed import random_states_kept
+from flatspot.probes.undisturbed import random_states_kept, undisturbed
 
 Figures = dict[str, float]
 Gatherer = Callable[[Patient], Figures]
@@ -81,6 +81,9 @@ MAJORITY: Final = 0.7
 
 SLOW: Final = 5e-4
 """Learning rates up to here are not tried slower."""
+
+GROWS: Final = 3.0
+"""How far outputs follow early steps by how far they follow late ones, beyond which gradients grow through time."""
 
 TAIL: Final = 10.0
 """The largest gradient norm by the median one, beyond which clipping is tried."""
@@ -157,7 +160,8 @@ def _gathered(patient: Patient, budget: float, *, experiments: bool, tell: Calla
     found = Gathered(tell=tell)
     for weight in patient.model.parameters():
         weight.grad = None
-    patient = time_before_channels(replace(patient, loss=loss_of_prediction(patient)))
+    patient = _in_batches_as_given(replace(patient, loss=loss_of_prediction(patient)))
+    patient = time_before_channels(patient)
     for name, measure in ALWAYS.items():
         found.take(name, partial(measure, patient))
         if name == "loss" and found.figures.get("loss/blind_to_pairs"):
@@ -167,6 +171,20 @@ def _gathered(patient: Patient, budget: float, *, experiments: bool, tell: Calla
     _look_for_a_cause(found, patient, started, budget, experiments=experiments)
     found.figures |= derived(found.figures)
     return found
+
+
+def _in_batches_as_given(patient: Patient) -> Patient:
+    """The same in the loader's batches, where the loss refuses those of another size."""
+    if patient.loss is None or patient.train.as_given is None:
+        return patient
+    x, y = patient.train.batches[0]
+    try:
+        with undisturbed(patient.model), torch.no_grad():
+            value(patient.loss, patient.ask(x), y)
+    except Exception:  # noqa: BLE001 - a broadcast needs axes of one length
+        given = [each if each.as_given is None else each.as_given() for each in (patient.train, patient.val)]
+        return replace(patient, train=given[0], val=given[1])
+    return patient
 
 
 def _look_for_a_cause(found: Gathered, patient: Patient, started: float, budget: float, *, experiments: bool) -> None:
@@ -266,7 +284,8 @@ def _in_time(found: Gathered, name: str, measure: Callable[[], Figures], started
 def _trial(patient: Patient, name: str, change: Change) -> Figures:
     change = replace(change, fresh=change.fresh and patient.make_model is not None)
     taken = data.settings(patient).get("settings/steps", math.nan)
-    steps = steps_of(patient) if math.isnan(taken) or not taken else min(steps_of(patient), int(taken))
+    most = steps_of(patient, LONGER if change.all_weights or change.balanced else 1)
+    steps = most if math.isnan(taken) or not taken else min(most, int(taken))
     outcome = trial(patient, change, steps)
     return {f"trial_{name}/{key}": each for key, each in _figures(outcome).items()} | {
         f"trial_{name}/steps": float(steps)
@@ -297,10 +316,22 @@ def _ill(seen: Mapping[str, float]) -> bool:
     return not _cured(seen, "again")
 
 
+def _begun_anew(seen: Mapping[str, float]) -> bool:
+    """Whether the same training, begun anew, comes to much more than the model has."""
+    own = max(seen.get("skill/val", 0.0), 0.0)
+    return seen.get("trial_again/skill", 0.0) - own > HELPS * derived(seen)["skill/possible"] > HELPS * NO_SIGNAL
+
+
 def _slower(seen: Mapping[str, float]) -> bool:
     """Whether slower steps mend half of it: then faster ones do not."""
     return _cured(seen, "slower", "slowest", share=0.5)
 
+
+LONGER: Final = 4
+"""How many times as long a copy is trained where its change is called for by what is known to be odd."""
+
+HELPS: Final = 0.3
+"""The share of the gap that an experiment closes, and training alone does not, from which on it explains something."""
 
 ODD: Final = ("inputs", "targets", "both", "free", "all_weights", "ending", "alone")
 """Experiments that mend what is odd about a program."""
@@ -308,7 +339,10 @@ ODD: Final = ("inputs", "targets", "both", "free", "all_weights", "ending", "alo
 
 def _unexplained(seen: Mapping[str, float]) -> bool:
     """Whether neither the same training again nor what was odd about the program cures it."""
-    return _ill(seen) and not _cured(seen, *ODD, share=0.5)
+    closes = derived(seen)
+    return _ill(seen) and not any(
+        _cured(seen, name, share=0.5) and closes.get(f"trial_{name}/closes", 0.0) > HELPS for name in ODD
+    )
 
 
 def _reaches(seen: Mapping[str, float]) -> bool:
@@ -330,9 +364,10 @@ def _mixed(seen: Mapping[str, float]) -> bool:
 
 
 def _wild(seen: Mapping[str, float]) -> bool:
-    """Whether gradients were not finite, or single ones far larger than most."""
+    """Whether gradients were not finite, single ones far larger than most, or larger with each step back."""
     tail, largest = seen.get("trial_again/norm_tail", 0.0), seen.get("trial_again/largest_norm", 0.0)
-    return not seen.get("trial_again/finite", 1.0) or tail > TAIL or largest > 100 * TAIL
+    grows = seen.get("reach/fresh_early", 1.0) > GROWS
+    return not seen.get("trial_again/finite", 1.0) or tail > TAIL or largest > 100 * TAIL or grows
 
 
 def _begins_oddly(seen: Mapping[str, float]) -> bool:
@@ -378,7 +413,7 @@ EXPERIMENTS: Final[tuple[tuple[str, Change, Callable[[Mapping[str, float]], bool
     (
         "peak",
         Change(peak=True),
-        lambda seen: not _ill(seen) and seen.get("settings/peak", 0.0) > seen.get("settings/rate", 1.0),
+        lambda seen: _begun_anew(seen) and seen.get("settings/peak", 0.0) > seen.get("settings/rate", 1.0),
     ),
     ("clipped", Change(clip=1.0), lambda seen: _open(seen) and _wild(seen)),
     (

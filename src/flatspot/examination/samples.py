@@ -41,6 +41,7 @@ class Samples:
         every: of how many samples each is one; 1: they follow one another.
         total: samples that the loader has, if known.
         stretch: reads some that follow one another, where these do not and it can be done.
+        as_given: reads them in batches of the loader's own size, where these are one smaller.
     """
 
     batches: list[tuple[Any, Tensor]]
@@ -48,6 +49,7 @@ class Samples:
     every: float = 1.0
     total: int | None = None
     stretch: "Callable[[], Samples] | None" = None
+    as_given: "Callable[[], Samples] | None" = None
     _joined: list[tuple[Any, Tensor]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -88,9 +90,10 @@ class Samples:
     def moved(self, device: torch.device) -> "Samples":
         """The same on a device."""
         batches = [(mapped(x, lambda each: each.to(device)), y.to(device)) for x, y in self.batches]
-        read = self.stretch
-        stretch = None if read is None else lambda: read().moved(device)
-        return Samples(batches, self.notes, self.every, self.total, stretch)
+        stretch, as_given = (
+            None if read is None else lambda read=read: read().moved(device) for read in (self.stretch, self.as_given)
+        )
+        return Samples(batches, self.notes, self.every, self.total, stretch, as_given)
 
     def consecutive(self) -> "Samples":
         """Samples that follow one another: these, or a stretch of the same loader.
@@ -121,8 +124,19 @@ def samples_of(loader: Iterable[Any], batch: Batch | None, most: int) -> Samples
         pairs = list(_limited((_pair(each, batch) for each in given), most))
     if not pairs:
         raise BadInput("the loader gave no batch")
-    stretch = partial(_stretch, loader, batch, most) if every > 1 and isinstance(loader, DataLoader) else None
-    return Samples(pairs, tuple(notes), every, total, stretch)
+    stretch = as_given = None
+    if isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset):
+        stretch = partial(_stretch, loader, batch, most) if every > 1 else None
+        as_given = partial(_as_given, loader, batch, most) if len(pairs[0][1]) < (loader.batch_size or 0) else None
+    return Samples(pairs, tuple(notes), every, total, stretch, as_given)
+
+
+def _as_given(loader: DataLoader[Any], batch: Batch | None, most: int) -> Samples:
+    """The same in batches of the loader's size, whatever other axis is as long."""
+    with random_states_kept(), generators_kept(_owners(loader)):
+        numbers, total = chosen(loader, most)
+        pairs = [_pair(each, batch) for each in collated(loader, numbers)]
+        return Samples(pairs, every=total / max(len(numbers), 1), total=total)
 
 
 def _stretch(loader: DataLoader[Any], batch: Batch | None, most: int) -> Samples:

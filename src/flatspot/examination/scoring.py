@@ -72,9 +72,21 @@ def scoring_of(loss: LossOf | None, answers: Answers, kind: str, several: int | 
         sound = _is_a_loss(own, answers.targets.double())
     except Exception as error:  # noqa: BLE001 - a stranger's loss
         return Scoring(F.mse_loss, own=False, why=f"the loss refused plain numbers: {type(error).__name__}: {error}")
+    if not _has_a_gradient(own, answers.targets.double()):
+        return Scoring(F.mse_loss, own=False, why="the loss has no gradient")
     if not sound:
         return Scoring(F.mse_loss, own=False, why="the loss is not smallest for the targets themselves, or below zero")
     return Scoring(own, own=True)
+
+
+def _has_a_gradient(loss: Callable[[Tensor, Tensor], Tensor], y: Tensor) -> bool:
+    """Whether anything comes back through it: not where it went through numbers of another library."""
+    free = (y + 1).requires_grad_()
+    with torch.enable_grad():
+        found = loss(free, y)
+    if not found.requires_grad:
+        return False
+    return torch.autograd.grad(found, free, allow_unused=True)[0] is not None
 
 
 def _is_a_loss(loss: Callable[[Tensor, Tensor], Tensor], y: Tensor) -> bool:

@@ -1,5 +1,6 @@
 """Short experiments on copies: the same training with one thing changed, and what becomes of skill and diversity."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from torch.optim import Optimizer
 
 from flatspot.examination.data import rate_of
 from flatspot.examination.outputs import balanced_accuracy, scoring
-from flatspot.examination.patient import Answers, NotGiven, Patient, strays, value
+from flatspot.examination.patient import Answers, LossOf, NotGiven, Patient, strays, value
 from flatspot.examination.samples import Samples, any_packed, mapped, sample_axis, series_among
 from flatspot.probes.diversity import output_diversity
 from flatspot.probes.moments import moments, widest
@@ -81,13 +82,13 @@ class Outcome:
     balanced_accuracy: float = math.nan
 
 
-def steps_of(patient: Patient) -> int:
-    """Steps of a trial: as many as are affordable for a network of this size, and no more than it was trained for."""
+def steps_of(patient: Patient, times: int = 1) -> int:
+    """Steps of a trial: as many as are affordable for a network of this size; or so many times as many."""
     x = patient.train.series()
     weights = sum(each.numel() for each in patient.model.parameters()) or 1
     steps = x.shape[1] if x.dim() > 1 else 1
     work = 6.0 * weights * patient.train.batch_size * steps
-    return int(max(FEWEST_STEPS, min(MOST_STEPS, WORK / work)))
+    return times * int(max(FEWEST_STEPS, min(MOST_STEPS, WORK / work)))
 
 
 def trial(patient: Patient, change: Change, steps: int | None = None) -> Outcome:
@@ -105,6 +106,8 @@ def trial(patient: Patient, change: Change, steps: int | None = None) -> Outcome
             _reset(model)
         if change.alone:
             forgetful(model)
+        if change.balanced:
+            patient = replace(patient, loss=_unweighted(patient.loss))
         optimizer = _optimizer(patient, model, change)
         data = _data(patient, change)
         losses, norms = _train(patient, model, optimizer, data, change, steps or steps_of(patient))
@@ -217,6 +220,17 @@ def _optimizer(patient: Patient, model: nn.Module, change: Change) -> Optimizer:
         return type(theirs)(groups, **defaults)
     except Exception as error:
         raise NotGiven(f"an optimizer like {type(theirs).__name__} cannot be made: {error}") from error
+
+
+def _unweighted(loss: LossOf) -> LossOf:
+    """The loss without its weights of classes, which may be what is wrong and undo that each is drawn as often."""
+    weighs = [name for name in ("weight", "pos_weight") if isinstance(getattr(loss, name, None), Tensor)]
+    if not isinstance(loss, nn.Module) or not weighs:
+        return loss
+    free = copy.deepcopy(loss)
+    for name in weighs:
+        setattr(free, name, None)
+    return free
 
 
 def _without_dropout(model: nn.Module) -> None:

@@ -27,6 +27,9 @@ NUDGE: Final = 1.0
 MOST_OF_IT: Final = 0.3
 """Share of the weights with a gradient of zero, beyond which it is asked whether outputs follow them."""
 
+MOST_CHANNELS: Final = 8
+"""Channels that are tried one by one."""
+
 LARGE: Final = 1e4
 """Inputs of this standard deviation reach what any threshold leaves to be reached."""
 
@@ -59,11 +62,25 @@ def loss_shape(patient: Patient) -> Figures:
         others = [float(value(patient.loss, random, y[order.to(y.device)])) for order in orders]
     same = [abs(other - paired) <= 1e-5 * max(abs(paired), 1e-12) for other in others]
     different = len(torch.unique(y.reshape(len(y), -1), dim=0)) > 1
+    stretched = _stretched(patient, random, y)
     return {
-        "loss/blind_to_pairs": float(all(same) and different),
+        "loss/blind_to_pairs": float((all(same) and different) or stretched),
+        "loss/stretched": float(stretched),
         "loss/targets_axes": float(y.dim()),
         "loss/outputs_axes": float(said.dim()),
     }
+
+
+def _stretched(patient: Patient, random: Tensor, y: Tensor) -> bool:
+    """Whether as many predictions as targets, in another shape, cost something else than in the same shape."""
+    if patient.loss is None or random.numel() != y.numel() or random.shape == y.shape or not y.is_floating_point():
+        return False
+    try:
+        with random_states_kept(), torch.no_grad():
+            own, alike = (float(value(patient.loss, each, y)) for each in (random, random.reshape(y.shape)))
+    except Exception:  # noqa: BLE001 - it takes one of the two shapes alone
+        return False
+    return abs(own - alike) > 1e-4 * max(abs(own), abs(alike))
 
 
 def _lies_between(said: Tensor) -> bool:
@@ -206,6 +223,7 @@ def arrival(patient: Patient) -> Figures:
         figures["arrival/series"] = max(
             figures.get("arrival/series", 0.0), _series_moves(patient, asked, x, count, own)
         )
+        figures["arrival/channels"] = max(figures.get("arrival/channels", 0.0), _channels(patient, asked, x, own))
         figures |= _normal(patient, asked, x, name)
         moved = max(figures[f"arrival/{name}_real"], figures.get(f"arrival/{name}_normal", 0.0))
         figures |= {"arrival/moves": max(moved, figures.get("arrival/moves", 0.0))}
@@ -223,6 +241,25 @@ def _series_moves(patient: Patient, model: nn.Module, x: Any, count: int, own: T
     if torch.equal(other, series):
         return 1.0  # nothing was swapped
     return float(not torch.equal(own, _answers(patient, model, _with(x, series, other))))
+
+
+def _channels(patient: Patient, model: nn.Module, x: Any, own: Tensor) -> float:
+    """The share of channels that outputs follow: each is multiplied by noise, which leaves fillers of zero as they are.
+
+    What a mask keeps out is so told from what its padding lets in. 1 where there are no channels to be told apart.
+    """
+    series = series_among(x, len(own))
+    if not series.is_floating_point() or series.dim() != 3:
+        return 1.0
+    used = [each for each in range(series.shape[2]) if bool(series[..., each].any())]
+    asked = [used[int(at)] for at in torch.linspace(0, len(used) - 1, min(len(used), MOST_CHANNELS))]
+    noise = 1 + 0.5 * torch.rand(series.shape[:2], generator=torch.Generator().manual_seed(0)).to(series)
+    moved = 0
+    for channel in asked:
+        other = series.clone()
+        other[..., channel] *= noise
+        moved += not torch.equal(own, _answers(patient, model, _with(x, series, other)))
+    return moved / len(asked) if asked else 1.0
 
 
 def _normal(patient: Patient, model: nn.Module, x: Any, name: str, std: float = 1.0) -> Figures:
@@ -252,8 +289,8 @@ def steps_read(patient: Patient) -> Figures:
     """Up to which step of the window the outputs follow the inputs: real steps of other samples are put in.
 
     `steps/last_read`: the last step whose swap moves an output, as a share of the window (1: the last one);
-    `steps/first_read` the first; `steps/seen_inside`: whether some place inside the model follows both ends of the
-    window where the outputs do not. Of a fresh copy where there can be one, since a trained one may have gone flat.
+    `steps/first_read` the first; `steps/missed`: how much more of it some place inside the model has seen. Of a fresh
+    copy where there can be one, since a trained one may have gone flat.
     """
     x, count = _small(patient)
     model = _models(patient)[-1][1]
@@ -269,21 +306,28 @@ def steps_read(patient: Patient) -> Figures:
         "steps/read": len(read) / steps,
         "steps/last_read": (read[-1] + 1) / steps,
         "steps/first_read": (read[0] + 1) / steps,
-        "steps/seen_inside": float(len(read) < steps and _seen_inside(patient, model, x, slot)),
+        "steps/missed": _missed(patient, model, x, slot, read),
     }
 
 
-def _seen_inside(patient: Patient, model: nn.Module, x: Any, slot: tuple[Tensor, int]) -> bool:
-    """Whether any module says something, at any step or call, that both the first and the last step move."""
+def _missed(patient: Patient, model: nn.Module, x: Any, slot: tuple[Tensor, int], read: list[int]) -> float:
+    """Of a few steps along the window, the share that the outputs do not follow, and one place inside the model does.
+
+    Of all modules, calls and places of their outputs it is the one that has seen most.
+    """
     series, steps = slot
+    looked = sorted({round(share * (steps - 1)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)})
+    if all(step in read for step in looked):
+        return 0.0
     own = _said_inside(patient, model, x)
-    both: list[list[Tensor]] = []
-    for step in (0, steps - 1):
+    seen = [torch.zeros(_places(each)) for each in own]
+    for step in looked:
         said = _said_inside(patient, model, _with(x, series, _swapped(series, len(own[0]) if own else 0, step)))
-        if len(said) != len(own):
-            return False
-        both.append([_moved_places(*each) for each in zip(own, said, strict=True)])
-    return any(bool((first & last).any()) for first, last in zip(*both, strict=True))
+        if [each.shape for each in said] != [each.shape for each in own]:
+            return 0.0
+        seen = [count + _moved_places(*each) for count, each in zip(seen, zip(own, said, strict=True), strict=True)]
+    most = max((float(each.max()) for each in seen), default=0.0)
+    return max(most - sum(step in read for step in looked), 0.0) / len(looked)
 
 
 def _said_inside(patient: Patient, model: nn.Module, x: Any) -> list[Tensor]:
@@ -305,12 +349,14 @@ def _said_inside(patient: Patient, model: nn.Module, x: Any) -> list[Tensor]:
     return said
 
 
+def _places(said: Tensor) -> int:
+    """Places of an output: along its second axis, where there are more than two."""
+    return said.shape[1] if said.dim() > 2 else 1
+
+
 def _moved_places(own: Tensor, other: Tensor) -> Tensor:
-    """Which places (the second axis, where there are more than two) differ for any sample."""
-    if own.shape != other.shape:
-        return torch.zeros(1, dtype=torch.bool)
-    places = own.shape[1] if own.dim() > 2 else 1
-    a, b = (each.reshape(len(each), places, -1).transpose(0, 1) for each in (own, other))
+    """Which places differ for any sample."""
+    a, b = (each.reshape(len(each), _places(own), -1).transpose(0, 1) for each in (own, other))
     return torch.stack([_differ(first, second).any() for first, second in zip(a, b, strict=True)]).cpu()
 
 

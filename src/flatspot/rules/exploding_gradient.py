@@ -39,6 +39,7 @@ SICK: Final = {
 WELL: Final = {**SICK, "trial_clipped_closes": 0.0}
 CLOSES: Final = 0.35
 TAIL: Final = 20.0
+GROWS: Final = 3.0
 FAR_TAIL: Final = 100.0
 
 
@@ -48,23 +49,26 @@ def judge(
     skill_missing: float,
     trial_slower_closes: float = 0.0,
     trial_again_largest_norm: float = 0.0,
+    reach_fresh_early: float = 1.0,
 ) -> Finding | None:
     if skill_missing < DAMAGE or trial_clipped_closes < CLOSES:
         return None
-    if trial_again_norm_tail < TAIL and trial_again_largest_norm < 100 * TAIL:
+    grows = reach_fresh_early > GROWS
+    if trial_again_norm_tail < TAIL and trial_again_largest_norm < 100 * TAIL and not grows:
         return None
+    what = (
+        f"a fresh copy follows early steps {reach_fresh_early:.3g} times as much as late ones (line: {GROWS:g})"
+        if grows and trial_again_norm_tail < TAIL
+        else f"the largest gradient norm is {trial_again_norm_tail:.3g} times the median (line: {TAIL:g})"
+    )
     return Finding(
         cause="exploding-gradient",
-        seen=(
-            f"the largest gradient norm is {trial_again_norm_tail:.3g} times the "
-            f"median (line: {TAIL:g}); clipped, a copy "
-            f"closes {trial_clipped_closes:.0%} of the gap"
-        ),
+        seen=f"{what}; clipped, a copy closes {trial_clipped_closes:.0%} of the gap",
         means="single batches throw the weights to where nothing can be learned",
         try_first="torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
         override="trainer.gradient_clip_val=1.0",
         confidence=max(
             graded(trial_clipped_closes - 0.5 * max(trial_slower_closes, 0.0), 0.0, 0.5, 0.6, 0.9),
-            0.85 if trial_again_norm_tail > FAR_TAIL else 0.0,
+            0.85 if trial_again_norm_tail > FAR_TAIL or grows else 0.0,
         ),
     )

@@ -48,6 +48,7 @@ WELL: Final = {**SICK, "gradients_cut_share": 0.0}
 LINE: Final = 0.05
 CLOSES: Final = 0.2
 UNTRIED: Final = 0.5
+MUCH: Final = 0.3
 STUCK: Final = 0.6
 
 
@@ -75,7 +76,7 @@ def judge(
     by_optimizer = share > cut
     untried = trial_all_weights_closes is None and not gradients_all_away
     helps = trial_all_weights_closes is None or trial_all_weights_closes >= CLOSES
-    if by_optimizer and not gradients_all_away and not helps:
+    if by_optimizer and not gradients_all_away and not helps and gradients_away_share < MUCH:
         return None
     what = (
         "get no gradient, though the outputs follow them"
@@ -91,5 +92,5 @@ def judge(
         seen=f"{share:.0%} of the weights {what} (line: {LINE:.0%})",
         means="these stay as they were drawn, whatever the loss says",
         try_first="optimizer = torch.optim.Adam(model.parameters())  # and no .detach() on the way",
-        confidence=graded(share, LINE, 0.5, 0.75, 0.93) * (UNTRIED if by_optimizer and untried else 1.0),
+        confidence=graded(share, LINE, 0.5, 0.75, 0.93) * (UNTRIED if by_optimizer and (untried or not helps) else 1.0),
     )

@@ -41,6 +41,7 @@ EXPLAINS: Final = (
     "exploding-gradient",
 )
 SICK: Final = {"arrival_moves": 0.0, "arrival_is_fresh": 1.0}
+FEW: Final = 0.5
 WELL: Final = {"arrival_moves": 1.0, "arrival_is_fresh": 1.0}
 
 
@@ -51,10 +52,13 @@ def judge(
     units_now_dead: float = 0.0,
     units_standard_dead: float = 0.0,
     arrival_series: float = 1.0,
+    arrival_channels: float = 1.0,
     skill_missing: float = 0.0,
 ) -> Finding | None:
     if arrival_moves and not arrival_series and skill_missing >= DAMAGE:
         return _series_alone()
+    if arrival_moves and arrival_channels <= FEW and skill_missing >= DAMAGE and not arrival_large:
+        return _most_channels(arrival_channels)
     dead = units_standard_dead if arrival_is_fresh else units_now_dead
     if arrival_moves or arrival_large or dead >= 1:  # there is a way for the input, and nothing goes on
         return None
@@ -76,4 +80,14 @@ def _series_alone() -> Finding:
         means="of the series nothing reaches the output, of its length or another input something does",
         try_first="print(h.std(dim=0).mean())  # after each layer: where does it become 0?",
         confidence=0.9,
+    )
+
+
+def _most_channels(share: float) -> Finding:
+    return Finding(
+        cause="input-never-arrives",
+        seen=f"noise on {1 - share:.0%} of the channels leaves the outputs bitwise the same (line: {1 - FEW:.0%})",
+        means="something on the way, a mask perhaps, keeps them out",
+        try_first="print(mask[0], x[0])  # does it hide what it should show?",
+        confidence=0.88,
     )

@@ -38,6 +38,7 @@ WELL: Final = {**SICK, "trial_slower_closes": 0.0}
 LINE: Final = 0.35
 TAIL: Final = 100.0
 LOST: Final = 0.5
+GROWS: Final = 3.0
 
 
 def judge(
@@ -51,6 +52,7 @@ def judge(
     trial_peak_skill: float | None = None,
     settings_peak: float = 0.0,
     skill_possible: float = 1.0,
+    reach_fresh_early: float = 1.0,
 ) -> Finding | None:
     if skill_missing >= DAMAGE and trial_peak_skill is not None:
         lost = (trial_again_skill - max(trial_peak_skill, 0.0)) / max(skill_possible, 1e-9)
@@ -58,7 +60,7 @@ def judge(
     closes = max(trial_slower_closes, trial_slowest_closes)
     if skill_missing < DAMAGE or closes < LINE:
         return None
-    explodes = trial_clipped_closes >= LINE and trial_again_norm_tail > TAIL
+    explodes = trial_clipped_closes >= LINE and (trial_again_norm_tail > TAIL or reach_fresh_early > GROWS)
     share = 10 if trial_slower_closes >= 0.8 * closes else 100
     return Finding(
         cause="learning-rate-too-high",

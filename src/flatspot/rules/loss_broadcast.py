@@ -38,6 +38,7 @@ EXPLAINS: Final = (
 )
 SICK: Final = {"loss_blind_to_pairs": 1.0, "loss_outputs_axes": 2.0, "loss_targets_axes": 1.0}
 LEARNS: Final = 0.5
+SAME: Final = "stays the same when targets are re-paired"
 UNTRIED: Final = 0.85
 WELL: Final = {"loss_blind_to_pairs": 0.0, "loss_outputs_axes": 2.0, "loss_targets_axes": 1.0}
 
@@ -49,6 +50,7 @@ def judge(
     skill_missing: float = 1.0,
     skill_possible: float = 0.0,
     trial_again_skill: float | None = None,
+    loss_stretched: float = 0.0,
 ) -> Finding | None:
     if not loss_blind_to_pairs or (skill_possible and skill_missing < DAMAGE):
         return None  # what has learned was not trained with it: the loop squeezes
@@ -59,8 +61,8 @@ def judge(
     return Finding(
         cause="loss-broadcast",
         seen=(
-            f"the loss of random predictions stays the same when targets are re-paired; predictions have "
-            f"{loss_outputs_axes:.0f} axes and targets {loss_targets_axes:.0f}{copies}"
+            f"the loss of random predictions {'changes with their shape' if loss_stretched else SAME}; "
+            f"predictions have {loss_outputs_axes:.0f} axes and targets {loss_targets_axes:.0f}{copies}"
         ),
         means="each prediction is pulled to the mean of all targets of its batch",
         try_first="loss(model(x).squeeze(-1), y)",

@@ -12,7 +12,7 @@ A state that has not seen what predicts the target is as good as none.
 ## How we know
 
 Real steps of other samples are put into a window, one step at a time. The outputs follow none after the one that is
-read; or none before it, though some place inside the model has seen both ends of the window (a window that is read
+read; or few steps altogether, though some place inside the model has seen most of the window (one that is read
 backwards, and its last state at place 0).
 
 ## What to try
@@ -38,6 +38,7 @@ SICK: Final = {"steps_last_read": 0.05, "steps_read": 0.05, "skill_missing": 1.0
 WELL: Final = {"steps_last_read": 1.0, "steps_read": 1.0, "skill_missing": 1.0, "sizes_steps": 24.0}
 LINE: Final = 0.8
 FEWEST: Final = 3
+MISSED: Final = 0.4
 
 
 def judge(
@@ -45,14 +46,12 @@ def judge(
     skill_missing: float,
     sizes_steps: float,
     steps_last_read: float = 1.0,
-    steps_first_read: float = 0.0,
-    steps_seen_inside: float = 0.0,
+    steps_missed: float = 0.0,
 ) -> Finding | None:
     if skill_missing < DAMAGE or sizes_steps < FEWEST or not steps_read:
         return None
     if steps_last_read > LINE:
-        late = steps_seen_inside and steps_first_read > LINE
-        return _reads_the_end_alone(steps_first_read) if late else None
+        return _seen_elsewhere(steps_read, steps_missed) if steps_missed >= MISSED else None
     return Finding(
         cause="wrong-timestep",
         seen=f"outputs follow the inputs up to {steps_last_read:.0%} of the window, and none behind (line: {LINE:.0%})",
@@ -62,12 +61,12 @@ def judge(
     )
 
 
-def _reads_the_end_alone(first: float) -> Finding:
+def _seen_elsewhere(read: float, missed: float) -> Finding:
     return Finding(
         cause="wrong-timestep",
         seen=(
-            f"outputs follow no input before {first:.0%} of the window (line: {LINE:.0%}), while a state inside the "
-            "model follows both its ends"
+            f"outputs follow {read:.0%} of the window's steps, while a state inside the model follows {missed:.0%} "
+            f"more (line: {MISSED:.0%})"
         ),
         means="the head reads a state that has not seen the rest of the window",
         try_first="print(output[:, 0], output[:, -1])  # which of the two has seen the whole window?",

@@ -182,7 +182,7 @@ class DalesRNN(nn.Module):
         return self.readout(r)
 
 
-@sick("dead-units")
+@sick("dead-units", "unscaled-inputs")
 def song_of_two_finches_in_decibels_below_full_scale(seed: int, *, healed: bool) -> Case:
     """Which of two finches sings, from band levels, with a network of excitatory and inhibitory rate neurons.
 

@@ -99,7 +99,7 @@ def reservoir_level_divided_but_not_centred(seed: int, *, healed: bool) -> Case:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return Case(model, train, val, huber, optimizer, make_model=ReservoirLSTM)
+    return Case(model, train, val, huber, optimizer)
 
 
 class BeatNet(nn.Module):
@@ -565,7 +565,7 @@ def menu_reviews_layerwise_rates_counted_from_below(seed: int, *, healed: bool) 
             criterion(model(xb), yb).backward()
             optimizer.step()
     model.eval()
-    return Case(model, train, val, criterion, optimizer, make_model=ReviewNet)
+    return Case(model, train, val, criterion, optimizer)
 
 
 class HydrophoneNet(nn.Module):
