@@ -531,3 +531,219 @@ def test_a_recurrence_along_the_batch_goes_both_ways_where_it_has_two():
     torch.manual_seed(0)
     model = BothWays()
     assert causes(examined(model, x, y, fit(model, x[:400], y[:400], epochs=3), BothWays))[0] == "batch-as-time"
+
+
+class Listed(nn.Module):
+    """The recurrent part stands in a container of the caller's choice."""
+
+    def __init__(self, container):
+        super().__init__()
+        self.parts = container([nn.GRU(1, 12, batch_first=True)])
+        self.head = nn.Linear(12, 1)
+
+    def forward(self, x):
+        return self.head(self.parts[0](x)[0][:, -1])
+
+
+def test_weights_in_a_plain_list_are_no_part_of_the_model():
+    x, y = means()
+    y = x[:, :6].mean(dim=(1, 2)).unsqueeze(1) * 2  # an untrained state knows little of the beginning
+    for container, wanted in ((list, "frozen-weights"), (nn.ModuleList, None)):
+        torch.manual_seed(0)
+        model = Listed(container)
+        report = examined(
+            model, x, y, fit(model, x[:400], y[:400], epochs=10), lambda container=container: Listed(container)
+        )
+        assert causes(report)[:1] == ([wanted] if wanted else [])
+        assert (report.evidence.get("gradients/stray_share", 0.0) > 0.5) == bool(wanted)
+    assert all(each.grad is None for part in Listed(list).parts for each in part.parameters())
+
+
+class Ends(nn.Module):
+    """Of a window that is read backwards, the state at one place."""
+
+    def __init__(self, place):
+        super().__init__()
+        self.place = place
+        self.gru = nn.GRU(1, 12, batch_first=True)
+        self.head = nn.Linear(12, 1)
+
+    def forward(self, x):
+        return self.head(self.gru(x.flip(1))[0][:, self.place])
+
+
+@pytest.mark.parametrize(("place", "cause"), [(0, "wrong-timestep"), (-1, None)])
+def test_a_window_that_is_read_backwards_ends_at_its_beginning(place, cause):
+    x, _ = means()
+    y = x[:, :5].mean(dim=1) * 2
+    torch.manual_seed(0)
+    model = Ends(place)
+    report = examined(model, x, y, fit(model, x[:400], y[:400], epochs=12), lambda: Ends(place))
+    assert causes(report)[:1] == ([cause] if cause else [])
+
+
+class Masked(nn.Module):
+    """The state stands still where the mask (the last channel) has one of two values."""
+
+    def __init__(self, still):
+        super().__init__()
+        self.still = still
+        self.cell = nn.GRUCell(3, 12)
+        self.head = nn.Linear(12, 1)
+
+    def forward(self, x):
+        state = x.new_zeros(len(x), 12)
+        for now in x.unbind(1):
+            state = torch.where(now[:, 3:] == self.still, state, self.cell(now[:, :3], state))
+        return self.head(state)
+
+
+@pytest.mark.parametrize(("still", "cause"), [(1.0, "input-never-arrives"), (0.0, None)])
+def test_what_a_mask_keeps_out_never_arrives(still, cause):
+    torch.manual_seed(0)
+    lengths = torch.randint(5, 11, (600, 1))
+    inside = (torch.arange(10) < lengths).float().unsqueeze(2)
+    x = torch.cat([torch.randn(600, 1, 3) + 0.5 * torch.randn(600, 10, 3), torch.ones(600, 10, 1)], dim=2) * inside
+    y = x[:, :4, :3].mean(dim=(1, 2)).unsqueeze(1) * 2
+    torch.manual_seed(0)
+    model = Masked(still)
+    report = examined(model, x, y, fit(model, x[:400], y[:400]), lambda: Masked(still))
+    assert causes(report)[:1] == ([cause] if cause else [])
+
+
+def test_another_order_within_each_batch_leaves_the_batches_means():
+    x, _ = means()
+    x = x + torch.randn(len(x), 1, 1)
+    y = x.mean(dim=1)
+    order = torch.cat([torch.randperm(20) + start for start in range(0, len(x), 20)])
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = fit(model, x[:400], y[order][:400], epochs=4)
+
+    def told(targets):
+        train, val = loader(x[:400], targets[:400], 20), loader(x[400:], targets[400:], 20)
+        return flatspot.examine(
+            model, train=train, val=val, loss=nn.functional.mse_loss, optimizer=optimizer, make_model=Net
+        )
+
+    torn = told(y[order])
+    assert causes(torn)[0] == "misaligned-pairs"
+    assert torn.evidence["pairs/in_batches"] > 0.5
+    assert told(torch.randn_like(y)).evidence["pairs/in_batches"] == 0
+
+
+def one_by_one(said, y):
+    """Each level's column against a column of targets, of which the one is a vector."""
+    return sum(torch.maximum(q * (y - said[:, i]), (q - 1) * (y - said[:, i])).mean() for i, q in enumerate((0.2, 0.8)))
+
+
+def test_a_loss_that_broadcasts_several_numbers_of_a_target():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Net(outputs=2)
+    report = examined(model, x, y, fit(model, x[:400], y[:400], one_by_one), lambda: Net(outputs=2), loss=one_by_one)
+    assert causes(report)[0] == "loss-broadcast"
+    assert report.verdict == "flat"  # judged with each prediction beside its own target
+    assert report.evidence["references/best"] > 0.2
+
+
+def test_the_head_moves_a_thousandth_as_fast_as_the_rest():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Net()
+    nn.init.zeros_(model.head.weight)
+    groups = [{"params": model.gru.parameters(), "lr": 1e-2}, {"params": model.head.parameters(), "lr": 1e-7}]
+    report = examined(model, x, y, fit(model, x[:400], y[:400], optimizer=torch.optim.Adam(groups)), Net)
+    assert causes(report)[0] == "head-ignores-state"
+    assert report.evidence["head/rate_share"] == pytest.approx(1e-5)
+
+
+def test_a_rate_that_a_schedule_never_took():
+    """A rate of 1 is multiplied by a warm-up of thousands of steps; a decay from 0.01 did take its first rate."""
+    x, y = means()
+    for rate, factor, wanted in ((1.0, lambda step: 1e-6 * (step + 1), "warm-up"), (1e-2, lambda step: 0.9**step, "")):
+        torch.manual_seed(0)
+        model = Net()
+        optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        for a, b in loader(x[:400], y[:400]):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(a), b).backward()
+            optimizer.step()
+            schedule.step()
+        report = examined(model, x, y, optimizer, Net)
+        assert report.evidence["settings/rate"] == pytest.approx(optimizer.param_groups[0]["lr"] if wanted else rate)
+
+
+def test_a_loss_without_a_gradient_is_told_from_one_with():
+    def of_numbers(said, y):
+        return torch.tensor(float((said.detach() - y).square().mean()), requires_grad=True)
+
+    x, _ = means()
+    y = x[:, :6].mean(dim=(1, 2)).unsqueeze(1) * 2
+    torch.manual_seed(0)
+    model = Net()
+    report = examined(model, x, y, fit(model, x[:400], y[:400], of_numbers), Net, loss=of_numbers)
+    assert causes(report)[0] == "frozen-weights"
+    assert report.verdict in {"flat", "shrunken"}
+
+
+def test_classes_that_are_weighted_by_how_often_they_occur():
+    torch.manual_seed(0)
+    label = (torch.rand(800) < 0.08).long()
+    x = torch.randn(800, 10, 1) + 2.0 * label[:, None, None] * torch.rand(800, 1, 1)
+    share = torch.bincount(label).float() / len(label)
+    loss = nn.CrossEntropyLoss(weight=share)
+    torch.manual_seed(0)
+    model = Net(outputs=2)
+    optimizer = fit(model, x[:500], label[:500], loss, 4)
+    report = examined(model, x, label, optimizer, lambda: Net(outputs=2), loss=loss, cut=500)
+    assert causes(report)[0] == "class-imbalance"
+    assert torch.equal(loss.weight, share)
+
+
+def test_a_handful_of_training_samples_is_not_another_scale():
+    torch.manual_seed(0)
+    x = torch.randn(500, 6, 24) + 2.0 * torch.randn(500, 1, 24)
+    y = x[..., :4].mean(dim=(1, 2)).unsqueeze(1)
+    torch.manual_seed(0)
+    model = Net(inputs=24)
+    optimizer = fit(model, x[:8], y[:8], epochs=150)
+    report = examined(model, x, y, optimizer, lambda: Net(inputs=24), cut=8)
+    assert causes(report)[0] == "too-little-data"
+
+
+def test_an_input_that_moves_nothing_is_told_beside_one_that_does():
+    """What stands behind a sample's length is read, and what stands before it was hidden."""
+
+    class Hidden(Net):
+        def forward(self, x, lengths):
+            inside = (torch.arange(x.shape[1]) < lengths.unsqueeze(1)).unsqueeze(2)
+            return self.head(self.gru(x.masked_fill(inside, 0.0))[0][torch.arange(len(x)), lengths - 1])
+
+    torch.manual_seed(0)
+    lengths = torch.randint(5, 11, (600,))
+    x = torch.randn(600, 10, 1) + torch.randn(600, 1, 1)
+    y = x[:, :5].mean(dim=1)
+    torch.manual_seed(0)
+    model = Hidden()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    data = TensorDataset(x, lengths, y)
+    train, val = (
+        DataLoader(torch.utils.data.Subset(data, rows), batch_size=40) for rows in (range(400), range(400, 600))
+    )
+    for a, count, b in train:
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(a, count), b).backward()
+        optimizer.step()
+    report = flatspot.examine(
+        model,
+        train=train,
+        val=val,
+        loss=nn.functional.mse_loss,
+        optimizer=optimizer,
+        make_model=Hidden,
+        batch=lambda held: ((held[0], held[1]), held[2]),
+    )
+    assert causes(report)[0] == "input-never-arrives"
+    assert "series" in report.findings[0].seen

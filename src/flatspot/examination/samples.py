@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from torch.utils.data import DataLoader, IterableDataset
 
 from flatspot.errors import BadInput, reason
-from flatspot.probes.drawing import chosen, collated, generators_kept
+from flatspot.probes.drawing import batch_size_of, chosen, collated, generators_kept
 from flatspot.probes.undisturbed import random_states_kept
 
 Batch = Callable[[Any], tuple[Any, Any]]
@@ -127,7 +127,7 @@ def samples_of(loader: Iterable[Any], batch: Batch | None, most: int) -> Samples
     stretch = as_given = None
     if isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset):
         stretch = partial(_stretch, loader, batch, most) if every > 1 else None
-        as_given = partial(_as_given, loader, batch, most) if len(pairs[0][1]) < (loader.batch_size or 0) else None
+        as_given = partial(_as_given, loader, batch, most) if len(pairs[0][1]) < batch_size_of(loader) else None
     return Samples(pairs, tuple(notes), every, total, stretch, as_given)
 
 
@@ -167,13 +167,13 @@ def _batches(loader: Any, most: int, notes: list[str]) -> tuple[Iterator[Any], f
 
 def _told_apart(loader: DataLoader[Any], numbers: list[int]) -> Iterator[Any]:
     """Batches of the loader's size; one smaller where the inputs' first two axes are both as long as that."""
-    size = loader.batch_size or 0
+    size = batch_size_of(loader)
     first = next(collated(loader, numbers[:size]), None)
     held = [each for each in leaves(first) if each.dim() > 1]
     alike = size > 3 and any(each.shape[0] == each.shape[1] == size for each in held)
     if not alike or loader.batch_sampler is None:
         return collated(loader, numbers)
-    smaller = DataLoader(loader.dataset, batch_size=size - 1, collate_fn=loader.collate_fn)
+    smaller = DataLoader(loader.dataset, batch_size=size - 1, collate_fn=loader.collate_fn, drop_last=loader.drop_last)
     return collated(smaller, numbers)
 
 

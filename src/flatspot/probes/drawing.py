@@ -46,17 +46,23 @@ def chosen(loader: DataLoader[Any], most: int) -> tuple[list[int], int]:
 
 def collated(loader: DataLoader[Any], numbers: Sequence[int]) -> Iterator[Any]:
     """Batches of the loader's size of these samples, through its dataset and its collate function."""
-    size = 1 if _gives_batches(loader) and not _by_lists(loader) else loader.batch_size or BATCH
-    for start in range(0, len(numbers), size):
+    size = 1 if _gives_batches(loader) and not _by_lists(loader) else batch_size_of(loader) or BATCH
+    whole = len(numbers) - len(numbers) % size  # who drops the last batch may want each of the same size
+    for start in range(0, whole if loader.drop_last and whole else len(numbers), size):
         yield _collated(loader, list(numbers[start : start + size]))
+
+
+def batch_size_of(loader: DataLoader[Any]) -> int:
+    """The samples of a batch, also where a batch sampler says it; 0 where nobody does."""
+    return int(loader.batch_size or getattr(loader.batch_sampler, "batch_size", 0) or 0)
 
 
 def _numbers(loader: DataLoader[Any]) -> Sequence[int]:
     """Those of the samples that the loader draws from: a SubsetRandomSampler shares its dataset with others."""
     if isinstance(loader.dataset, IterableDataset):
         raise TypeError("a stream has no samples by number")
-    among = getattr(loader.sampler, "indices", None)
-    return list(among) if isinstance(among, (list, tuple, torch.Tensor)) else range(len(loader.dataset))  # type: ignore[arg-type]
+    among = getattr(loader.sampler, "indices", getattr(getattr(loader.batch_sampler, "sampler", None), "indices", None))
+    return list(among) if isinstance(among, (Sequence, torch.Tensor)) else range(len(loader.dataset))  # type: ignore[arg-type]
 
 
 def _gives_batches(loader: DataLoader[Any]) -> bool:
