@@ -22,6 +22,9 @@ CHANCE: Final = 3.0
 NOT_ONE_STEP: Final = 0.8
 """The largest weight of a tensor by the learning rate, below which no step at that rate was taken."""
 
+GROWN: Final = 3.0
+"""The size of weights by one that keeps sizes, beyond which steps have made it."""
+
 MANY: Final = 16
 """Weights of a tensor, from which on not all of them come back to where they were by chance."""
 
@@ -33,7 +36,8 @@ def finite(patient: Patient) -> Figures:
     """How many numbers are NaN or infinite, and which sample has the first."""
     _, y = patient.train.joined()
     _, vy = patient.val.joined()
-    weights = [*patient.model.parameters(), *patient.model.buffers()]
+    masks = [each.masked_fill(each.isinf(), 0.0) for each in patient.model.buffers() if each.is_floating_point()]
+    weights = [*patient.model.parameters(), *masks]  # masks of attention hold minus infinity on purpose
     return {
         "finite/bad_inputs": _bad(patient.train.series()) + _bad(patient.val.series()),
         "finite/bad_targets": _bad(y) + _bad(vy),
@@ -252,9 +256,18 @@ def rate_of(optimizer: Optimizer, group: dict[str, Any]) -> float:
     now = float(group["lr"])
     if "initial_lr" in group:
         begun = float(group["initial_lr"])
-        return now if now < begun and _never_at(optimizer, group, begun) else begun
+        return _taken(group, now) if now < begun and _never_at(optimizer, group, begun) else begun
     one = len({float(each["lr"]) for each in optimizer.param_groups}) == 1
     return max(now, float(optimizer.defaults.get("lr", now))) if one else now
+
+
+def _taken(group: dict[str, Any], now: float) -> float:
+    """The rate that a schedule began with, as the weights tell it: where they are large, steps of about their size."""
+    matrices = [each.detach() for each in group["params"] if each.dim() > 1]
+    scales = [each.square().mean().sqrt() * each[0].numel() ** 0.5 for each in matrices]
+    if not scales or bool(torch.stack(scales).median() < GROWN):
+        return now
+    return max(torch.stack([each.abs().median() for each in matrices]).median().item(), now)
 
 
 def _never_at(optimizer: Optimizer, group: dict[str, Any], rate: float) -> bool:

@@ -4,7 +4,6 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Final, final
 
 import torch
@@ -331,14 +330,17 @@ def _head_of(patient: Patient) -> str:
     with undisturbed(patient.model), torch.no_grad():
         own = patient.ask(x).clone()
 
-    def other(each: str, _: Any, output: Any, name: str) -> Any:
+    return next((name for name in names if _turns(patient, x, own, name)), names[0])
+
+
+def _turns(patient: Patient, x: Any, own: Tensor, name: str) -> bool:
+    """Whether the prediction follows what a module says: of a softmax over one number it follows none."""
+
+    def other(each: str, _: Any, output: Any) -> Any:
         return torch.randn_like(output) if each == name else None
 
-    for name in names[:-1]:
-        with _hooked(patient.model, partial(other, name=name)), undisturbed(patient.model), torch.no_grad():
-            if not torch.equal(patient.ask(x), own):
-                return name
-    return names[-1]
+    with _hooked(patient.model, other), undisturbed(patient.model), torch.no_grad():
+        return not torch.equal(patient.ask(x), own)
 
 
 def head_answers(patient: Patient) -> list[Tensor]:

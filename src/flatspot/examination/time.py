@@ -186,6 +186,7 @@ def pairs(patient: Patient) -> Figures:
     slides = _slides(patient.train.series())
     if slides:  # what an earlier window was asked for stands in this one, perhaps as a difference of two numbers
         alone = {each: skill for each, skill in alone.items() if each > 0 or skill < GIVEN}
+    sliding = slides or _continues(patient.train.series())  # then neighbours share steps, and so do batches' means
     highest = max(alone.values(), default=0.0)
     # Of a season, shifts to both sides fit: the one that needs what was before is the plainer.
     best = next((shift for shift in sorted(alone, reverse=True) if alone[shift] >= NEARLY * highest), 0)
@@ -194,9 +195,9 @@ def pairs(patient: Patient) -> Figures:
         "pairs/best_shifted": alone.get(best, 0.0),
         "pairs/best_shift": float(best),
         "pairs/chance": TRIED / len(vx),
-        "pairs/sliding": float(slides or _continues(patient.train.series())),
+        "pairs/sliding": float(sliding),
         "pairs/reordered": _reordered((x_all, y), (vx_all, vy)),
-        "pairs/in_batches": _in_batches(patient),
+        "pairs/in_batches": 0.0 if sliding else _in_batches(patient),
     }
 
 

@@ -220,6 +220,7 @@ def arrival(patient: Patient) -> Figures:
         own = _answers(patient, asked, x)
         swapped = _answers(patient, asked, take(x, torch.arange(count).roll(1), count))
         figures[f"arrival/{name}_real"] = float(not torch.equal(own, swapped))
+        figures["arrival/all"] = max(figures.get("arrival/all", 0.0), figures[f"arrival/{name}_real"])
         figures["arrival/series"] = max(
             figures.get("arrival/series", 0.0), _series_moves(patient, asked, x, count, own)
         )
@@ -313,19 +314,19 @@ def steps_read(patient: Patient) -> Figures:
 def _missed(patient: Patient, model: nn.Module, x: Any, slot: tuple[Tensor, int], read: list[int]) -> float:
     """Of a few steps along the window, the share that the outputs do not follow, and one place inside the model does.
 
-    Of all modules, calls and places of their outputs it is the one that has seen most.
+    Of all modules, calls and units of their outputs it is the one that has seen most.
     """
     series, steps = slot
     looked = sorted({round(share * (steps - 1)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)})
     if all(step in read for step in looked):
         return 0.0
     own = _said_inside(patient, model, x)
-    seen = [torch.zeros(_places(each)) for each in own]
+    seen = [torch.zeros(each[0].numel()) for each in own]
     for step in looked:
         said = _said_inside(patient, model, _with(x, series, _swapped(series, len(own[0]) if own else 0, step)))
         if [each.shape for each in said] != [each.shape for each in own]:
             return 0.0
-        seen = [count + _moved_places(*each) for count, each in zip(seen, zip(own, said, strict=True), strict=True)]
+        seen = [count + _moved_units(*each) for count, each in zip(seen, zip(own, said, strict=True), strict=True)]
     most = max((float(each.max()) for each in seen), default=0.0)
     return max(most - sum(step in read for step in looked), 0.0) / len(looked)
 
@@ -349,15 +350,10 @@ def _said_inside(patient: Patient, model: nn.Module, x: Any) -> list[Tensor]:
     return said
 
 
-def _places(said: Tensor) -> int:
-    """Places of an output: along its second axis, where there are more than two."""
-    return said.shape[1] if said.dim() > 2 else 1
-
-
-def _moved_places(own: Tensor, other: Tensor) -> Tensor:
-    """Which places differ for any sample."""
-    a, b = (each.reshape(len(each), _places(own), -1).transpose(0, 1) for each in (own, other))
-    return torch.stack([_differ(first, second).any() for first, second in zip(a, b, strict=True)]).cpu()
+def _moved_units(own: Tensor, other: Tensor) -> Tensor:
+    """Which numbers of an output, at each step, differ for any sample."""
+    a, b = (each.reshape(len(each), -1).double() for each in (own, other))
+    return ((a - b).abs() > ROUNDING * torch.finfo(own.dtype).eps * a.abs().max()).any(dim=0).cpu()
 
 
 def _slot(x: Any, count: int) -> tuple[Tensor, int] | None:

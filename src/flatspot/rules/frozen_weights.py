@@ -78,6 +78,7 @@ def judge(
     helps = trial_all_weights_closes is None or trial_all_weights_closes >= CLOSES
     if by_optimizer and not gradients_all_away and not helps and gradients_away_share < MUCH:
         return None
+    unsure = by_optimizer and not gradients_all_away and (untried or not helps)
     what = (
         "get no gradient, though the outputs follow them"
         if not by_optimizer
@@ -92,5 +93,5 @@ def judge(
         seen=f"{share:.0%} of the weights {what} (line: {LINE:.0%})",
         means="these stay as they were drawn, whatever the loss says",
         try_first="optimizer = torch.optim.Adam(model.parameters())  # and no .detach() on the way",
-        confidence=graded(share, LINE, 0.5, 0.75, 0.93) * (UNTRIED if by_optimizer and (untried or not helps) else 1.0),
+        confidence=graded(share, LINE, 0.5, 0.75, 0.93) * (UNTRIED if unsure else 1.0),
     )
