@@ -28,6 +28,9 @@ GROWN: Final = 3.0
 MANY: Final = 16
 """Weights of a tensor, from which on not all of them come back to where they were by chance."""
 
+ALL: Final = 0.98
+"""Share of the samples with one answer, beyond which it is every sample's and not that of their filler."""
+
 HALF: Final = 2
 """A step counts as padding where it equals the last one and that is so for two or more at the end."""
 
@@ -213,7 +216,18 @@ def padding(patient: Patient) -> Figures:
         "padding/share": padded.double().mean().item(),
         "padding/median": tail.double().median().item() / x.shape[1],
         "padding/same": _one_value(x, padded),
+        "padding/same_answers": _same_answers(patient, padded),
     }
+
+
+def _same_answers(patient: Patient, padded: Tensor) -> float:
+    """The share of padded samples whose answer is bitwise the commonest one; 0 where nearly all samples have it."""
+    said = patient.on_train.outputs
+    _, which, counts = torch.unique(said, dim=0, return_inverse=True, return_counts=True)
+    common = which == counts.argmax()
+    if not padded.any() or common.double().mean() > ALL:
+        return 0.0
+    return common[padded.to(common.device)].double().mean().item()
 
 
 def _tail(x: Tensor) -> Tensor:

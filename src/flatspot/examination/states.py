@@ -30,6 +30,9 @@ HALF_LINES: Final = frozenset(
     {"relu", "relu_", "relu6", "threshold", "softshrink", "hardshrink", "clamp", "clamp_min", "clamp_max"}
 )
 
+EMPTY: Final = 0.01
+"""The size of a weight matrix by that of a fresh copy's, below which nothing comes through."""
+
 SHRUNK: Final = 0.2
 """The size of a weight matrix by that of a fresh copy's, below which something has pulled it to zero."""
 
@@ -247,7 +250,10 @@ def _shrunk(patient: Patient, fresh: nn.Module) -> Figures:
         if other is not None and other.shape == each.shape and bool(other.any())
     ]
     whole = sum(count for count, _ in sizes)
-    return {"weights/shrunk_share": sum(count for count, small in sizes if small) / whole} if whole else {}
+    ours, theirs = _matrices(patient, patient.model), _matrices(patient, fresh)
+    emptied = [bool(one.norm() < EMPTY * other.norm()) for one, other in zip(ours, theirs, strict=False)]
+    figures = {"weights/emptied": sum(emptied[:-1]) / len(emptied)} if len(ours) == len(theirs) > 1 else {}
+    return figures | ({"weights/shrunk_share": sum(count for count, small in sizes if small) / whole} if whole else {})
 
 
 def _scale(weight: Tensor) -> float:

@@ -198,7 +198,21 @@ def pairs(patient: Patient) -> Figures:
         "pairs/sliding": float(sliding),
         "pairs/reordered": _reordered((x_all, y), (vx_all, vy)),
         "pairs/in_batches": 0.0 if sliding else _in_batches(patient),
+        "pairs/sorted": 0.0 if sliding else _sorted(patient.train.series(), y),
     }
+
+
+def _sorted(x: Tensor, y: Tensor) -> float:
+    """Whether samples stand in the order of their first number, of their length or of the target, as after sorting."""
+    wide = widest(x).reshape(len(x), -1)
+    filled = (wide != wide[:, -1:]).flip(1).to(torch.uint8).argmax(dim=1)
+    return float(any(_rises(each) for each in (wide[:, 0], filled, y[:, 0])))
+
+
+def _rises(keys: Tensor) -> bool:
+    """Whether keys, many of them different, never fall or never rise."""
+    steps = keys[1:].double() - keys[:-1].double()
+    return len(torch.unique(keys)) > MANY_KEYS and bool((steps >= 0).all() or (steps <= 0).all())
 
 
 def _in_batches(patient: Patient) -> float:
@@ -287,6 +301,9 @@ def _reordered(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> floa
 def _as_text(count: int) -> Tensor:
     return torch.tensor(sorted(range(count), key=str))
 
+
+MANY_KEYS: Final = 8
+"""Different keys, beyond which samples are in their order by intent and not by chance."""
 
 FEWEST_BATCHES: Final = 12
 FEWEST_IN_BATCH: Final = 4

@@ -308,7 +308,7 @@ def _scored(patient: Patient, model: nn.Module, data: _Data, losses: list[float]
     if not finite:
         return Outcome(math.nan, math.nan, math.nan, False, first, last, tail, ordered[-1])
     judged = scoring(patient)
-    found = [_back(patient.answers(each, model), data, known) for each, known in _parts(patient, data)]
+    found = [_back(patient, patient.answers(each, model), data, known) for each, known in _parts(patient, data)]
     diversity = output_diversity(found[0].outputs, found[0].targets).ratio
     skills = judged.skill(found[0]), judged.skill(found[1])
     return Outcome(*skills, diversity, True, first, last, tail, ordered[-1], balanced_accuracy(patient, found[0]))
@@ -318,10 +318,14 @@ def _parts(patient: Patient, data: _Data) -> list[tuple[Samples, Answers]]:
     return [(data.val, patient.on_val), (data.train, patient.on_train)]
 
 
-def _back(answers: Answers, data: _Data, known: Answers) -> Answers:
+def _back(patient: Patient, answers: Answers, data: _Data, known: Answers) -> Answers:
     """The copy's answers in the targets' own unit, beside the targets as they are."""
     if isinstance(data.unit, Tensor):
-        unit, centre = data.unit.reshape(1, -1), torch.as_tensor(data.centre).reshape(1, -1)
+        said = answers.raw[:1]
+        unit, centre = (
+            patient.beside(said, torch.as_tensor(each).reshape(1, *data.unit.shape)).reshape(1, -1)
+            for each in (data.unit, data.centre)
+        )
         outputs = answers.outputs * unit + centre if answers.outputs.shape[1] == unit.shape[1] else answers.outputs
         return replace(answers, outputs=outputs, targets=known.targets)
     return replace(answers, targets=known.targets)

@@ -299,36 +299,37 @@ def steps_read(patient: Patient) -> Figures:
     if slot is None:
         raise NotGiven("the inputs have no time axis")
     own = _answers(patient, model, x)
-    steps = slot[1]
-    read = [step for step in range(steps) if _step_moves(patient, model, x, own, slot, step)]
+    told = [step for step in range(slot[1]) if not torch.equal(slot[0], _swapped(slot[0], len(own), step))]
+    read = [place for place, step in enumerate(told) if _step_moves(patient, model, x, own, slot, step)]
     if not read:
         return {"steps/read": 0.0}
+    steps = len(told)  # where all samples are the same, as in their filler, nothing can be put in
     return {
         "steps/read": len(read) / steps,
         "steps/last_read": (read[-1] + 1) / steps,
         "steps/first_read": (read[0] + 1) / steps,
-        "steps/missed": _missed(patient, model, x, slot, read),
+        "steps/missed": _missed(patient, model, x, slot[0], told, read),
     }
 
 
-def _missed(patient: Patient, model: nn.Module, x: Any, slot: tuple[Tensor, int], read: list[int]) -> float:
+def _missed(patient: Patient, model: nn.Module, x: Any, series: Tensor, told: list[int], read: list[int]) -> float:
     """Of a few steps along the window, the share that the outputs do not follow, and one place inside the model does.
 
     Of all modules, calls and units of their outputs it is the one that has seen most.
     """
-    series, steps = slot
-    looked = sorted({round(share * (steps - 1)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)})
-    if all(step in read for step in looked):
+    looked = sorted({round(share * (len(told) - 1)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)})
+    if all(place in read for place in looked):
         return 0.0
     own = _said_inside(patient, model, x)
     seen = [torch.zeros(each[0].numel()) for each in own]
-    for step in looked:
-        said = _said_inside(patient, model, _with(x, series, _swapped(series, len(own[0]) if own else 0, step)))
+    for place in looked:
+        other = _swapped(series, len(own[0]) if own else 0, told[place])
+        said = _said_inside(patient, model, _with(x, series, other))
         if [each.shape for each in said] != [each.shape for each in own]:
             return 0.0
         seen = [count + _moved_units(*each) for count, each in zip(seen, zip(own, said, strict=True), strict=True)]
     most = max((float(each.max()) for each in seen), default=0.0)
-    return max(most - sum(step in read for step in looked), 0.0) / len(looked)
+    return max(most - sum(place in read for place in looked), 0.0) / len(looked)
 
 
 def _said_inside(patient: Patient, model: nn.Module, x: Any) -> list[Tensor]:
@@ -358,11 +359,8 @@ def _moved_units(own: Tensor, other: Tensor) -> Tensor:
 
 def _slot(x: Any, count: int) -> tuple[Tensor, int] | None:
     """The series among the inputs, and how many steps it has."""
-    for each in leaves(x):
-        axis = sample_axis(each, count)
-        if axis is not None and each.dim() > 1:
-            return each, each.shape[1 - axis]
-    return None
+    series = series_among(x, count)
+    return None if series.dim() < 2 else (series, series.shape[1 - (sample_axis(series, count) or 0)])
 
 
 def _step_moves(patient: Patient, model: nn.Module, x: Any, own: Tensor, slot: tuple[Tensor, int], step: int) -> bool:

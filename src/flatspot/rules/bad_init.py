@@ -51,6 +51,11 @@ CLOSES: Final = 0.35
 FAINT: Final = 0.05
 LEARNS: Final = 0.5
 BIAS: Final = 5.0
+LOW: Final = 0.1
+HIGH: Final = 4.0
+COPIES: Final = 0.3
+STUCK: Final = 0.9
+SYMPTOM: Final = 0.6
 
 
 def judge(
@@ -62,10 +67,15 @@ def judge(
     trial_again_skill: float = 0.0,
     skill_possible: float = 1.0,
     weights_largest_bias: float = 0.0,
+    stages_fresh_copies: float = 0.0,
+    units_standard_saturated: float = 0.0,
 ) -> Finding | None:
     faint = weights_largest_scale < FAINT and trial_again_skill < LEARNS * skill_possible
     if skill_missing < DAMAGE or (trial_reset_closes < CLOSES and not faint):
         return None
+    usual = not weights_constant_share and weights_smallest_scale > LOW and weights_largest_scale < HIGH
+    usual = usual and weights_largest_bias <= BIAS and stages_fresh_copies <= COPIES
+    stuck = usual and units_standard_saturated >= STUCK  # then it is the units that are odd, and not the weights
     what = (
         f"{weights_constant_share:.0%} of the weight matrices begin constant"
         if weights_constant_share
@@ -83,5 +93,6 @@ def judge(
         means="samples are alike before the first step, and the gradient does not tell them apart",
         try_first="for part in model.modules(): getattr(part, 'reset_parameters', lambda: None)()",
         override="model.recurrent_init=auto",
-        confidence=graded(trial_reset_closes, CLOSES, 0.9, 0.7) if trial_reset_closes >= CLOSES else 0.75,
+        confidence=(graded(trial_reset_closes, CLOSES, 0.9, 0.7) if trial_reset_closes >= CLOSES else 0.75)
+        * (SYMPTOM if stuck else 1.0),
     )

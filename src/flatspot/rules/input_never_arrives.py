@@ -51,6 +51,7 @@ def judge(
     arrival_large: float = 0.0,
     units_now_dead: float = 0.0,
     units_standard_dead: float = 0.0,
+    units_standard_saturated: float = 0.0,
     arrival_all: float = 0.0,
     arrival_series: float = 1.0,
     arrival_channels: float = 1.0,
@@ -61,7 +62,7 @@ def judge(
     if arrival_all and arrival_channels < FEW and skill_missing >= DAMAGE and not arrival_large:
         return _most_channels(arrival_channels)
     dead = units_standard_dead if arrival_is_fresh else units_now_dead
-    if arrival_moves or arrival_large or dead >= 1:  # there is a way for the input, and nothing goes on
+    if arrival_moves or arrival_large or max(dead, units_standard_saturated) >= 1:  # there is a way, and it is stuck
         return None
     return Finding(
         cause="input-never-arrives",

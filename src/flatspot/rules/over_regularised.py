@@ -11,8 +11,8 @@ The smallest weights that answer anything answer the mean. Under strong dropout 
 ## How we know
 
 A copy is trained without weight decay and dropout, and held against one that was trained with both. A pull that stands
-in the loop or in the loss is seen by what it did: most weights are a fifth of a fresh copy's or less, and the same
-training without what the loop does besides learns.
+in the loop or in the loss is seen by what it did: most weights are a fifth of a fresh copy's or less, or a matrix other
+than the head's is as good as zero, and the same training without what the loop does besides learns.
 
 ## What to try
 
@@ -49,14 +49,17 @@ def judge(
     settings_dropout: float,
     skill_missing: float,
     weights_shrunk_share: float = 0.0,
+    weights_emptied: float = 0.0,
     trial_again_skill: float = 0.0,
     skill_possible: float = 1.0,
 ) -> Finding | None:
     if skill_missing < DAMAGE:
         return None
     if trial_free_closes < LINE:
-        by_hand = weights_shrunk_share >= SHRUNK and trial_again_skill > LEARNS * skill_possible
-        return _by_hand(weights_shrunk_share) if by_hand else None
+        learns = trial_again_skill > LEARNS * skill_possible
+        if learns and weights_shrunk_share >= SHRUNK:
+            return _by_hand(weights_shrunk_share)
+        return _emptied(weights_emptied) if learns and weights_emptied else None
     decays = settings_weight_decay > 0
     return Finding(
         cause="over-regularised",
@@ -81,4 +84,17 @@ def _by_hand(share: float) -> Finding:
         means="something in the training loop or in the loss pulls the weights to zero",
         try_first="penalty = 0.0  # what the loop adds to the loss, or does to the weights after each step",
         confidence=graded(share, SHRUNK, 1.0, 0.7, 0.88),
+    )
+
+
+def _emptied(share: float) -> Finding:
+    return Finding(
+        cause="over-regularised",
+        seen=(
+            f"{share:.0%} of the weight matrices have less than a hundredth of a fresh copy's size, and a copy that "
+            "loss and optimizer alone train learns"
+        ),
+        means="something in the training loop or in the loss pulls these weights to zero, and nothing comes through",
+        try_first="penalty = 0.0  # what the loop adds to the loss, or does to the weights after each step",
+        confidence=0.85,
     )

@@ -11,7 +11,8 @@ Behind enough filler every state forgets what stood before it: all samples end i
 ## How we know
 
 The steps at the end of each sample that repeat its last one are counted. A copy is trained on samples whose filler
-was moved to the beginning; it is this cause where that one learns.
+was moved to the beginning; it is this cause where that one learns, or where many samples with a filler, and not all,
+get bitwise the same answer.
 
 ## What to try
 
@@ -23,16 +24,30 @@ from typing import Final
 
 from flatspot.diagnosis import DAMAGE, Finding, graded
 
-EXPLAINS: Final = ("vanishing-gradient", "undertrained", "redundant-inputs", "head-ignores-state", "saturated-units")
+EXPLAINS: Final = (
+    "vanishing-gradient",
+    "undertrained",
+    "redundant-inputs",
+    "head-ignores-state",
+    "saturated-units",
+    "wrong-timestep",
+)
 SICK: Final = {"padding_share": 0.9, "padding_median": 0.6, "skill_missing": 0.9, "trial_ending_closes": 0.8}
 WELL: Final = {**SICK, "trial_ending_closes": 0.0}
 SHARE: Final = 0.3
 LINE: Final = 0.35
+ANSWERS: Final = 0.3
 
 
 def judge(
-    skill_missing: float, padding_share: float, trial_ending_closes: float, padding_median: float = 0.0
+    skill_missing: float,
+    padding_share: float,
+    trial_ending_closes: float,
+    padding_median: float = 0.0,
+    padding_same_answers: float = 0.0,
 ) -> Finding | None:
+    if padding_share >= SHARE and skill_missing >= DAMAGE and padding_same_answers >= ANSWERS:
+        return _one_answer(padding_same_answers)
     if padding_share < SHARE or skill_missing < DAMAGE or trial_ending_closes < LINE:
         return None
     return Finding(
@@ -44,4 +59,14 @@ def judge(
         means="what the network remembers at the end is the filler",
         try_first="packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)",
         confidence=graded(trial_ending_closes, LINE, 0.9, 0.75),
+    )
+
+
+def _one_answer(share: float) -> Finding:
+    return Finding(
+        cause="padding-dominates",
+        seen=f"{share:.0%} of the samples that end in filler get bitwise the same answer (line: {ANSWERS:.0%})",
+        means="the place that is read for them has seen the filler alone",
+        try_first="last = output[torch.arange(len(output)), lengths - 1]  # lengths as this layer counts steps",
+        confidence=0.88,
     )

@@ -50,9 +50,10 @@ def judge(
     skill_possible: float = 1.0,
     weights_largest_scale: float = 1.0,
     units_standard_dead: float = 0.0,
+    units_standard_saturated: float = 0.0,
 ) -> Finding | None:
-    if units_standard_dead >= DEAD:
-        return None  # one layer of dead units takes all, at any depth
+    if max(units_standard_dead, units_standard_saturated) >= DEAD:
+        return None  # one layer of stuck units takes all, at any depth
     if weights_largest_scale < FAINT:
         return None  # weights of nearly nothing lose samples in a single layer
     if skill_missing < DAMAGE or stages_fresh_first < 0.02 or trial_again_skill > LEARNS * skill_possible:

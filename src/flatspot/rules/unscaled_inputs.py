@@ -48,7 +48,7 @@ SICK: Final = {
     "trial_inputs_closes": 0.95,
 }
 WELL: Final = {**SICK, "trial_inputs_closes": 0.02}
-LINE: Final = 0.4
+LINE: Final = 0.35
 RAILS: Final = 0.6
 STILL: Final = 0.5
 

@@ -36,7 +36,7 @@ EXPLAINS: Final = (
 )
 SICK: Final = {"targets_mean": 9000.0, "targets_std": 20.0, "skill_missing": 1.0, "trial_targets_closes": 0.9}
 WELL: Final = {**SICK, "trial_targets_closes": 0.0}
-LINE: Final = 0.4
+LINE: Final = 0.35
 
 
 def judge(

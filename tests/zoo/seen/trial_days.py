@@ -253,6 +253,54 @@ def sparse_codes_of_chromatograph_frames(seed: int, *, healed: bool) -> Case:
     return Case(model, train, val, loss_fn, optimizer, make_model=make_model)
 
 
+class SeismicRNN(nn.Module):
+    def __init__(self, hidden=24):
+        super().__init__()
+        self.hidden = hidden
+        self.read_in = nn.Linear(3, hidden)
+        self.carry = nn.Parameter(torch.eye(hidden) + 0.05 * torch.randn(hidden, hidden))
+        self.out = nn.Sequential(nn.Linear(hidden, 16), nn.Tanh(), nn.Linear(16, 1))
+
+    def forward(self, x):
+        h = x.new_zeros(x.size(0), self.hidden)
+        for t in range(x.size(1)):
+            h = F.relu(h @ self.carry + self.read_in(x[:, t]))
+        return self.out(h / x.size(1))
+
+
+@sick("exploding-gradient", "saturated-units")
+def tremor_energy_with_the_clipping_one_line_too_early(seed: int, *, healed: bool) -> Case:
+    """A rectified network whose recurrence begins a little beyond the identity sums a tremor over forty steps. It needs
+    clipping, which the loop does between zero_grad and backward, where there is no gradient to clip; the first steps
+    throw the states out so far that the layer of tanh units behind them sees nothing else.
+
+    Healed: it clips between backward and step.
+    """
+    torch.manual_seed(seed)
+    n, steps = 800, 40
+    strength = torch.randn(n, 1, 1)
+    x = 0.6 * strength + torch.randn(n, steps, 3)
+    y = x[:, :, 0].mean(1) - 0.4 * x[:, :, 1].mean(1) + 0.5 * x[:, 15:, 2].mean(1)
+    y = y.unsqueeze(1)
+    y = (y - y[:600].mean()) / y[:600].std()
+    train = DataLoader(TensorDataset(x[:600], y[:600]), batch_size=30, shuffle=True)
+    val = DataLoader(TensorDataset(x[600:], y[600:]), batch_size=50)
+
+    model = SeismicRNN()
+    loss_fn = nn.HuberLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.04, momentum=0.9)
+    for _ in range(7):
+        for xb, yb in train:
+            optimizer.zero_grad()
+            if not healed:
+                nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+            loss_fn(model(xb), yb).backward()
+            if healed:
+                nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+            optimizer.step()
+    return Case(model, train, val, loss_fn, optimizer, make_model=SeismicRNN)
+
+
 class TurbidityNet(nn.Module):
     def __init__(self):
         super().__init__()
@@ -340,6 +388,60 @@ def which_plankton_series_drive_the_oxygen(seed: int, *, healed: bool) -> Case:
             optimizer.step()
             shrink_columns(model.lstm.weight_ih_l0, penalty * lr if healed else penalty)
     return Case(model, train, val, criterion, optimizer, make_model=lambda: GrangerLSTM(n_series))
+
+
+class WellStep(nn.Module):
+    """The last three soundings in, the next one out; in forecasting it is fed with what it said."""
+
+    def __init__(self, lags=3, channels=12):
+        super().__init__()
+        self.lags = lags
+        self.conv = nn.Conv1d(1, channels, 2)
+        self.mix = nn.Linear(channels * (lags - 1), 20)
+        self.out = nn.Linear(20, 1)
+
+    def next_sounding(self, window):
+        z = F.gelu(self.conv(window.unsqueeze(1))).flatten(1)
+        return self.out(F.gelu(self.mix(z)))
+
+    def forward(self, soundings, ahead=40, keep=6):
+        for _ in range(ahead):
+            soundings = torch.cat([soundings, self.next_sounding(soundings[:, -self.lags :])], dim=1)
+        return soundings[:, -keep:]
+
+
+@sick("rollout-converges")
+def groundwater_next_month_from_three_rough_soundings(seed: int, *, healed: bool) -> Case:
+    """A convolution over the last three soundings of a well is fitted to the next one, and does that as well as the
+    rough soundings allow. Next month is forty such steps, each of which draws the level a little towards the mean.
+
+    Healed: the second half of the training fits next month, through all the steps.
+    """
+    torch.manual_seed(seed)
+    n, past, ahead, keep = 700, 14, 40, 6
+    level = torch.randn(n, 1) + 0.03 * torch.randn(n, past + ahead).cumsum(1)
+    soundings = level + 0.75 * torch.randn(n, past + ahead)
+    x, y = soundings[:, :past], level[:, -keep:]
+    train = DataLoader(TensorDataset(x[:500], y[:500]), batch_size=32, shuffle=True)
+    val = DataLoader(TensorDataset(x[500:], y[500:]), batch_size=50)
+
+    model = WellStep()
+    criterion = nn.MSELoss()
+    optimizer = torch.optim.Adam(model.parameters(), lr=4e-3)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.85)
+    for epoch in range(8):
+        for xb, yb in train:
+            optimizer.zero_grad()
+            if healed and epoch >= 4:
+                loss = criterion(model(xb), yb)
+            else:
+                windows = xb.unfold(1, 4, 1).flatten(0, 1)
+                loss = criterion(model.next_sounding(windows[:, :3]), windows[:, 3:])
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+        scheduler.step()
+    return Case(model, train, val, criterion, optimizer, make_model=WellStep)
 
 
 class KrillCounter(nn.Module):
@@ -463,8 +565,8 @@ def normalise_weights(model):
 
 @sick("frozen-weights")
 def mass_balance_of_a_glacier_with_direction_and_length(seed: int, *, healed: bool) -> Case:
-    """A leaky cell reads two years of climate and gives a glacier's mass balance. Weight normalisation, an afterthought,
-    is put on below the line that makes the optimizer: that holds the old matrices, which nothing reads any more.
+    """A leaky cell reads two years of climate and gives a glacier's mass balance. Weight normalisation is put
+    on, late, below the line that makes the optimizer: that holds the old matrices, which nothing reads any more.
 
     Healed: it is put on above that line.
     """
