@@ -227,7 +227,7 @@ def _same_answers(patient: Patient, padded: Tensor) -> float:
     common = which == counts.argmax()
     if not padded.any() or common.double().mean() > ALL:
         return 0.0
-    return common[padded.to(common.device)].double().mean().item()
+    return float(common[padded.to(common.device)].double().mean())
 
 
 def _tail(x: Tensor) -> Tensor:
