@@ -747,3 +747,90 @@ def test_an_input_that_moves_nothing_is_told_beside_one_that_does():
     )
     assert causes(report)[0] == "input-never-arrives"
     assert "series" in report.findings[0].seen
+
+
+def test_quantiles_of_a_target_that_is_far_away():
+    x, y = means()
+    y = 900 + 20 * y
+    torch.manual_seed(0)
+    model = Net(outputs=3)
+    report = examined(model, x, y, fit(model, x[:400], y[:400], pinball), lambda: Net(outputs=3), loss=pinball)
+    assert causes(report)[0] == "unscaled-targets"
+    assert report.evidence["trial_targets/skill"] > 0.3
+
+
+class Picks(Net):
+    """Reads the state at a place that is reckoned from the length; rightly, or behind the end of most samples."""
+
+    def __init__(self, shift):
+        super().__init__()
+        self.shift = shift
+
+    def forward(self, x):
+        lengths = (x[:, :, 0] != 0).sum(1)
+        states = nn.utils.rnn.pad_packed_sequence(
+            self.gru(nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))[0],
+            batch_first=True,
+        )[0]
+        return self.head(states[torch.arange(len(x)), (lengths - 1 + self.shift).clamp(max=states.shape[1] - 1)])
+
+
+@pytest.mark.parametrize(("shift", "cause"), [(4, "padding-dominates"), (0, None)])
+def test_a_state_that_is_picked_up_behind_the_end(shift, cause):
+    torch.manual_seed(0)
+    lengths = torch.randint(4, 13, (600, 1))
+    inside = (torch.arange(12) < lengths).unsqueeze(2)
+    x = (torch.randn(600, 1, 1) + 0.5 * torch.randn(600, 12, 1)) * inside
+    y = x.sum(dim=1) / lengths * 1.3
+    torch.manual_seed(0)
+    model = Picks(shift)
+    report = examined(model, x, y, fit(model, x[:400], y[:400]), lambda: Picks(shift))
+    assert causes(report)[:1] == ([cause] if cause else [])
+
+
+def test_a_matrix_that_the_loop_sets_to_zero_after_each_step():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for a, b in loader(x[:400], y[:400]):
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(a), b).backward()
+        optimizer.step()
+        with torch.no_grad():
+            model.gru.weight_ih_l0.mul_(1e-4)
+    report = examined(model, x, y, optimizer, Net)
+    assert causes(report)[0] == "over-regularised"
+    assert report.evidence["weights/emptied"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_samples_that_were_sorted_without_their_targets(shuffled):
+    x, _ = means()
+    x = x + torch.randn(len(x), 1, 1)
+    y = x.mean(dim=1)
+    x = x[torch.cat([x[:400, 0, 0].argsort(), x[400:, 0, 0].argsort() + 400])]
+    if shuffled:  # then nobody can tell any more
+        order = torch.cat([torch.randperm(400), torch.randperm(200) + 400])
+        x, y = x[order], y[order]
+    torch.manual_seed(0)
+    model = Net()
+    report = examined(model, x, y, fit(model, x[:400], y[:400], epochs=3), Net)
+    assert causes(report)[0] == ("no-signal" if shuffled else "misaligned-pairs")
+
+
+def test_a_filler_at_the_end_is_no_step_that_is_not_read():
+    """Where all samples end in zeros, no swap of their last steps moves anything, whatever the head reads."""
+    x, y = means()
+    x = torch.cat([x, torch.zeros(600, 6, 1)], dim=1)
+
+    class Trims(Net):
+        def forward(self, x):
+            return super().forward(x[:, :10])
+
+    torch.manual_seed(0)
+    model = Trims()
+    optimizer = fit(model, x[:400], y[:400], epochs=1, optimizer=torch.optim.Adam(model.parameters(), lr=1e-5))
+    report = examined(model, x, y, optimizer, Trims)
+    assert report.evidence["steps/last_read"] == 1
+    assert "wrong-timestep" not in causes(report)

@@ -31,6 +31,15 @@ MANY: Final = 16
 ALL: Final = 0.98
 """Share of the samples with one answer, beyond which it is every sample's and not that of their filler."""
 
+IQR_OF_NORMAL: Final = 1.349
+"""The interquartile range of a normal distribution of standard deviation 1."""
+
+TAILS: Final = 3.0
+"""The standard deviation by that of the bulk, from which on a few far values make it."""
+
+MOST_ROWS: Final = 20_000
+"""Values of a channel whose quantiles are taken."""
+
 HALF: Final = 2
 """A step counts as padding where it equals the last one and that is so for two or more at the end."""
 
@@ -132,8 +141,23 @@ def inputs(patient: Patient) -> Figures:
             "inputs/largest_offset": (mean / std).max().item(),
             "inputs/largest_std": std.max().item(),
             "inputs/smallest_std": std.min().item(),
+            "inputs/smallest_bulk": bulk(channels)[1][varied].min().item(),
         }
     return figures | _shifted(found, varied, patient.val.series(), x)
+
+
+def bulk(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Centre and unit of each column's bulk, where a few far values (fillers, faults) make its spread.
+
+    The median and the interquartile range by that of a normal distribution, where this is less than a third of the
+    standard deviation and not zero; else mean and standard deviation.
+    """
+    found = moments(rows)
+    few = widest(rows[torch.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).round().long().to(rows.device)])
+    low, middle, high = torch.quantile(few, torch.tensor([0.25, 0.5, 0.75]).to(few), dim=0)
+    unit = (high - low) / IQR_OF_NORMAL
+    far = (unit > 0) & (unit < found.std / TAILS)
+    return torch.where(far, middle, found.mean), torch.where(far, unit, found.std)
 
 
 def _words_gap(x: Tensor, val: Tensor) -> float:

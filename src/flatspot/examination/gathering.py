@@ -304,7 +304,8 @@ def _cured(seen: Mapping[str, float], *names: str, share: float = 0.8) -> bool:
 
 def _inputs(seen: Mapping[str, float]) -> bool:
     offset, largest = seen.get("inputs/largest_offset", 0.0), seen.get("inputs/largest_std", 1.0)
-    return max(offset, largest, 1 / max(seen.get("inputs/smallest_std", 1.0), 1e-30)) > FAR
+    smallest = min(seen.get("inputs/smallest_std", 1.0), seen.get("inputs/smallest_bulk", 1.0))
+    return max(offset, largest, 1 / max(smallest, 1e-30)) > FAR
 
 
 def _targets(seen: Mapping[str, float]) -> bool:

@@ -198,15 +198,19 @@ def pairs(patient: Patient) -> Figures:
         "pairs/sliding": float(sliding),
         "pairs/reordered": _reordered((x_all, y), (vx_all, vy)),
         "pairs/in_batches": 0.0 if sliding else _in_batches(patient),
-        "pairs/sorted": 0.0 if sliding else _sorted(patient.train.series(), y),
+        "pairs/sorted": 0.0 if slides else _sorted(patient.train.series(), y),
     }
 
 
 def _sorted(x: Tensor, y: Tensor) -> float:
     """Whether samples stand in the order of their first number, of their length or of the target, as after sorting."""
-    wide = widest(x).reshape(len(x), -1)
+    if x.dim() < 2:
+        return 0.0
+    wide = widest(x).reshape(*x.shape[:2], -1)[..., 0]
     filled = (wide != wide[:, -1:]).flip(1).to(torch.uint8).argmax(dim=1)
-    return float(any(_rises(each) for each in (wide[:, 0], filled, y[:, 0])))
+    apart, along = (each.double().mean() for each in (wide[1:, 0] - wide[:-1, 0], wide[:, -1] - wide[:, 0]))
+    trend = bool(apart) and TREND < float(along / apart) < 1 / TREND  # then it goes on from window to window
+    return float((_rises(wide[:, 0]) and not trend) or _rises(filled) or _rises(y[:, 0]))
 
 
 def _rises(keys: Tensor) -> bool:
@@ -301,6 +305,9 @@ def _reordered(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> floa
 def _as_text(count: int) -> Tensor:
     return torch.tensor(sorted(range(count), key=str))
 
+
+TREND: Final = 0.3
+"""How far a series moves within a window by how far from window to window, from which on both are one trend."""
 
 MANY_KEYS: Final = 8
 """Different keys, beyond which samples are in their order by intent and not by chance."""

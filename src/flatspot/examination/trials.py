@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from flatspot.examination.data import rate_of
+from flatspot.examination.data import bulk, rate_of
 from flatspot.examination.outputs import balanced_accuracy, scoring
 from flatspot.examination.patient import Answers, LossOf, NotGiven, Patient, strays, value
 from flatspot.examination.samples import Samples, any_packed, mapped, sample_axis, series_among
@@ -26,6 +26,9 @@ MOST_STEPS: Final = 200
 FEWEST_STEPS: Final = 20
 WORK: Final = 5e10
 """Multiplications that a trial may take, roughly: a larger network makes fewer steps."""
+
+FARTHEST: Final = 20.0
+"""Units from the centre, at most, of inputs that a trial standardises: beyond them stand fillers and faults."""
 
 LOOK: Final = 20
 """Steps from look to look at whether the loss is finite."""
@@ -142,13 +145,13 @@ def _data(patient: Patient, change: Change) -> _Data:
 
 
 def _standardised(samples: Samples, by: Samples) -> Samples:
-    """Each channel of the floating inputs by its mean and standard deviation over training samples and steps."""
+    """Each channel of the floating inputs by centre and unit of its bulk over training samples and steps."""
     series = by.series()
     if not series.is_floating_point():
         raise NotGiven("the inputs are whole numbers")
     rows = widest(series).reshape(-1, series.shape[-1]) if series.dim() > 2 else widest(series).reshape(-1, 1)
-    found = moments(rows)
-    mean, std = found.mean.to(series), found.std.where(found.std > 0, 1.0).to(series)
+    centre, unit = bulk(rows)
+    mean, std = centre.to(series), unit.where(unit > 0, 1.0).to(series)
     batches = []
     for x, y in samples.batches:
         slot = series_among(x, len(y))
@@ -157,7 +160,7 @@ def _standardised(samples: Samples, by: Samples) -> Samples:
 
 
 def _scaled(each: Tensor, slot: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return (each - mean) / std if each is slot else each
+    return ((each - mean) / std).clamp(-FARTHEST, FARTHEST) if each is slot else each
 
 
 def _turned(samples: Samples) -> Samples:

@@ -11,6 +11,30 @@ MOST: Final = 3
 """Findings that are told in full; the others by name."""
 
 
+ILL: Final = frozenset({"flat", "shrunken", "varied-but-wrong"})
+
+TRIED: Final = {
+    "again": "the same training again",
+    "inputs": "standardised inputs",
+    "targets": "standardised targets",
+    "both": "both standardised",
+    "free": "no weight decay and no dropout",
+    "all_weights": "all weights in training",
+    "ending": "filler at the beginning",
+    "alone": "no state from call to call",
+    "balanced": "each class as often",
+    "slower": "a tenth of the learning rate",
+    "slowest": "a hundredth of it",
+    "peak": "the schedule's highest rate",
+    "clipped": "clipped gradients",
+    "reset": "torch's own starting weights",
+    "on": "more steps",
+    "on_faster": "more steps at ten times the rate",
+    "on_fastest": "more steps at a hundred times the rate",
+}
+"""Experiments in words."""
+
+
 def told(diagnosis: Diagnosis, evidence: Mapping[str, float], notes: Sequence[str] = (), *, run: bool = False) -> str:
     """What a person reads.
 
@@ -21,6 +45,8 @@ def told(diagnosis: Diagnosis, evidence: Mapping[str, float], notes: Sequence[st
     lines = [f"{diagnosis.verdict}: {diagnosis.explained}", *_figures(evidence)]
     for number, each in enumerate(diagnosis.findings[:MOST], start=1):
         lines += ["", *_finding(number, each, run=run)]
+    if not diagnosis.findings and diagnosis.verdict in ILL:
+        lines += _nothing_found(evidence)
     lines += _rest(diagnosis)
     lines += [f"note: {note}" for note in notes]
     return "\n".join(lines)
@@ -44,6 +70,19 @@ def _finding(number: int, found: Finding, *, run: bool) -> list[str]:
         wrapped = textwrap.wrap(text, WIDTH - 15) if label != "try first" else [text]
         lines += [f"   {label if not at else '':<10} {line}" for at, line in enumerate(wrapped)]
     return lines
+
+
+def _nothing_found(evidence: Mapping[str, float]) -> Iterator[str]:
+    """What was tried, the best first: a person may go on from there."""
+    reached = {
+        words: evidence[f"trial_{name}/skill"] for name, words in TRIED.items() if f"trial_{name}/skill" in evidence
+    }
+    if reached:
+        best = sorted(reached.items(), key=lambda each: -each[1])[:MOST]
+        yield ""
+        yield "no cause was found; tried on copies: " + ", ".join(
+            f"{words} (skill {skill:.2f})" for words, skill in best
+        )
 
 
 def _rest(diagnosis: Diagnosis) -> Iterator[str]:

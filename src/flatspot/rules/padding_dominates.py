@@ -37,6 +37,7 @@ WELL: Final = {**SICK, "trial_ending_closes": 0.0}
 SHARE: Final = 0.3
 LINE: Final = 0.35
 ANSWERS: Final = 0.3
+HALF: Final = 0.5
 
 
 def judge(
@@ -45,8 +46,10 @@ def judge(
     trial_ending_closes: float,
     padding_median: float = 0.0,
     padding_same_answers: float = 0.0,
+    steps_last_read: float = 1.0,
 ) -> Finding | None:
-    if padding_share >= SHARE and skill_missing >= DAMAGE and padding_same_answers >= ANSWERS:
+    alike = padding_same_answers >= ANSWERS and steps_last_read > HALF  # and not because the beginning is read
+    if padding_share >= SHARE and skill_missing >= DAMAGE and alike:
         return _one_answer(padding_same_answers)
     if padding_share < SHARE or skill_missing < DAMAGE or trial_ending_closes < LINE:
         return None

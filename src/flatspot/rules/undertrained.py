@@ -38,6 +38,7 @@ RATE: Final = 1e-3
 ENOUGH: Final = 0.7
 STILL: Final = 0.3
 SLOW: Final = 0.02
+UNSURE: Final = 0.6
 
 
 def judge(
@@ -57,7 +58,9 @@ def judge(
     head_rate_share: float = 1.0,
     head_refit_skill: float = 0.0,
 ) -> Finding | None:
-    if weights_as_fresh > LIKE and moved_expected > FAR and trial_again_skill > 0.5 * skill_possible:
+    lowered = settings_rate_now is not None and settings_rate_now < STILL * settings_rate  # or not yet raised
+    untouched = weights_as_fresh > LIKE and moved_expected > FAR and trial_again_skill > 0.5 * skill_possible
+    if untouched and not lowered:
         return None  # these weights were not trained at all
     if head_rate_share <= SLOW and head_refit_skill > ENOUGH * skill_possible:
         return None  # all but the head has learned enough
@@ -83,7 +86,7 @@ def judge(
         means="it has learned the mean of the targets and not come farther yet",
         try_first="for epoch in range(10 * epochs): ..." if longer else f"lr={factor * settings_rate:g}",
         override="trainer.max_epochs=200" if longer else f"optimizer.lr={factor * settings_rate:g}",
-        confidence=graded(closes, LINE, 0.85, 0.6, 0.9),
+        confidence=graded(closes, LINE, 0.85, 0.6, 0.9) * (UNSURE if untouched else 1.0),
     )
 
 

@@ -62,15 +62,18 @@ def judge(
     trial_both_closes: float = 0.0,
     trial_targets_closes: float = 0.0,
     units_standard_saturated: float = 0.0,
+    inputs_smallest_bulk: float = 1.0,
 ) -> Finding | None:
     closes = max(trial_inputs_closes, trial_both_closes - max(trial_targets_closes, 0.0))
     if skill_missing < DAMAGE or closes < LINE:
         return None
+    far = inputs_smallest_bulk < inputs_smallest_std
+    tails = f" (a few far values make it: the bulk has {inputs_smallest_bulk:.3g})" if far else ""
     return Finding(
         cause="unscaled-inputs",
         seen=(
             f"means up to {inputs_largest_offset:.3g} standard deviations away from 0, standard deviations of "
-            f"{_span(inputs_smallest_std, inputs_largest_std)}; a copy with standardised inputs closes {closes:.0%} of "
+            f"{_span(inputs_smallest_std, inputs_largest_std)}{tails}; a copy with standardised inputs closes {closes:.0%} of "
             f"the gap (line: {LINE:.0%})"
         ),
         means="the first layer cannot tell the samples apart",
