@@ -556,7 +556,12 @@ def test_weights_in_a_plain_list_are_no_part_of_the_model():
         )
         assert causes(report)[:1] == ([wanted] if wanted else [])
         assert (report.evidence.get("gradients/stray_share", 0.0) > 0.5) == bool(wanted)
-    assert all(each.grad is None for part in Listed(list).parts for each in part.parameters())
+        before = [each.detach().clone() for part in model.parts for each in part.parameters()]
+        left = [each.grad for part in model.parts for each in part.parameters()]
+        examined(model, x, y, None, lambda container=container: Listed(container))
+        after = [each for part in model.parts for each in part.parameters()]
+        assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+        assert all(one is other.grad for one, other in zip(left, after, strict=True))
 
 
 class Ends(nn.Module):
@@ -615,18 +620,24 @@ def test_another_order_within_each_batch_leaves_the_batches_means():
     x, _ = means()
     x = x + torch.randn(len(x), 1, 1)
     y = x.mean(dim=1)
-    order = torch.cat([torch.randperm(20) + start for start in range(0, len(x), 20)])
     torch.manual_seed(0)
     model = Net()
-    optimizer = fit(model, x[:400], y[order][:400], epochs=4)
+    optimizer = fit(model, x[:400], y[torch.randperm(600)][:400], epochs=4)
 
-    def told(targets):
-        train, val = loader(x[:400], targets[:400], 20), loader(x[400:], targets[400:], 20)
+    def another_order(pairs):
+        ordered = sorted(pairs, key=lambda pair: pair[0][0, 0].item())
+        return torch.stack([a for a, _ in ordered]), torch.stack([b for _, b in pairs])
+
+    def told(targets, collate=another_order):
+        train, val = (
+            DataLoader(TensorDataset(x[rows], targets[rows]), 20, collate_fn=collate)
+            for rows in (slice(0, 400), slice(400, 600))
+        )
         return flatspot.examine(
             model, train=train, val=val, loss=nn.functional.mse_loss, optimizer=optimizer, make_model=Net
         )
 
-    torn = told(y[order])
+    torn = told(y)
     assert causes(torn)[0] == "misaligned-pairs"
     assert torn.evidence["pairs/in_batches"] > 0.5
     assert told(torch.randn_like(y)).evidence["pairs/in_batches"] == 0
@@ -804,21 +815,6 @@ def test_a_matrix_that_the_loop_sets_to_zero_after_each_step():
     assert report.evidence["weights/emptied"] == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize("shuffled", [False, True])
-def test_samples_that_were_sorted_without_their_targets(shuffled):
-    x, _ = means()
-    x = x + torch.randn(len(x), 1, 1)
-    y = x.mean(dim=1)
-    x = x[torch.cat([x[:400, 0, 0].argsort(), x[400:, 0, 0].argsort() + 400])]
-    if shuffled:  # then nobody can tell any more
-        order = torch.cat([torch.randperm(400), torch.randperm(200) + 400])
-        x, y = x[order], y[order]
-    torch.manual_seed(0)
-    model = Net()
-    report = examined(model, x, y, fit(model, x[:400], y[:400], epochs=3), Net)
-    assert causes(report)[0] == ("no-signal" if shuffled else "misaligned-pairs")
-
-
 def test_a_filler_at_the_end_is_no_step_that_is_not_read():
     """Where all samples end in zeros, no swap of their last steps moves anything, whatever the head reads."""
     x, y = means()
@@ -834,3 +830,218 @@ def test_a_filler_at_the_end_is_no_step_that_is_not_read():
     report = examined(model, x, y, optimizer, Trims)
     assert report.evidence["steps/last_read"] == 1
     assert "wrong-timestep" not in causes(report)
+
+
+def test_a_level_that_neighbours_share_is_no_torn_pair():
+    """Samples in the order of their groups: each batch has a level of its own, in inputs and targets."""
+    torch.manual_seed(0)
+    level = torch.randn(30, 1).repeat_interleave(20, dim=0)
+    x = level.unsqueeze(1) + 3 * torch.randn(600, 1, 1) + torch.randn(600, 10, 1)
+    y = level + 4 * torch.randn(600, 1)
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = fit(model, x[:400], y[:400], epochs=3)
+    train, val = loader(x[:400], y[:400], 20), loader(x[400:], y[400:], 20)
+    report = flatspot.examine(
+        model, train=train, val=val, loss=nn.functional.mse_loss, optimizer=optimizer, make_model=Net
+    )
+    assert "misaligned-pairs" not in causes(report)
+
+
+def test_a_first_state_that_asks_for_a_gradient_is_no_weight():
+    class Begins(Net):
+        def forward(self, x):
+            first = torch.zeros(1, len(x), 12).requires_grad_()
+            return self.head(self.gru(x, first)[0][:, -1])
+
+    x, y = means()
+    torch.manual_seed(0)
+    model = Begins()
+    optimizer = fit(model, x[:400], y[:400], epochs=1, optimizer=torch.optim.Adam(model.parameters(), lr=1e-5))
+    report = examined(model, x, y, optimizer, Begins)
+    assert report.evidence["gradients/stray_share"] == 0
+    assert causes(report)[0] == "undertrained"
+
+
+SHARED = nn.GRU(1, 12, batch_first=True)
+
+
+def test_what_copies_share_with_the_model_is_not_trained():
+    class Borrows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(12, 1)
+
+        def forward(self, x):
+            return self.head(SHARED(x)[0][:, -1])
+
+    x, y = means()
+    before = [each.detach().clone() for each in SHARED.parameters()]
+    torch.manual_seed(0)
+    model = Borrows()
+    optimizer = fit(model, x[:400], y[:400])
+    for each in SHARED.parameters():
+        each.grad = None
+    report = examined(model, x, y, optimizer, Borrows)
+    assert report.evidence["gradients/stray_share"] > 0.5
+    assert all(torch.equal(one, other) for one, other in zip(before, SHARED.parameters(), strict=True))
+    assert all(each.grad is None for each in SHARED.parameters())
+
+
+class MixesTime(nn.Module):
+    """A linear layer along time for each channel, as in DLinear."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(10, 1)
+        self.head = nn.Linear(3, 1)
+
+    def forward(self, x):
+        return self.head(self.mix(x.transpose(1, 2)).squeeze(2))
+
+
+def test_a_linear_layer_along_time_does_not_say_that_channels_come_first():
+    torch.manual_seed(0)
+    x = torch.randn(600, 10, 3)
+    y = x.mean(dim=(1, 2)).unsqueeze(1)
+    model = MixesTime()
+    report = examined(model, x, y, fit(model, x[:400], y[:400]), MixesTime)
+    assert report.evidence["sizes/steps"] == 10
+    assert report.evidence["sizes/channels"] == 3
+
+
+def test_an_offset_does_not_hide_what_the_head_follows():
+    x, y = means()
+    x = x * 1e-3
+    y = 9000 + 2000 * x.mean(dim=1)
+    torch.manual_seed(0)
+    model = Net()
+    nn.init.constant_(model.head.bias, 9000.0)
+    optimizer = fit(model, x[:400], y[:400], epochs=1, optimizer=torch.optim.Adam(model.parameters(), lr=1e-5))
+    report = examined(model, x, y, optimizer, None)
+    assert report.evidence["steps/read"] == 1
+    assert "wrong-timestep" not in causes(report)
+
+
+def test_a_channel_that_nobody_reads_is_no_mask():
+    class ReadsOne(Net):
+        def forward(self, x):
+            return super().forward(x[..., :1])
+
+    torch.manual_seed(0)
+    x = torch.randn(600, 10, 4)
+    y = x[..., 0].mean(dim=1, keepdim=True) * 2
+    torch.manual_seed(0)
+    model = ReadsOne()
+    optimizer = fit(model, x[:400], y[:400], epochs=1, optimizer=torch.optim.Adam(model.parameters(), lr=1e-5))
+    assert causes(examined(model, x, y, optimizer, ReadsOne))[0] == "undertrained"
+
+
+def test_a_loss_that_cuts_an_axis_off_is_asked_in_the_models_shape():
+    def cuts(said, true):
+        return (said[..., 0] - true).square().mean()
+
+    class Deep(Net):
+        def forward(self, x):
+            return super().forward(x).unsqueeze(2)
+
+    x, y = means()
+    torch.manual_seed(0)
+    model = Deep()
+    report = examined(model, x, y, fit(model, x[:400], y[:400], cuts), Deep, loss=cuts)
+    assert report.verdict == "healthy"
+    assert not report.evidence["loss/blind_to_pairs"]
+
+
+def test_zeros_that_a_relu_says_are_said_of_samples_without_a_filler_too():
+    torch.manual_seed(0)
+    demand = torch.randn(600, 10, 1).clamp(min=0) * (torch.rand(600, 10, 1) < 0.5)
+    y = (demand.mean(dim=1) - 0.2).clamp(min=0) * 3
+
+    class Positive(Net):
+        def forward(self, x):
+            return super().forward(x).relu()
+
+    torch.manual_seed(0)
+    model = Positive()
+    report = examined(model, demand, y, fit(model, demand[:400], y[:400], epochs=2), Positive)
+    assert "padding-dominates" not in causes(report)
+
+
+def test_a_schedule_that_ends_at_zero_did_take_its_first_rate():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Net()
+    nn.init.zeros_(model.gru.bias_hh_l0)
+    model.gru.bias_hh_l0.requires_grad_(False)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
+    for a, b in loader(x[:400], y[:400]):
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(a), b).backward()
+        optimizer.step()
+        schedule.step()
+    assert examined(model, x, y.roll(7, 0), optimizer, Net).evidence["settings/rate"] == pytest.approx(1e-2)
+
+
+def test_packed_values_are_scaled_without_their_filler():
+    torch.manual_seed(0)
+    lengths = torch.randint(3, 11, (600,)).tolist()
+    held = [300 + 20 * torch.randn(1, 1) + 20 * torch.randn(length, 1) for length in lengths]
+    pairs = [(each, (each.mean().reshape(1) - 300) / 20) for each in held]
+
+    class Last(Net):
+        def forward(self, x):
+            return self.head(self.gru(x)[1][0])
+
+    def packed(several):
+        sequences = nn.utils.rnn.pack_sequence([a for a, _ in several], enforce_sorted=False)
+        return sequences, torch.stack([b for _, b in several])
+
+    train, val = (DataLoader(part, 40, collate_fn=packed) for part in (pairs[:400], pairs[400:]))
+    torch.manual_seed(0)
+    model = Last()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for a, b in train:
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(a), b).backward()
+        optimizer.step()
+    report = flatspot.examine(
+        model, train=train, val=val, loss=nn.functional.mse_loss, optimizer=optimizer, make_model=Last
+    )
+    assert report.evidence["inputs/largest_mean"] == pytest.approx(300, rel=0.02)
+    assert causes(report)[0] == "unscaled-inputs"
+
+
+def test_a_way_beside_the_head_is_not_behind_it():
+    class Highway(Net):
+        def __init__(self):
+            super().__init__()
+            self.way = nn.Linear(1, 1)
+
+        def forward(self, x):
+            return (self.head(self.gru(x)[0][:, -1]) + self.way(x[:, -1])).sigmoid()
+
+    x, y = means()
+    torch.manual_seed(0)
+    model = Highway()
+    report = examined(model, x, y + 3, fit(model, x[:400], y[:400] + 3), Highway)
+    assert causes(report)[0] == "head-range"
+
+
+def test_a_running_variance_that_is_infinite_is_not_finite():
+    class Norm(Net):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(1)
+            self.register_buffer("mask", torch.full((1, 10), -torch.inf))
+
+        def forward(self, x):
+            return super().forward(self.norm(x.transpose(1, 2)).transpose(1, 2))
+
+    x, y = means()
+    model = Norm()
+    optimizer = fit(model, x[:400], y[:400])
+    assert examined(model, x, y.roll(5, 0), optimizer, Norm).evidence["finite/bad_weights"] == 0
+    model.norm.running_var.fill_(torch.inf)
+    assert "not-finite" in causes(examined(model, x, y, optimizer, Norm))

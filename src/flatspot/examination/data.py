@@ -48,14 +48,20 @@ def finite(patient: Patient) -> Figures:
     """How many numbers are NaN or infinite, and which sample has the first."""
     _, y = patient.train.joined()
     _, vy = patient.val.joined()
-    masks = [each.masked_fill(each.isinf(), 0.0) for each in patient.model.buffers() if each.is_floating_point()]
-    weights = [*patient.model.parameters(), *masks]  # masks of attention hold minus infinity on purpose
+    weights = [*patient.model.parameters(), *(_without_mask(*each) for each in patient.model.named_buffers())]
     return {
         "finite/bad_inputs": _bad(patient.train.series()) + _bad(patient.val.series()),
         "finite/bad_targets": _bad(y) + _bad(vy),
         "finite/bad_weights": float(sum(_bad(each) for each in weights)),
         "finite/first_bad_sample": _first_bad(patient.train.series(), y),
     }
+
+
+def _without_mask(name: str, buffer: Tensor) -> Tensor:
+    """A buffer without the minus infinities that a mask of attention holds on purpose, and no running figure does."""
+    return (
+        buffer if "running_" in name or not buffer.is_floating_point() else buffer.masked_fill(buffer == -math.inf, 0)
+    )
 
 
 def _bad(values: Tensor) -> float:
@@ -130,7 +136,7 @@ def inputs(patient: Patient) -> Figures:
     x = patient.train.series()
     if not x.is_floating_point():
         return {"inputs/whole_numbers": 1.0, "inputs/val_words_gap": _words_gap(x, patient.val.series())}
-    channels = widest(x).reshape(-1, x.shape[-1]) if x.dim() > 2 else widest(x).reshape(-1, 1)
+    channels = widest(patient.train.steps())
     found = moments(channels)
     varied = found.std > RESOLUTION * found.mean.abs()
     figures = {"inputs/whole_numbers": 0.0, "inputs/constant_channels": float((~varied).sum())}
@@ -245,13 +251,17 @@ def padding(patient: Patient) -> Figures:
 
 
 def _same_answers(patient: Patient, padded: Tensor) -> float:
-    """The share of padded samples whose answer is bitwise the commonest one; 0 where nearly all samples have it."""
+    """The share of padded samples whose answer is bitwise the commonest one, less that share of the others.
+
+    0 where nearly all samples have it, or all are padded.
+    """
     said = patient.on_train.outputs
     _, which, counts = torch.unique(said, dim=0, return_inverse=True, return_counts=True)
     common = which == counts.argmax()
-    if not padded.any() or common.double().mean() > ALL:
+    padded = padded.to(common.device)
+    if not padded.any() or padded.all() or common.double().mean() > ALL:
         return 0.0
-    return float(common[padded.to(common.device)].double().mean())
+    return float(common[padded].double().mean() - common[~padded].double().mean())
 
 
 def _tail(x: Tensor) -> Tensor:
@@ -294,12 +304,12 @@ def rate_of(optimizer: Optimizer, group: dict[str, Any]) -> float:
     now = float(group["lr"])
     if "initial_lr" in group:
         begun = float(group["initial_lr"])
-        return _taken(group, now) if now < begun and _never_at(optimizer, group, begun) else begun
+        return _rate_by_size(group, now) if 0 < now < begun and _never_at(optimizer, group, begun) else begun
     one = len({float(each["lr"]) for each in optimizer.param_groups}) == 1
     return max(now, float(optimizer.defaults.get("lr", now))) if one else now
 
 
-def _taken(group: dict[str, Any], now: float) -> float:
+def _rate_by_size(group: dict[str, Any], now: float) -> float:
     """The rate that a schedule began with, as the weights tell it: where they are large, steps of about their size."""
     matrices = [each.detach() for each in group["params"] if each.dim() > 1]
     scales = [each.square().mean().sqrt() * each[0].numel() ** 0.5 for each in matrices]
@@ -312,8 +322,9 @@ def _never_at(optimizer: Optimizer, group: dict[str, Any], rate: float) -> bool:
     """Whether no step of this size can have been taken: the first ones of an adaptive optimizer move weights by it."""
     if "betas" not in group:
         return False
-    moved = [each.detach() for each in group["params"] if each.numel() >= MANY and each in optimizer.state]
-    return bool(moved) and bool(torch.stack([each.abs().max() for each in moved]).min() < NOT_ONE_STEP * rate)
+    held = [each for each in group["params"] if each.numel() >= MANY and each in optimizer.state]
+    moved = [each.detach().abs().max().item() for each in held if bool(optimizer.state[each]["exp_avg_sq"].all())]
+    return bool(moved) and min(moved) < NOT_ONE_STEP * rate
 
 
 def _dropout(part: nn.Module) -> float:

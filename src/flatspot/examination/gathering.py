@@ -17,7 +17,7 @@ from flatspot.errors import BadInput, reason
 from flatspot.examination import data, outputs, states, wiring
 from flatspot.examination import time as through_time
 from flatspot.examination.layout import time_before_channels
-from flatspot.examination.patient import LossOf, NotGiven, Patient, loss_of_prediction, value
+from flatspot.examination.patient import LossOf, NotGiven, Patient, loss_of_prediction, strays, value
 from flatspot.examination.trials import Change, Outcome, steps_of, trial
 from flatspot.probes.undisturbed import random_states_kept, undisturbed
 
@@ -56,6 +56,7 @@ WHERE_ILL: Final[Mapping[str, Gatherer]] = {
     "lag": through_time.lag,
     "beyond": through_time.beyond,
     "pairs": through_time.pairs,
+    "pairs_in": through_time.in_batches,
 }
 """What looks for a cause."""
 
@@ -138,6 +139,7 @@ def gather(
     """
     named = dict(patient.model.named_parameters())
     left = {name: each.grad for name, each in named.items() if each.grad is not None}
+    outside = [(each, each.grad) for each in _strays(patient)]
     patient = replace(patient, left=frozenset(left), loss=_own_copy(patient.loss))
     try:  # a penalty in the loss may reach the weights themselves, on whichever copy it is asked
         with random_states_kept(patient.model):
@@ -145,6 +147,15 @@ def gather(
     finally:
         for name, each in named.items():
             each.grad = left.get(name)
+        for weight, gradient in outside:
+            weight.grad = gradient
+
+
+def _strays(patient: Patient) -> list[Tensor]:
+    try:
+        return strays(patient, patient.model)
+    except (Exception, BadInput):  # noqa: BLE001 - told by what asks the model for its answers
+        return []
 
 
 def _own_copy(loss: LossOf | None) -> LossOf | None:
@@ -208,15 +219,19 @@ def paired(loss: LossOf | None) -> LossOf | None:
     if loss is None:
         return None
 
+    one_by_one: list[bool] = []
+
     def of_pairs(predictions: Any, targets: Tensor) -> Any:
         if not isinstance(predictions, Tensor) or len(predictions) != len(targets):
             return loss(predictions, targets)
         if predictions.numel() == targets.numel():
             return loss(predictions.reshape(targets.shape), targets)
-        try:
-            return torch.vmap(of_one)(predictions, targets).mean()
-        except Exception:  # noqa: BLE001 - it asks its tensors for numbers, say
-            return torch.stack([of_one(*each) for each in zip(predictions, targets, strict=True)]).mean()
+        if not one_by_one:
+            try:
+                return torch.vmap(of_one)(predictions, targets).mean()
+            except Exception:  # noqa: BLE001 - it asks its tensors for numbers, say
+                one_by_one.append(True)
+        return torch.stack([of_one(*each) for each in zip(predictions, targets, strict=True)]).mean()
 
     def of_one(prediction: Tensor, target: Tensor) -> Tensor:
         return value(loss, prediction.unsqueeze(0), target.unsqueeze(0))
@@ -284,8 +299,7 @@ def _in_time(found: Gathered, name: str, measure: Callable[[], Figures], started
 def _trial(patient: Patient, name: str, change: Change) -> Figures:
     change = replace(change, fresh=change.fresh and patient.make_model is not None)
     taken = data.settings(patient).get("settings/steps", math.nan)
-    most = steps_of(patient, LONGER if change.all_weights or change.balanced else 1)
-    steps = most if math.isnan(taken) or not taken else min(most, int(taken))
+    steps = steps_of(patient) if math.isnan(taken) or not taken else min(steps_of(patient), int(taken))
     outcome = trial(patient, change, steps)
     return {f"trial_{name}/{key}": each for key, each in _figures(outcome).items()} | {
         f"trial_{name}/steps": float(steps)
@@ -327,9 +341,6 @@ def _slower(seen: Mapping[str, float]) -> bool:
     """Whether slower steps mend half of it: then faster ones do not."""
     return _cured(seen, "slower", "slowest", share=0.5)
 
-
-LONGER: Final = 4
-"""How many times as long a copy is trained where its change is called for by what is known to be odd."""
 
 HELPS: Final = 0.3
 """The share of the gap that an experiment closes, and training alone does not, from which on it explains something."""

@@ -18,8 +18,8 @@ ORDERS: Final = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (2, 0, 1))
 SECOND: Final = (nn.Conv1d, nn.BatchNorm1d, nn.InstanceNorm1d)
 """Layers that take channels for the second axis."""
 
-LAST: Final = (nn.RNNBase, nn.RNNCellBase, nn.Linear, nn.LayerNorm)
-"""Layers that take channels for the last."""
+LAST: Final = (nn.RNNBase, nn.RNNCellBase)
+"""Layers that take channels for the last. What a linear layer takes may as well be time: some mix along it."""
 
 
 def time_before_channels(patient: Patient) -> Patient:
@@ -36,17 +36,17 @@ def time_before_channels(patient: Patient) -> Patient:
             return patient
     except (Exception, BadInput):  # noqa: BLE001 - told by what asks the model for its answers
         return patient
-    return replace(patient, train=_turned(patient.train), val=_turned(patient.val), channels_first=True)
+    place = next(place for place, each in enumerate(leaves(x)) if each is slot)
+    return replace(patient, train=_time_second(patient.train), val=_time_second(patient.val), channels_first=place)
 
 
 def _channels_first(patient: Patient, x: Any, slot: Tensor) -> bool:
-    told: list[bool] = []
+    told: list[bool] = []  # by the first layer that is given the series
 
     def note(part: nn.Module, given: tuple[Any, ...]) -> None:
-        for each in leaves(given) if not told else ():
-            axis = 1 if isinstance(part, SECOND) else each.dim() - 1
-            told.extend(_stands_first(each, axis, slot))
-            return
+        each = next(leaves(given), None)
+        if each is not None and not told:
+            told.extend(_stands_first(each, 1 if isinstance(part, SECOND) else each.dim() - 1, slot))
 
     parts = [each for each in patient.model.modules() if isinstance(each, (*SECOND, *LAST))]
     handles = [part.register_forward_pre_hook(note) for part in parts]
@@ -79,14 +79,13 @@ def _stands_first(given: Tensor, axis: int, slot: Tensor) -> list[bool]:
     return []
 
 
-def _time_second(each: Tensor, slot: Tensor) -> Tensor:
-    return each.transpose(1, 2) if each is slot else each
-
-
-def _turned(samples: Samples) -> Samples:
+def _time_second(samples: Samples) -> Samples:
     batches = []
     for x, y in samples.batches:
-        batches.append((mapped(x, partial(_time_second, slot=series_among(x, len(y)))), y))
-    read = samples.stretch
-    stretch = None if read is None else lambda: _turned(read())
-    return replace(samples, batches=batches, stretch=stretch, _joined=[])
+        slot = series_among(x, len(y))
+        batches.append((mapped(x, partial(_turned, slot=slot)), y))
+    return replace(samples, batches=batches, _joined=[]).reread(_time_second)
+
+
+def _turned(each: Tensor, slot: Tensor) -> Tensor:
+    return each.transpose(1, 2) if each is slot else each

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import signature
+from itertools import count
 from typing import Any, Final, final
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from flatspot.errors import BadInput
+from flatspot.examination.graph import leaves_behind
 from flatspot.examination.samples import Samples, leaves, mapped, packed, sample_axis
 from flatspot.probes.fitting import Fit, Reader, fit_of
 from flatspot.probes.undisturbed import random_states_kept, undisturbed
@@ -47,7 +49,8 @@ class Patient:
         model: left as it is. train, val: samples of its data. loss: of (predictions, targets).
         optimizer: as it was used. make_model: gives fresh copies. seed: of all that experiments draw.
         left: names of weights on which training left a gradient.
-        channels_first: whether the model wants `[sample, channel, time]`, where samples here have time before channels.
+        channels_first: which of the inputs the model wants as `[sample, channel, time]`, where samples here have time
+            before channels; None: none.
     """
 
     model: nn.Module
@@ -58,7 +61,7 @@ class Patient:
     make_model: Callable[[], nn.Module] | None = None
     seed: int = 0
     left: frozenset[str] = frozenset()
-    channels_first: bool = False
+    channels_first: int | None = None
 
     @cached_property
     def device(self) -> torch.device:
@@ -127,8 +130,8 @@ class Patient:
 
     def call(self, x: Any, model: nn.Module | None = None) -> Any:
         """All that the model returns for a batch of inputs, in whatever mode and state it is."""
-        given = channels_before_time(x) if self.channels_first else packed(x)
-        return call(self.model if model is None else model, given)
+        given = x if self.channels_first is None else channels_before_time(x, self.channels_first)
+        return call(self.model if model is None else model, packed(given))
 
     def ask(self, x: Any, model: nn.Module | None = None) -> Tensor:
         """The predictions for a batch of inputs."""
@@ -198,11 +201,10 @@ def several_along(predictions: Tensor, y: Tensor) -> int | None:
     return None
 
 
-def channels_before_time(x: Any) -> Any:
-    """Inputs whose series, the first of the floating ones with the most axes, has its last two axes turned."""
-    floats = [each for each in leaves(x) if each.is_floating_point()]
-    slot = max(floats, key=lambda each: each.dim())
-    return mapped(x, lambda each: each.transpose(1, 2) if each is slot else each)
+def channels_before_time(x: Any, place: int) -> Any:
+    """Inputs of which one, by its place among all tensors, has its last two axes turned."""
+    places = count()
+    return mapped(x, lambda each: each.transpose(1, 2) if next(places) == place else each)
 
 
 class NotGiven(Exception):  # noqa: N818 - what it says
@@ -215,18 +217,21 @@ def call(model: nn.Module, x: Any) -> Any:
     Where `forward` does not take them one by one, it is handed the tuple or the dict itself.
     """
     if isinstance(x, Mapping):
-        return model(**x) if _takes(model, **x) or not _takes(model, x) else model(x)
+        named = all(isinstance(each, str) for each in x) and _takes(model, (), x)
+        return model(**x) if named or not _takes(model, (x,), {}) else model(x)
     if isinstance(x, (tuple, list)):
-        return model(*x) if _takes(model, *x) or not _takes(model, x) else model(x)
+        return model(*x) if _takes(model, tuple(x), {}) or not _takes(model, (x,), {}) else model(x)
     return model(x)
 
 
-def _takes(model: nn.Module, *args: Any, **named: Any) -> bool:
-    """Whether `forward` can be called with these arguments."""
+def _takes(model: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
+    """Whether `forward` can be called with these arguments; of one that does not tell, that it can."""
     try:
         signature(model.forward).bind(*args, **named)
     except TypeError:
         return False
+    except ValueError:
+        return True
     return True
 
 
@@ -267,28 +272,18 @@ def loss_of_prediction(patient: Patient) -> LossOf | None:
 
 
 def strays(patient: Patient, model: nn.Module) -> list[Tensor]:
-    """Weights that answers follow and `model.parameters()` does not give: of parts in a plain list, say."""
+    """Weights that answers follow and `model.parameters()` does not give: of parts in a plain list, say.
+
+    What is made anew at each call (a first state that asks for a gradient) is none.
+    """
     known = {id(each) for each in model.parameters()}
     x, _ = patient.train.batches[0]
-    with undisturbed(model), torch.inference_mode(mode=False), torch.enable_grad():
-        said = patient.ask(x, model)
-    return [each for each in leaves_behind(said) if id(each) not in known]
-
-
-def leaves_behind(said: Tensor) -> list[Tensor]:
-    """What a result could be differentiated by: the leaves of its graph."""
-    found: dict[int, Tensor] = {}
-    seen, ahead = set(), [said.grad_fn]
-    while ahead:
-        node = ahead.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        leaf = getattr(node, "variable", None)
-        if isinstance(leaf, Tensor):
-            found[id(leaf)] = leaf
-        ahead += [each for each, _ in node.next_functions]
-    return list(found.values())
+    asked: list[list[Tensor]] = []
+    for _ in range(2):  # the first leaves are held, so that no second one has their place
+        with undisturbed(model):
+            asked.append(leaves_behind(patient.ask(x, model)))
+    again = {id(each) for each in asked[1]}
+    return [each for each in asked[0] if id(each) in again - known]
 
 
 def value(loss: LossOf, predictions: Any, targets: Tensor) -> Tensor:

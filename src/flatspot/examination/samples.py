@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any, Final, final
@@ -42,6 +42,7 @@ class Samples:
         total: samples that the loader has, if known.
         stretch: reads some that follow one another, where these do not and it can be done.
         as_given: reads them in batches of the loader's own size, where these are one smaller.
+        mixed: reads them in another order, drawn once, so that batches are made of others; of what has no order none.
     """
 
     batches: list[tuple[Any, Tensor]]
@@ -50,6 +51,7 @@ class Samples:
     total: int | None = None
     stretch: "Callable[[], Samples] | None" = None
     as_given: "Callable[[], Samples] | None" = None
+    mixed: "Callable[[], Samples] | None" = None
     _joined: list[tuple[Any, Tensor]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -74,6 +76,17 @@ class Samples:
         first = series_among(x, len(y))
         return first if sample_axis(first, len(y)) == 0 else first.transpose(0, 1)
 
+    def steps(self) -> Tensor:
+        """All steps of the series one under the other, `[step, channel]`; of packed ones those that are no filler."""
+        x, y = self.joined()
+        series = self.series()
+        wide = series.reshape(-1, series.shape[-1]) if series.dim() > 2 else series.reshape(-1, 1)
+        lengths = next((each[1] for each in _unpacked_in(x) if each[0] is series_among(x, len(y))), None)
+        if lengths is None:
+            return wide
+        inside = torch.arange(series.shape[1], device=series.device) < lengths.to(series.device).unsqueeze(1)
+        return wide[inside.flatten()]
+
     def beside(self) -> Tensor:
         """The other inputs that are floating numbers, `[sample, number]`; none: of no numbers."""
         x, y = self.joined()
@@ -90,10 +103,17 @@ class Samples:
     def moved(self, device: torch.device) -> "Samples":
         """The same on a device."""
         batches = [(mapped(x, lambda each: each.to(device)), y.to(device)) for x, y in self.batches]
-        stretch, as_given = (
-            None if read is None else lambda read=read: read().moved(device) for read in (self.stretch, self.as_given)
+        moved = replace(self, batches=batches, _joined=[])
+        return moved.reread(lambda samples: samples.moved(device))
+
+    def reread(self, change: "Callable[[Samples], Samples]") -> "Samples":
+        """The same, whose other readings are changed too once they are made."""
+        return replace(
+            self,
+            stretch=None if self.stretch is None else partial(_changed, self.stretch, change),
+            as_given=None if self.as_given is None else partial(_changed, self.as_given, change),
+            mixed=None if self.mixed is None else partial(_changed, self.mixed, change),
         )
-        return Samples(batches, self.notes, self.every, self.total, stretch, as_given)
 
     def consecutive(self) -> "Samples":
         """Samples that follow one another: these, or a stretch of the same loader.
@@ -124,11 +144,24 @@ def samples_of(loader: Iterable[Any], batch: Batch | None, most: int) -> Samples
         pairs = list(_limited((_pair(each, batch) for each in given), most))
     if not pairs:
         raise BadInput("the loader gave no batch")
-    stretch = as_given = None
+    stretch = as_given = mixed = None
     if isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset):
         stretch = partial(_stretch, loader, batch, most) if every > 1 else None
         as_given = partial(_as_given, loader, batch, most) if len(pairs[0][1]) < batch_size_of(loader) else None
-    return Samples(pairs, tuple(notes), every, total, stretch, as_given)
+        mixed = partial(_mixed, loader, batch, most)
+    return Samples(pairs, tuple(notes), every, total, stretch, as_given, mixed)
+
+
+def _changed(read: Callable[[], Samples], change: Callable[[Samples], Samples]) -> Samples:
+    return change(read())
+
+
+def _mixed(loader: DataLoader[Any], batch: Batch | None, most: int) -> Samples:
+    """The same in an order that is drawn: what a collate function does to a batch, it does to any."""
+    with random_states_kept(), generators_kept(_owners(loader)):
+        numbers, total = chosen(loader, most)
+        order = torch.randperm(len(numbers), generator=torch.Generator().manual_seed(0)).tolist()
+        return Samples([_pair(each, batch) for each in collated(loader, [numbers[at] for at in order])], total=total)
 
 
 def _as_given(loader: DataLoader[Any], batch: Batch | None, most: int) -> Samples:
@@ -136,7 +169,8 @@ def _as_given(loader: DataLoader[Any], batch: Batch | None, most: int) -> Sample
     with random_states_kept(), generators_kept(_owners(loader)):
         numbers, total = chosen(loader, most)
         pairs = [_pair(each, batch) for each in collated(loader, numbers)]
-        return Samples(pairs, every=total / max(len(numbers), 1), total=total)
+        stretch = partial(_stretch, loader, batch, most) if total > len(numbers) else None
+        return Samples(pairs, every=total / max(len(numbers), 1), total=total, stretch=stretch)
 
 
 def _stretch(loader: DataLoader[Any], batch: Batch | None, most: int) -> Samples:
@@ -221,11 +255,20 @@ def packed(held: Any) -> Any:
     return _with_parts(held, packed)
 
 
+def _unpacked_in(held: Any) -> Iterator[Unpacked]:
+    if isinstance(held, Unpacked):
+        yield held
+    elif isinstance(held, Mapping):
+        for each in held.values():
+            yield from _unpacked_in(each)
+    elif isinstance(held, (tuple, list)):
+        for each in held:
+            yield from _unpacked_in(each)
+
+
 def any_packed(held: Any) -> bool:
     """Whether there is one that was laid out."""
-    if isinstance(held, Mapping):
-        return any(map(any_packed, held.values()))
-    return isinstance(held, Unpacked) or (isinstance(held, (tuple, list)) and any(map(any_packed, held)))
+    return any(True for _ in _unpacked_in(held))
 
 
 def _with_parts(held: Any, change: Callable[[Any], Any]) -> Any:
@@ -233,6 +276,8 @@ def _with_parts(held: Any, change: Callable[[Any], Any]) -> Any:
         return {name: change(each) for name, each in held.items()}
     if isinstance(held, (tuple, list)):
         parts = [change(each) for each in held]
+        if hasattr(held, "_fields"):
+            return type(held)(*parts)
         return parts if isinstance(held, list) else Unpacked(parts) if isinstance(held, Unpacked) else tuple(parts)
     return held
 

@@ -57,26 +57,51 @@ def scoring_of(loss: LossOf | None, answers: Answers, kind: str, several: int | 
         return Scoring(F.mse_loss, own=False, why="no loss was given")
     if kind != "numbers":
         return Scoring(F.mse_loss, own=False, why="probabilities are scored by their squared error (Brier)")
-    shape = answers.y.shape[1:]
-
-    def own(predictions: Tensor, targets: Tensor) -> Tensor:
-        if several is not None:
-            form = (len(predictions), *answers.raw.shape[1:])
-            one = targets.reshape(form).select(several, 0)
-            return value(loss, predictions.reshape(form), one.reshape(len(predictions), *shape))
-        whole = predictions.numel() == len(predictions) * shape.numel()
-        form = (len(predictions), *shape) if whole else predictions.shape
-        return value(loss, predictions.reshape(form), targets.reshape(form))
-
+    own = _of_outputs(loss, answers, several)
     try:
+        if not _has_a_gradient(own, answers.targets.double()):
+            return Scoring(F.mse_loss, own=False, why="the loss has no gradient")
         sound = _is_a_loss(own, answers.targets.double())
     except Exception as error:  # noqa: BLE001 - a stranger's loss
         return Scoring(F.mse_loss, own=False, why=f"the loss refused plain numbers: {type(error).__name__}: {error}")
-    if not _has_a_gradient(own, answers.targets.double()):
-        return Scoring(F.mse_loss, own=False, why="the loss has no gradient")
     if not sound:
         return Scoring(F.mse_loss, own=False, why="the loss is not smallest for the targets themselves, or below zero")
     return Scoring(own, own=True)
+
+
+def _of_outputs(loss: LossOf, answers: Answers, several: int | None) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss of answers and targets `[sample, output]`, asked in the shapes that it is used with."""
+    shape = answers.y.shape[1:]
+    as_said = answers.raw.shape[1:] if _pairs_as_said(loss, answers) else shape
+
+    def own(predictions: Tensor, targets: Tensor) -> Tensor:
+        count = len(predictions)
+        if several is not None:
+            form = (count, *answers.raw.shape[1:])
+            one = targets.reshape(form).select(several, 0)
+            return value(loss, predictions.reshape(form), one.reshape(count, *shape))
+        if predictions.numel() != count * shape.numel():
+            return value(loss, predictions, targets.reshape(predictions.shape))
+        return value(loss, predictions.reshape(count, *as_said), targets.reshape(count, *shape))
+
+    return own
+
+
+def _pairs_as_said(loss: LossOf, answers: Answers) -> bool:
+    """Whether the loss takes each prediction beside its own target in the shape that the model gives it.
+
+    Of single pairs any loss makes what it was meant to make.
+    """
+    few, y = answers.raw[:8], answers.y[:8]
+    if few.shape == y.shape or few.numel() != y.numel():
+        return False
+    try:
+        with torch.no_grad():
+            whole = float(value(loss, few, y))
+            pairs = [float(value(loss, few[row : row + 1], y[row : row + 1])) for row in range(len(few))]
+    except Exception:  # noqa: BLE001 - it does not take this shape
+        return False
+    return abs(whole - sum(pairs) / len(pairs)) <= 1e-5 * max(abs(whole), 1e-12)
 
 
 def _has_a_gradient(loss: Callable[[Tensor, Tensor], Tensor], y: Tensor) -> bool:

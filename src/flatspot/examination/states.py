@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from flatspot.examination.data import rate_of, settings
+from flatspot.examination.graph import multiplied_by
 from flatspot.examination.outputs import scoring, straight_line
-from flatspot.examination.patient import NotGiven, Patient, leaves_behind, value
+from flatspot.examination.patient import NotGiven, Patient, value
 from flatspot.examination.samples import leaves, mapped, sample_axis, series_among, take
 from flatspot.probes.activations import unit_reports
 from flatspot.probes.gates import GateReport, at_rail
@@ -226,16 +227,15 @@ def weights(patient: Patient) -> Figures:
             default=0.0,
         ),
     }
-    return figures | (_likeness(patient) | _shrunk(patient, model) if patient.make_model is not None else {})
+    if patient.make_model is None:
+        return figures
+    return figures | _likeness(patient) | _shrunk(patient, model) | _emptied(patient, model)
 
 
 def _matrices(patient: Patient, model: nn.Module) -> list[Tensor]:
     """The weight matrices, but for a head of zeros: that has a gradient, and is a usual beginning."""
     named = {name: each.detach() for name, each in model.named_parameters() if each.dim() > 1 and each.numel() > 3}
-    try:
-        head = f"{_head_of(patient)}.weight"
-    except Exception:  # noqa: BLE001 - it has no such head, or does not answer
-        head = ""
+    head = _head_name(patient)
     blank = head in named and len(named) > 1 and not bool(named[head].any())
     return [each for name, each in named.items() if not (blank and name == head)]
 
@@ -250,10 +250,28 @@ def _shrunk(patient: Patient, fresh: nn.Module) -> Figures:
         if other is not None and other.shape == each.shape and bool(other.any())
     ]
     whole = sum(count for count, _ in sizes)
-    ours, theirs = _matrices(patient, patient.model), _matrices(patient, fresh)
-    emptied = [bool(one.norm() < EMPTY * other.norm()) for one, other in zip(ours, theirs, strict=False)]
-    figures = {"weights/emptied": sum(emptied[:-1]) / len(emptied)} if len(ours) == len(theirs) > 1 else {}
-    return figures | ({"weights/shrunk_share": sum(count for count, small in sizes if small) / whole} if whole else {})
+    return {"weights/shrunk_share": sum(count for count, small in sizes if small) / whole} if whole else {}
+
+
+def _emptied(patient: Patient, fresh: nn.Module) -> Figures:
+    """The share of matrices, but for the head's, that are a hundredth of a fresh copy's or less."""
+    head = _head_name(patient)
+    begun = {name: each.detach() for name, each in fresh.named_parameters() if each.dim() > 1 and bool(each.any())}
+    pairs = [
+        (each.detach(), begun[name])
+        for name, each in patient.model.named_parameters()
+        if name in begun and name != head and begun[name].shape == each.shape
+    ]
+    small = [bool(each.norm() < EMPTY * other.norm()) for each, other in pairs]
+    return {"weights/emptied": sum(small) / len(small)} if small else {}
+
+
+def _head_name(patient: Patient) -> str:
+    """The name of the head's weights; empty where there is no such head."""
+    try:
+        return f"{_head_of(patient)}.weight"
+    except Exception:  # noqa: BLE001 - it has none, or does not answer
+        return ""
 
 
 def _scale(weight: Tensor) -> float:
@@ -464,12 +482,12 @@ def ceiling(patient: Patient) -> Figures:
 
 
 def _weighed_behind(patient: Patient, name: str, own: Tensor) -> bool:
-    """Whether a matrix stands between what a module says and the output: then more than an activation does."""
+    """Whether a matrix stands between what a module says and the output: then it is no head."""
     free = own.clone().requires_grad_()
     x, _ = patient.train.batches[0]
     with _hooked(patient.model, lambda each, *_: free if each == name else None), undisturbed(patient.model):
         said = patient.ask(x)
-    return any(each.dim() > 1 for each in leaves_behind(said) if each is not free)
+    return any(each.dim() > 1 for each in multiplied_by(said, free))
 
 
 def _fitted(patient: Patient, name: str, own: Tensor, shape: Any) -> float:

@@ -197,57 +197,45 @@ def pairs(patient: Patient) -> Figures:
         "pairs/chance": TRIED / len(vx),
         "pairs/sliding": float(sliding),
         "pairs/reordered": _reordered((x_all, y), (vx_all, vy)),
-        "pairs/in_batches": 0.0 if sliding else _in_batches(patient),
-        "pairs/sorted": 0.0 if slides else _sorted(patient.train.series(), y),
     }
 
 
-def _sorted(x: Tensor, y: Tensor) -> float:
-    """Whether samples stand in the order of their first number, of their length or of the target, as after sorting."""
-    if x.dim() < 2:
-        return 0.0
-    wide = widest(x).reshape(*x.shape[:2], -1)[..., 0]
-    filled = (wide != wide[:, -1:]).flip(1).to(torch.uint8).argmax(dim=1)
-    apart, along = (each.double().mean() for each in (wide[1:, 0] - wide[:-1, 0], wide[:, -1] - wide[:, 0]))
-    trend = bool(apart) and TREND < float(along / apart) < 1 / TREND  # then it goes on from window to window
-    return float((_rises(wide[:, 0]) and not trend) or _rises(filled) or _rises(y[:, 0]))
-
-
-def _rises(keys: Tensor) -> bool:
-    """Whether keys, many of them different, never fall or never rise."""
-    steps = keys[1:].double() - keys[:-1].double()
-    return len(torch.unique(keys)) > MANY_KEYS and bool((steps >= 0).all() or (steps <= 0).all())
-
-
-def _in_batches(patient: Patient) -> float:
+def in_batches(patient: Patient) -> Figures:
     """How much more a straight line finds between the batches' means than between samples; 0: not for sure.
 
-    Targets that were put into another order within each batch still have the right mean. R² of each batch by the
-    others; for sure is what no order of the batches' targets comes near.
+    Targets that a collate function puts into another order within each batch still have the right mean. Batches are of
+    samples drawn anew: neighbours may have a level in common. R² of each by the others; for sure is what no order of
+    the batches' targets comes near.
     """
+    if patient.train.mixed is None:
+        return {"pairs/in_batches": 0.0}
+    patient = replace(patient, train=patient.train.mixed())
     sizes = [len(y) for _, y in patient.train.batches]
     if len(sizes) < FEWEST_BATCHES or min(sizes[:-1]) < FEWEST_IN_BATCH:
-        return 0.0
+        return {"pairs/in_batches": 0.0}
     x, y = columns(patient.train, patient.val).double().mean(dim=1), patient.on_train.targets[:, :MOST_OUTPUTS].double()
     if not (x.isfinite().all() and y.isfinite().all()):
-        return 0.0
+        raise NotGiven("inputs or targets are not finite")
     x = x - x.mean(dim=0)
     axes = torch.linalg.svd(x, full_matrices=False).Vh[: max(len(sizes) // 6, 1)]
-    each = [torch.stack([part.mean(dim=0) for part in held.split(sizes)]) for held in (x @ axes.T, y)]
-    found = _left_out(each[0], each[1])
+    bx, by = (torch.stack([part.mean(dim=0) for part in held.split(sizes)]) for held in (x @ axes.T, y))
     generator = torch.Generator().manual_seed(patient.seed)
-    orders = (torch.randperm(len(sizes), generator=generator).to(y.device) for _ in range(ORDERS_TRIED))
-    chance = max(_left_out(each[0], each[1][order]) for order in orders)
-    return max(found - max(_left_out(x @ axes.T, y), 0.0), 0.0) if found > chance else 0.0
+    orders = [torch.randperm(len(sizes), generator=generator).to(y.device) for _ in range(ORDERS_TRIED)]
+    found, *chance = _left_out(bx, [by, *(by[order] for order in orders)])
+    beside = max(_left_out(x @ axes.T, [y])[0], 0.0)
+    return {"pairs/in_batches": max(found - beside, 0.0) if found > max(chance) else 0.0}
 
 
-def _left_out(x: Tensor, y: Tensor) -> float:
-    """R² of least squares, each row answered by the others (by the hat matrix, exactly)."""
+def _left_out(x: Tensor, several: list[Tensor]) -> list[float]:
+    """R² of least squares for several targets, each row answered by the others (by the hat matrix, exactly)."""
     whole = torch.cat([torch.ones(len(x), 1).to(x), x], dim=1)
     hat = whole @ torch.linalg.pinv(whole)
-    left = (y - hat @ y) / (1 - hat.diagonal()).clamp(min=1e-9).unsqueeze(1)
-    total = (y - y.mean(dim=0)).square().sum()
-    return (1 - left.square().sum() / total).item() if total > 0 else math.nan
+    spare = (1 - hat.diagonal()).clamp(min=1e-9).unsqueeze(1)
+    return [_share_of(((y - hat @ y) / spare).square().sum(), (y - y.mean(dim=0)).square().sum()) for y in several]
+
+
+def _share_of(left: Tensor, total: Tensor) -> float:
+    return (1 - left / total).item() if total > 0 else math.nan
 
 
 def _shifted_alone(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], at: int, width: int) -> float:
@@ -305,12 +293,6 @@ def _reordered(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> floa
 def _as_text(count: int) -> Tensor:
     return torch.tensor(sorted(range(count), key=str))
 
-
-TREND: Final = 0.3
-"""How far a series moves within a window by how far from window to window, from which on both are one trend."""
-
-MANY_KEYS: Final = 8
-"""Different keys, beyond which samples are in their order by intent and not by chance."""
 
 FEWEST_BATCHES: Final = 12
 FEWEST_IN_BATCH: Final = 4

@@ -85,13 +85,13 @@ class Outcome:
     balanced_accuracy: float = math.nan
 
 
-def steps_of(patient: Patient, times: int = 1) -> int:
-    """Steps of a trial: as many as are affordable for a network of this size; or so many times as many."""
+def steps_of(patient: Patient) -> int:
+    """Steps of a trial: as many as are affordable for a network of this size."""
     x = patient.train.series()
     weights = sum(each.numel() for each in patient.model.parameters()) or 1
     steps = x.shape[1] if x.dim() > 1 else 1
     work = 6.0 * weights * patient.train.batch_size * steps
-    return times * int(max(FEWEST_STEPS, min(MOST_STEPS, WORK / work)))
+    return int(max(FEWEST_STEPS, min(MOST_STEPS, WORK / work)))
 
 
 def trial(patient: Patient, change: Change, steps: int | None = None) -> Outcome:
@@ -149,8 +149,7 @@ def _standardised(samples: Samples, by: Samples) -> Samples:
     series = by.series()
     if not series.is_floating_point():
         raise NotGiven("the inputs are whole numbers")
-    rows = widest(series).reshape(-1, series.shape[-1]) if series.dim() > 2 else widest(series).reshape(-1, 1)
-    centre, unit = bulk(rows)
+    centre, unit = bulk(widest(by.steps()))
     mean, std = centre.to(series), unit.where(unit > 0, 1.0).to(series)
     batches = []
     for x, y in samples.batches:
@@ -213,7 +212,7 @@ def _optimizer(patient: Patient, model: nn.Module, change: Change) -> Optimizer:
         groups[0]["params"] += [each.requires_grad_() for each in named.values() if id(each) not in held]
         for each in named.values():
             each.requires_grad_()
-        groups[0]["params"] += strays(patient, model) if change.all_weights else []
+        groups[0]["params"] += _strays_of_its_own(patient, model) if change.all_weights else []
     groups = [each for each in groups if each["params"]]
     if not groups:
         raise NotGiven("the optimizer holds none of the model's weights")
@@ -225,14 +224,23 @@ def _optimizer(patient: Patient, model: nn.Module, change: Change) -> Optimizer:
         raise NotGiven(f"an optimizer like {type(theirs).__name__} cannot be made: {error}") from error
 
 
+def _strays_of_its_own(patient: Patient, model: nn.Module) -> list[Tensor]:
+    """Those of a copy: what it shares with the user's model stays as it is."""
+    theirs = {id(each) for each in strays(patient, patient.model)}
+    return [each for each in strays(patient, model) if id(each) not in theirs]
+
+
 def _unweighted(loss: LossOf) -> LossOf:
-    """The loss without its weights of classes, which may be what is wrong and undo that each is drawn as often."""
+    """The loss with all its weights of classes at 1: they may be what is wrong, and undo that each is drawn as often.
+
+    Of a loss that is a module; of any other nothing is known.
+    """
     weighs = [name for name in ("weight", "pos_weight") if isinstance(getattr(loss, name, None), Tensor)]
     if not isinstance(loss, nn.Module) or not weighs:
         return loss
     free = copy.deepcopy(loss)
     for name in weighs:
-        setattr(free, name, None)
+        setattr(free, name, torch.ones_like(getattr(free, name)))
     return free
 
 

@@ -1,5 +1,6 @@
 """How the program is wired: found by swapping real samples and steps, not by reading code."""
 
+import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -15,6 +16,9 @@ Figures = dict[str, float]
 
 ROUNDING: Final = 16.0
 """Outputs that differ by fewer roundings of the largest are the same."""
+
+RESOLVED: Final = 100.0
+"""Roundings by which answers differ, from which on what moves them can be told."""
 
 SMALL: Final = 12
 """Samples of the batch in which they are swapped, at most."""
@@ -72,15 +76,18 @@ def loss_shape(patient: Patient) -> Figures:
 
 
 def _stretched(patient: Patient, random: Tensor, y: Tensor) -> bool:
-    """Whether as many predictions as targets, in another shape, cost something else than in the same shape."""
+    """Whether predictions, in their shape, cost something else than pair by pair, and in the targets' shape do not."""
     if patient.loss is None or random.numel() != y.numel() or random.shape == y.shape or not y.is_floating_point():
         return False
     try:
         with random_states_kept(), torch.no_grad():
             own, alike = (float(value(patient.loss, each, y)) for each in (random, random.reshape(y.shape)))
+            pairs = zip(random.split(1), y.split(1), strict=True)  # type: ignore[no-untyped-call]
+            apart = sum(float(value(patient.loss, said, true)) for said, true in pairs) / len(y)
     except Exception:  # noqa: BLE001 - it takes one of the two shapes alone
         return False
-    return abs(own - alike) > 1e-4 * max(abs(own), abs(alike))
+    near = 1e-4 * max(abs(own), abs(alike))
+    return abs(own - alike) > near and abs(alike - apart) < abs(own - apart)
 
 
 def _lies_between(said: Tensor) -> bool:
@@ -245,9 +252,10 @@ def _series_moves(patient: Patient, model: nn.Module, x: Any, count: int, own: T
 
 
 def _channels(patient: Patient, model: nn.Module, x: Any, own: Tensor) -> float:
-    """The share of channels that outputs follow: each is multiplied by noise, which leaves fillers of zero as they are.
+    """The share of channels that outputs follow where they hold something, of those that they follow anywhere.
 
-    What a mask keeps out is so told from what its padding lets in. 1 where there are no channels to be told apart.
+    Each is multiplied by noise, which leaves fillers of zero as they are, and noise is added, which does not: a mask
+    that keeps out what it should let in is so told from a channel that nobody reads. 1 where there are none.
     """
     series = series_among(x, len(own))
     if not series.is_floating_point() or series.dim() != 3:
@@ -255,12 +263,14 @@ def _channels(patient: Patient, model: nn.Module, x: Any, own: Tensor) -> float:
     used = [each for each in range(series.shape[2]) if bool(series[..., each].any())]
     asked = [used[int(at)] for at in torch.linspace(0, len(used) - 1, min(len(used), MOST_CHANNELS))]
     noise = 1 + 0.5 * torch.rand(series.shape[:2], generator=torch.Generator().manual_seed(0)).to(series)
-    moved = 0
+    moved = anywhere = 0
     for channel in asked:
-        other = series.clone()
-        other[..., channel] *= noise
-        moved += not torch.equal(own, _answers(patient, model, _with(x, series, other)))
-    return moved / len(asked) if asked else 1.0
+        times, plus = series.clone(), series.clone()
+        times[..., channel] *= noise
+        plus[..., channel] += noise
+        follows = [not torch.equal(own, _answers(patient, model, _with(x, series, each))) for each in (times, plus)]
+        moved, anywhere = moved + follows[0], anywhere + any(follows)
+    return moved / anywhere if anywhere else 1.0
 
 
 def _normal(patient: Patient, model: nn.Module, x: Any, name: str, std: float = 1.0) -> Figures:
@@ -294,7 +304,7 @@ def steps_read(patient: Patient) -> Figures:
     copy where there can be one, since a trained one may have gone flat.
     """
     x, count = _small(patient)
-    model = _models(patient)[-1][1]
+    model, x = _in_double(patient, _models(patient)[-1][1], x)
     slot = _slot(x, count)
     if slot is None:
         raise NotGiven("the inputs have no time axis")
@@ -312,6 +322,17 @@ def steps_read(patient: Patient) -> Figures:
     }
 
 
+def _in_double(patient: Patient, model: nn.Module, x: Any) -> tuple[nn.Module, Any]:
+    """Both in float64, where that can be: what an early step adds to an output of 9000 is rounded away in float32."""
+    try:
+        wide = copy.deepcopy(model).double()
+        given = mapped(x, lambda each: each.double() if each.is_floating_point() else each)
+        fits = _answers(patient, wide, given).dtype is torch.float64
+    except Exception:  # noqa: BLE001 - it makes float32 numbers of its own, or the device has no others
+        return model, x
+    return (wide, given) if fits else (model, x)
+
+
 def _missed(patient: Patient, model: nn.Module, x: Any, series: Tensor, told: list[int], read: list[int]) -> float:
     """Of a few steps along the window, the share that the outputs do not follow, and one place inside the model does.
 
@@ -319,6 +340,8 @@ def _missed(patient: Patient, model: nn.Module, x: Any, series: Tensor, told: li
     """
     looked = sorted({round(share * (len(told) - 1)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)})
     if all(place in read for place in looked):
+        return 0.0
+    if not _resolved(_answers(patient, model, x)):
         return 0.0
     own = _said_inside(patient, model, x)
     seen = [torch.zeros(each[0].numel()) for each in own]
@@ -332,17 +355,24 @@ def _missed(patient: Patient, model: nn.Module, x: Any, series: Tensor, told: li
     return max(most - sum(place in read for place in looked), 0.0) / len(looked)
 
 
+def _resolved(said: Tensor) -> bool:
+    """Whether answers differ by far more than they are rounded."""
+    wide, eps = said.reshape(len(said), -1).double(), torch.finfo(said.dtype).eps
+    return bool((wide.std(dim=0) > RESOLVED * ROUNDING * eps * wide.abs().amax(dim=0)).any())
+
+
 def _said_inside(patient: Patient, model: nn.Module, x: Any) -> list[Tensor]:
     """What the parts of a model return, call by call, samples first."""
     count, said = len(_answers(patient, model, x)), []
 
     def note(_: nn.Module, __: Any, output: Any) -> None:
         for each in leaves(output):
-            axis = sample_axis(each, count) if each.is_floating_point() else None
+            axis = sample_axis(each, count) if each.is_floating_point() and each.numel() else None
             if axis is not None:
                 said.append(each.detach().clone() if axis == 0 else each.detach().transpose(0, 1).clone())
 
-    handles = [part.register_forward_hook(note) for part in model.modules() if part is not model]
+    parts = [each for each in model.modules() if each is not model and not isinstance(each, torch.jit.ScriptModule)]
+    handles = [part.register_forward_hook(note) for part in parts]
     try:
         _answers(patient, model, x)
     finally:
@@ -385,7 +415,8 @@ def gradients(patient: Patient) -> Figures:
     if patient.loss is None:
         raise NotGiven("no loss was given")
     named = dict(patient.model.named_parameters())
-    if not named and not strays(patient, patient.model):
+    beside = strays(patient, patient.model)
+    if not named and not beside:
         raise NotGiven("the model has no weights")
     found = _gradients(patient)
     size = {name: each.numel() for name, each in named.items()}
@@ -399,9 +430,9 @@ def gradients(patient: Patient) -> Figures:
     def share(names: set[str]) -> float:
         return sum(size[name] for name in names) / max(whole, 1)
 
-    outside = sum(each.numel() for each in strays(patient, patient.model) if id(each) not in (held or set()))
+    outside = sum(each.numel() for each in beside if id(each) not in (held or set()))
     figures = {
-        "gradients/stray_share": outside / (outside + whole),
+        "gradients/stray_share": outside / max(outside + whole, 1),
         "gradients/none_share": share(none - fixed),
         "gradients/zero_share": share(zero),
         "gradients/fixed_share": share(fixed),

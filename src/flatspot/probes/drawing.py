@@ -48,7 +48,8 @@ def collated(loader: DataLoader[Any], numbers: Sequence[int]) -> Iterator[Any]:
     """Batches of the loader's size of these samples, through its dataset and its collate function."""
     size = 1 if _gives_batches(loader) and not _by_lists(loader) else batch_size_of(loader) or BATCH
     whole = len(numbers) - len(numbers) % size  # who drops the last batch may want each of the same size
-    for start in range(0, whole if loader.drop_last and whole else len(numbers), size):
+    drops = loader.drop_last or getattr(loader.batch_sampler, "drop_last", False)
+    for start in range(0, whole if drops and whole else len(numbers), size):
         yield _collated(loader, list(numbers[start : start + size]))
 
 
@@ -62,7 +63,7 @@ def _numbers(loader: DataLoader[Any]) -> Sequence[int]:
     if isinstance(loader.dataset, IterableDataset):
         raise TypeError("a stream has no samples by number")
     among = getattr(loader.sampler, "indices", getattr(getattr(loader.batch_sampler, "sampler", None), "indices", None))
-    return list(among) if isinstance(among, (Sequence, torch.Tensor)) else range(len(loader.dataset))  # type: ignore[arg-type]
+    return list(among) if isinstance(among, (Sequence, torch.Tensor, np.ndarray)) else range(len(loader.dataset))  # type: ignore[arg-type]
 
 
 def _gives_batches(loader: DataLoader[Any]) -> bool:

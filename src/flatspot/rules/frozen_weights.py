@@ -47,7 +47,7 @@ SICK: Final = {
 WELL: Final = {**SICK, "gradients_cut_share": 0.0}
 LINE: Final = 0.05
 CLOSES: Final = 0.2
-UNTRIED: Final = 0.5
+UNTRIED: Final = 0.6
 MUCH: Final = 0.3
 STUCK: Final = 0.6
 

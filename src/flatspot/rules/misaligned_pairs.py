@@ -16,8 +16,7 @@ pairs are shifted; targets that merely stand in the window as one of its numbers
 much within the held-out samples and nothing within the training samples, the training pairs are broken. Targets are
 also tried backwards, in the order in which text sorts numbers (file 10 before file 2), and with a stride that only one
 of the two was taken with. Where a line finds much between the means of batches and nothing between samples, the targets
-of each batch are its own in another order, as after sorting the inputs by length alone. Samples that stand sorted by
-their first number, their length or the target, and nothing to be found in them, were sorted without the other half.
+of each batch are its own in another order, as after sorting the inputs by length alone; batches are drawn anew for it.
 
 ## What to try
 
@@ -42,7 +41,6 @@ WELL: Final = {"pairs_straight": 0.8, "pairs_best_shifted": 0.8, "pairs_best_shi
 LINE: Final = 0.25
 SHIFTED: Final = 0.12
 LOW: Final = 0.1
-NOTHING: Final = 0.02
 PARTLY: Final = 0.25
 IN_BATCHES: Final = 0.3
 UNSURE: Final = 0.5
@@ -62,7 +60,6 @@ def judge(
     references_within_train: float | None = None,
     references_across: float = 0.0,
     pairs_in_batches: float = 0.0,
-    pairs_sorted: float = 0.0,
 ) -> Finding | None:
     base = max(pairs_straight, skill_val, references_across, 0.0)
     # What lies some windows back is out of a short window's reach, and of one that slides on.
@@ -71,8 +68,6 @@ def judge(
     among = references_within_val if references_within_train is None else references_within_train
     broken = references_within_val - max(base, among, 0.0)  # of too few training pairs nothing is known
     reordered = pairs_reordered - base
-    if pairs_sorted and not out_of_reach and base <= NOTHING and max(pairs_best_shifted, pairs_reordered) <= LOW:
-        return _sorted_alone()
     torn = (max(shifted, reordered) >= max(SHIFTED, pairs_chance), broken >= LINE, pairs_in_batches >= IN_BATCHES)
     if not any(torn) or base > (max(LOW, PARTLY * references_within_val) if torn[1] else LOW):
         return None
@@ -113,14 +108,4 @@ def _within_batches(found: float) -> Finding:
         means="the targets of a batch are its own, in another order",
         try_first="held.sort(key=lambda pair: len(pair[0]))  # in collate_fn: sort pairs, not inputs",
         confidence=0.85,
-    )
-
-
-def _sorted_alone() -> Finding:
-    return Finding(
-        cause="misaligned-pairs",
-        seen="samples stand sorted by their first number, their length or the target, and nothing predicts the target",
-        means="one of the two was sorted, and the other left as it was",
-        try_first="order = x[:, 0].argsort(); x, y = x[order], y[order]  # one order for both",
-        confidence=0.75,
     )

@@ -73,8 +73,8 @@ def judge(
         cause="unscaled-inputs",
         seen=(
             f"means up to {inputs_largest_offset:.3g} standard deviations away from 0, standard deviations of "
-            f"{_span(inputs_smallest_std, inputs_largest_std)}{tails}; a copy with standardised inputs closes {closes:.0%} of "
-            f"the gap (line: {LINE:.0%})"
+            f"{_span(inputs_smallest_std, inputs_largest_std)}{tails}; a copy with standardised inputs closes "
+            f"{closes:.0%} of the gap (line: {LINE:.0%})"
         ),
         means="the first layer cannot tell the samples apart",
         try_first="x = (x - x_train.mean(dim=(0, 1))) / x_train.std(dim=(0, 1))",

@@ -121,7 +121,7 @@ class GeigerRNN(nn.Module):
 
 
 @rightly_flat
-def clicks_of_a_geiger_counter(seed: int) -> Case:
+def clicks_of_a_tube_in_the_cellar(seed: int) -> Case:
     """How many clicks the next second brings, from those of the last twenty, by the Poisson likelihood.
 
     The source is steady, and decay does not remember: the mean rate is all there is to know.
