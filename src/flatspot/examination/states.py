@@ -317,8 +317,13 @@ def _as_one(weight: Tensor, largest: float, spread: float) -> bool:
 
 
 def head(patient: Patient) -> Figures:
-    """What ridge finds in what the head reads, beside what the head says of it."""
-    name = _head_of(patient)
+    """What ridge finds in what the head reads, beside what the head says of it; else in what the model says."""
+    try:
+        name = _head_of(patient)
+    except NotGiven:
+        train, val = (each.raw.flatten(1).unsqueeze(1) for each in (patient.on_train, patient.on_val))
+        said = straight_line(train, patient.on_train.targets, val)
+        return {"head/refit_skill": scoring(patient).of(said, patient.on_val.targets)}
     train, val = (_read(patient, name, samples) for samples in (patient.train, patient.val))
     y, vy = patient.on_train.targets, patient.on_val.targets
     if not train.isfinite().all() or len(y) < 20:

@@ -276,7 +276,9 @@ def _channels(patient: Patient, model: nn.Module, x: Any, own: Tensor) -> float:
 def _normal(patient: Patient, model: nn.Module, x: Any, name: str, std: float = 1.0) -> Figures:
     """The same of normal numbers in the place of the floating inputs: their outputs' spread beside their size."""
     if not any(each.is_floating_point() and each.dim() > 1 for each in leaves(x)):
-        return {}
+        series = series_among(x, len(x) if isinstance(x, Tensor) else len(_answers(patient, model, x)))
+        other = _answers(patient, model, _with(x, series, _drawn_from(series)))
+        return {f"arrival/{name}_normal": float(not torch.equal(other, _answers(patient, model, x)))}
     drawn = [_answers(patient, model, _drawn(x, seed, std)) for seed in (0, 1)]
     spread = drawn[0].double().reshape(len(drawn[0]), -1)
     moved = (drawn[0] - drawn[1]).double().abs().max().item()
@@ -311,6 +313,10 @@ def steps_read(patient: Patient) -> Figures:
     own = _answers(patient, model, x)
     told = [step for step in range(slot[1]) if not torch.equal(slot[0], _swapped(slot[0], len(own), step))]
     read = [place for place, step in enumerate(told) if _step_moves(patient, model, x, own, slot, step)]
+    if not read:  # the step that is read may hold the same for all samples
+        told = list(range(slot[1]))
+        drawn = _drawn_from(slot[0])
+        read = [step for step in told if _step_moves(patient, model, x, own, (drawn, slot[1]), step, slot[0])]
     if not read:
         return {"steps/read": 0.0}
     steps = len(told)  # where all samples are the same, as in their filler, nothing can be put in
@@ -393,9 +399,28 @@ def _slot(x: Any, count: int) -> tuple[Tensor, int] | None:
     return None if series.dim() < 2 else (series, series.shape[1 - (sample_axis(series, count) or 0)])
 
 
-def _step_moves(patient: Patient, model: nn.Module, x: Any, own: Tensor, slot: tuple[Tensor, int], step: int) -> bool:
+def _step_moves(
+    patient: Patient,
+    model: nn.Module,
+    x: Any,
+    own: Tensor,
+    slot: tuple[Tensor, int],
+    step: int,
+    series: Tensor | None = None,
+) -> bool:
+    """Whether outputs move as one step is taken from another sample; or from another series."""
     other = _swapped(slot[0], len(own), step)
-    return bool(_differ(own, _answers(patient, model, _with(x, slot[0], other))).any())
+    if series is not None:
+        axis = 1 - (sample_axis(series, len(own)) or 0)
+        other = series.clone()
+        other.select(axis, step).copy_(slot[0].select(axis, step))
+    return bool(_differ(own, _answers(patient, model, _with(x, slot[0] if series is None else series, other))).any())
+
+
+def _drawn_from(series: Tensor) -> Tensor:
+    """The same numbers, each anywhere in the batch and its windows."""
+    order = torch.randperm(series.numel(), generator=torch.Generator().manual_seed(0)).to(series.device)
+    return series.flatten()[order].reshape(series.shape)
 
 
 def _swapped(series: Tensor, count: int, step: int) -> Tensor:

@@ -55,7 +55,7 @@ LOW: Final = 0.1
 HIGH: Final = 4.0
 COPIES: Final = 0.3
 STUCK: Final = 0.9
-SYMPTOM: Final = 0.6
+SYMPTOM: Final = 0.5
 
 
 def judge(
@@ -69,13 +69,16 @@ def judge(
     weights_largest_bias: float = 0.0,
     stages_fresh_copies: float = 0.0,
     units_standard_saturated: float = 0.0,
+    units_standard_dead: float = 0.0,
 ) -> Finding | None:
     faint = weights_largest_scale < FAINT and trial_again_skill < LEARNS * skill_possible
     if skill_missing < DAMAGE or (trial_reset_closes < CLOSES and not faint):
         return None
     usual = not weights_constant_share and weights_smallest_scale > LOW and weights_largest_scale < HIGH
     usual = usual and weights_largest_bias <= BIAS and stages_fresh_copies <= COPIES
-    stuck = usual and units_standard_saturated >= STUCK  # then it is the units that are odd, and not the weights
+    stuck = (
+        usual and max(units_standard_saturated, units_standard_dead) >= STUCK
+    )  # then it is the units that are odd, and not the weights
     what = (
         f"{weights_constant_share:.0%} of the weight matrices begin constant"
         if weights_constant_share

@@ -40,6 +40,7 @@ WELL: Final = {**SICK, "trial_clipped_closes": 0.0}
 CLOSES: Final = 0.35
 TAIL: Final = 20.0
 GROWS: Final = 3.0
+FAR_GROWTH: Final = 50.0
 FAR_TAIL: Final = 100.0
 
 
@@ -50,9 +51,13 @@ def judge(
     trial_slower_closes: float = 0.0,
     trial_again_largest_norm: float = 0.0,
     reach_fresh_early: float = 1.0,
+    reach_now_early: float = 1.0,
 ) -> Finding | None:
-    if skill_missing < DAMAGE or trial_clipped_closes < CLOSES:
+    if skill_missing < DAMAGE:
         return None
+    if trial_clipped_closes < CLOSES:
+        growth = min(reach_fresh_early, reach_now_early)
+        return _grows(growth) if growth > FAR_GROWTH else None
     grows = reach_fresh_early > GROWS
     if trial_again_norm_tail < TAIL and trial_again_largest_norm < 100 * TAIL and not grows:
         return None
@@ -71,4 +76,19 @@ def judge(
             graded(trial_clipped_closes - 0.5 * max(trial_slower_closes, 0.0), 0.0, 0.5, 0.6, 0.9),
             0.85 if trial_again_norm_tail > FAR_TAIL or grows else 0.0,
         ),
+    )
+
+
+def _grows(growth: float) -> Finding:
+    """Where clipping alone is not enough, since each step back multiplies the gradient."""
+    return Finding(
+        cause="exploding-gradient",
+        seen=(
+            f"outputs follow early steps {growth:.3g} times as much as late ones, from the start and after training "
+            f"(line: {FAR_GROWTH:g})"
+        ),
+        means="each step back multiplies the gradient, so that what it says is the noise of the beginning",
+        try_first="nn.init.orthogonal_(rnn.weight_hh_l0)  # and gradients clipped to a norm of 1",
+        override="model.recurrent_init=auto",
+        confidence=0.8,
     )

@@ -56,7 +56,8 @@ def judge(
 ) -> Finding | None:
     if skill_missing >= DAMAGE and trial_peak_skill is not None:
         lost = (trial_again_skill - max(trial_peak_skill, 0.0)) / max(skill_possible, 1e-9)
-        return _peak(settings_rate, settings_peak, lost) if lost >= LOST else None
+        if lost >= LOST:
+            return _peak(settings_rate, settings_peak, lost)
     closes = max(trial_slower_closes, trial_slowest_closes)
     if skill_missing < DAMAGE or closes < LINE:
         return None

@@ -51,6 +51,7 @@ WELL: Final = {**SICK, "trial_inputs_closes": 0.02}
 LINE: Final = 0.35
 RAILS: Final = 0.6
 STILL: Final = 0.5
+MORE: Final = 0.3
 
 
 def judge(
@@ -63,6 +64,7 @@ def judge(
     trial_targets_closes: float = 0.0,
     units_standard_saturated: float = 0.0,
     inputs_smallest_bulk: float = 1.0,
+    trial_slower_closes: float = 0.0,
 ) -> Finding | None:
     closes = max(trial_inputs_closes, trial_both_closes - max(trial_targets_closes, 0.0))
     if skill_missing < DAMAGE or closes < LINE:
@@ -79,8 +81,9 @@ def judge(
         means="the first layer cannot tell the samples apart",
         try_first="x = (x - x_train.mean(dim=(0, 1))) / x_train.std(dim=(0, 1))",
         override="data.scale=standard",
-        # Units at their rails for scaled inputs too have another reason to be there.
-        confidence=graded(closes, LINE, 0.9, 0.7) * (STILL if units_standard_saturated > RAILS else 1.0),
+        # Units at their rails for scaled inputs too have another reason to be there; and slower steps may mend more.
+        confidence=graded(closes, LINE, 0.9, 0.7)
+        * (STILL if units_standard_saturated > RAILS or trial_slower_closes > closes + MORE else 1.0),
     )
 
 
