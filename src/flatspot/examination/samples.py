@@ -1,5 +1,6 @@
 """Samples of a stranger's loader, as its batches: read through a fresh loader, so that theirs is not moved."""
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,10 @@ from flatspot.probes.undisturbed import random_states_kept
 
 Batch = Callable[[Any], tuple[Any, Any]]
 """From a loader's batch to (inputs, targets)."""
+
+ENOUGH_BATCHES: Final = 100
+MOST_TIMES: Final = 6
+"""Batches that are drawn anew, and how often the samples are read for them at most."""
 
 MOST_BATCHES: Final = 10_000
 """Batches that are asked of a loader without a dataset."""
@@ -157,11 +162,18 @@ def _changed(read: Callable[[], Samples], change: Callable[[Samples], Samples]) 
 
 
 def _mixed(loader: DataLoader[Any], batch: Batch | None, most: int) -> Samples:
-    """The same in an order that is drawn: what a collate function does to a batch, it does to any."""
+    """The same in orders that are drawn, several times where that gives few batches.
+
+    What a collate function does to a batch, it does to any.
+    """
     with random_states_kept(), generators_kept(_owners(loader)):
         numbers, total = chosen(loader, most)
-        order = torch.randperm(len(numbers), generator=torch.Generator().manual_seed(0)).tolist()
-        return Samples([_pair(each, batch) for each in collated(loader, [numbers[at] for at in order])], total=total)
+        few = max(len(numbers) // max(batch_size_of(loader), 1), 1)
+        generator, held = torch.Generator().manual_seed(0), []
+        for _ in range(min(math.ceil(ENOUGH_BATCHES / few), MOST_TIMES)):
+            order = torch.randperm(len(numbers), generator=generator).tolist()
+            held += [_pair(each, batch) for each in collated(loader, [numbers[at] for at in order])]
+        return Samples(held, total=total)
 
 
 def _as_given(loader: DataLoader[Any], batch: Batch | None, most: int) -> Samples:

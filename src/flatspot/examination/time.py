@@ -217,7 +217,7 @@ def in_batches(patient: Patient) -> Figures:
     if not (x.isfinite().all() and y.isfinite().all()):
         raise NotGiven("inputs or targets are not finite")
     x = x - x.mean(dim=0)
-    axes = torch.linalg.svd(x, full_matrices=False).Vh[: max(len(sizes) // 6, 1)]
+    axes = torch.linalg.svd(x, full_matrices=False).Vh[: max(min(len(sizes) // 10, MOST_AXES), 1)]
     bx, by = (torch.stack([part.mean(dim=0) for part in held.split(sizes)]) for held in (x @ axes.T, y))
     generator = torch.Generator().manual_seed(patient.seed)
     orders = [torch.randperm(len(sizes), generator=generator).to(y.device) for _ in range(ORDERS_TRIED)]
@@ -299,6 +299,9 @@ FEWEST_IN_BATCH: Final = 4
 """Batches, and samples in each, below which their means say nothing."""
 
 ORDERS_TRIED: Final = 200
+
+MOST_AXES: Final = 8
+"""Directions of the inputs' means that are looked at."""
 
 STRIDES: Final = (2, 3, 4, 5, 6, 8, 10, 12)
 
