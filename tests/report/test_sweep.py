@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flatspot.report.sweep import Job, line, summary, varied
+from flatspot.report.sweep import Job, answer, differences, line, student, summary, varied
 
 
 def metrics(mae, verdict="healthy", diversity=0.7):
@@ -85,3 +85,71 @@ def test_a_missing_figure_is_a_dash_and_no_number_is_made_of_it():
 )
 def test_a_job_ends_in_a_line(given_job, said):
     assert line(given_job) == said
+
+
+def test_a_difference_is_taken_seed_by_seed():
+    """What all settings have from a seed is in no difference: the interval is that of the differences alone."""
+    luck = [5.0, 0.0, 9.0, 2.0]
+    better = [seeded(seed, seed, 10 + luck[seed], cell="gru") for seed in range(4)]
+    worse = [seeded(4 + seed, seed, 11 + luck[seed] + 0.1 * (-1) ** seed, cell="lstm") for seed in range(4)]
+    (found,) = differences([*worse, *better])
+    assert (found.best, found.values, found.pairs) == (("gru",), ("lstm",), 4)
+    assert found.mean == pytest.approx(1.0)
+    assert found.half == pytest.approx(3.182 * 0.1 * math.sqrt(4 / 3) / 2)
+    told = summary([*worse, *better])
+    assert "more MAE than gru, seed by seed" in told
+    assert "+1.0000" in told or "+1.00" in told
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 1e3), st.floats(0.1, 1e3)), min_size=2, max_size=9))
+def test_the_interval_is_that_of_a_paired_t_test(errors):
+    stats = pytest.importorskip("scipy.stats")
+    first = [seeded(n, n, one, cell="a") for n, (one, _) in enumerate(errors)]
+    second = [seeded(20 + n, n, two, cell="b") for n, (_, two) in enumerate(errors)]
+    (found,) = differences([*first, *second])
+    sign = 1 if found.best == ("a",) else -1
+    apart = [sign * (two - one) for one, two in errors]
+    mean = sum(apart) / len(apart)
+    assert found.mean == pytest.approx(mean, abs=1e-9)
+    spread = math.sqrt(sum((each - mean) ** 2 for each in apart) / (len(apart) - 1) / len(apart))
+    assert found.half == pytest.approx(stats.t.ppf(0.975, len(apart) - 1) * spread, rel=1e-3, abs=1e-9)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 20, 21, 40, 500])
+def test_students_quantile(freedom):
+    stats = pytest.importorskip("scipy.stats")
+    assert student(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=2e-4)
+
+
+def test_without_two_seeds_in_common_there_is_no_difference():
+    jobs = [seeded(0, 0, 1.0, cell="a"), seeded(1, 1, 2.0, cell="b"), seeded(2, 2, 2.0, cell="b")]
+    assert differences(jobs) == []
+    assert "seed by seed" not in summary(jobs)
+    assert differences([]) == []
+
+
+def test_the_cause_has_a_column_where_one_was_found():
+    ill = metrics(2.0, "flat") | {"findings": [{"cause": "dead-units"}, {"cause": "undertrained"}]}
+    jobs = [job(0, cell="gru"), Job(1, "f", {"seed": "0", "trainer.max_epochs": "1", "model.cell": "rnn"}, ill)]
+    head, *rows = [text for text in summary(jobs).splitlines() if text.startswith(("model.cell", "gru", "rnn"))]
+    assert "cause" in head
+    assert "dead-units" in rows[1]
+    assert "cause" not in summary(jobs[:1])
+
+
+def test_the_half_life_has_a_column_where_it_was_measured():
+    jobs = [Job(n, "f", {"seed": str(n)}, metrics(1.0), None, half) for n, half in enumerate((4.0, 6.0))]
+    assert "5.0 ± 1.4" in summary(jobs)
+    assert "half-life" not in summary([job(0)])
+
+
+def test_the_answer_for_programs_says_the_same():
+    jobs = [seeded(n, n % 3, float(n), cell="ab"[n // 3]) for n in range(6)] + [
+        Job(6, "f", {"seed": "0", "trainer.max_epochs": "1", "model.cell": "c"}, None, "no such cell")
+    ]
+    told = answer(jobs)
+    assert [each["values"] for each in told["settings"]] == [{"model.cell": name} for name in "abc"]
+    assert told["settings"][0]["mae"] == {"mean": 1.0, "std": 1.0}
+    assert told["settings"][2] | {"runs": 1, "done": 0} == told["settings"][2]
+    assert told["differences"][0]["mean"] == 3.0
+    assert told["jobs"][6]["failure"] == "no such cell"

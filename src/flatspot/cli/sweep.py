@@ -3,19 +3,24 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from flatspot.cli.folder import shown, write_text
+from flatspot.cli.folder import shown, write_json, write_text
 from flatspot.cli.schema import SHAPING_KEYS
 from flatspot.errors import BadInput, reason
-from flatspot.report.sweep import Job, line, summary
+from flatspot.evidence import latest, read
+from flatspot.report.sweep import ErrorName, Job, answer, line, summary
 from flatspot.report.text import quoted
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FIGURES: Final = {
     **{name: ("test", name) for name in ("mae", "rmse", "mase", "smape", "r2", "accuracy", "balanced_accuracy", "f1")},
@@ -25,6 +30,8 @@ FIGURES: Final = {
     "skill_ridge": ("skill", "ridge"),
     "skill_persistence": ("skill", "persistence"),
     "verdict": ("verdict",),
+    "cause": ("cause",),
+    "half_life": ("half_life",),
     "steps": ("steps",),
     "fit_seconds": ("fit_seconds",),
     "seconds": ("seconds",),
@@ -58,18 +65,25 @@ class Sweep:
         finally:
             settings = dict(_setting(each) for each in config.overrides.task)
             metrics = _read(folder / "metrics.json") if failure is None else None
-            self._jobs.append(Job(int(config.job.num), str(folder), settings, metrics, failure))
+            life = _half_life(folder) if metrics is not None else math.nan
+            self._jobs.append(Job(int(config.job.num), str(folder), settings, metrics, failure, life))
             print(f"        {line(self._jobs[-1])}", flush=True)  # noqa: T201 - the command's answer
 
     def end(self) -> tuple[int, int]:
-        """Print the table and write `results.csv`; how many jobs failed, and of how many."""
+        """Print the table, write it as `sweep.json` and the jobs as `results.csv` and `results.parquet`.
+
+        Returns: how many jobs failed, and of how many.
+        """
         if not self._jobs or self._folder is None:
             return 0, 0
         series = {_series(Path(job.folder)) for job in self._jobs if job.metrics is not None}
         jobs = [replace(job, folder=shown(Path(job.folder))) for job in self._jobs]  # from here, not from a job's own
-        write_text(self._folder / "results.csv", _results(jobs))
         classify = any(job.classifies for job in jobs)
-        print(f"\n{summary(jobs, error='error' if classify else 'mase' if len(series) > 1 else 'mae')}")  # noqa: T201
+        error: ErrorName = "error" if classify else "mase" if len(series) > 1 else "mae"
+        write_text(self._folder / "results.csv", _results(jobs))
+        _table(jobs).write_parquet(self._folder / "results.parquet")
+        write_json(self._folder / "sweep.json", answer(jobs, error=error))
+        print(f"\n{summary(jobs, error=error)}")  # noqa: T201
         folder = shown(self._folder)
         print(f"\nsweep   {folder}\nlook    tensorboard --logdir {quoted(folder)}")  # noqa: T201
         return sum(job.failure is not None for job in self._jobs), len(self._jobs)
@@ -111,7 +125,38 @@ def _results(jobs: Sequence[Job]) -> str:
 
 
 def _value(job: Job, path: Sequence[str]) -> object:
+    if path == ("cause",):
+        return job.cause
+    if path == ("half_life",):
+        return job.half_life if math.isfinite(job.half_life) else ""
     value: Any = job.metrics
     for name in path:
         value = None if value is None else value.get(name)
     return "" if value is None else value
+
+
+def _table(jobs: Sequence[Job]) -> "pl.DataFrame":
+    """A row a job: what was set as text, figures as numbers, what was not measured as null."""
+    import polars as pl
+
+    keys = list(dict.fromkeys(key for job in jobs for key in job.settings))
+    columns: dict[str, list[Any]] = {
+        "job": [job.number for job in jobs],
+        "folder": [job.folder for job in jobs],
+        **{key: [job.settings.get(key) for job in jobs] for key in keys},
+        "status": ["done" if job.failure is None else "failed" for job in jobs],
+        "why": [job.failure for job in jobs],
+    }
+    types: dict[str, Any] = {name: pl.Int64 if name == "job" else pl.String for name in columns}
+    for name, path in FIGURES.items():
+        columns[name] = [None if value == "" else value for value in (_value(job, path) for job in jobs)]
+        types[name] = pl.String if name in {"verdict", "cause"} else pl.Float64
+    return pl.DataFrame(columns, schema=types, strict=False)
+
+
+def _half_life(folder: Path) -> float:
+    """The last half-life of the sensitivity that a run wrote down; NaN: none."""
+    try:
+        return latest(read(folder)).get("sensitivity/half_life", math.nan)
+    except BadInput:  # the job is done, and its folder is not ours to mend
+        return math.nan

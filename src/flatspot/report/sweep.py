@@ -3,8 +3,8 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, final
 
 from flatspot.report.table import aligned
@@ -23,6 +23,13 @@ LABELS: Final[Mapping[ErrorName, tuple[str, str]]] = {
 """The columns of the error and of the score beside it."""
 
 
+STUDENT: Final = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+)  # fmt: skip
+"""Quantiles of Student's t that 95 % lie within, by degrees of freedom from 1 on."""
+
+
 @final
 @dataclass(frozen=True)
 class Job:
@@ -32,6 +39,7 @@ class Job:
         number: in the sweep, from 0. folder: its run folder.
         settings: what was set for it, as typed.
         metrics: as in its `metrics.json`; None if it has none.
+        half_life: steps back in which the outputs' sensitivity to the inputs halves; NaN where it was not measured.
         failure: why it failed or was stopped; None if it is done.
     """
 
@@ -40,6 +48,7 @@ class Job:
     settings: Mapping[str, str]
     metrics: Mapping[str, Any] | None = None
     failure: str | None = None
+    half_life: float = math.nan
 
     def figure(self, *names: str) -> float:
         """A number of its metrics; NaN for what could not be measured."""
@@ -49,6 +58,12 @@ class Job:
         for name in names:
             value = None if value is None else value.get(name)
         return math.nan if value is None else float(value)
+
+    @property
+    def cause(self) -> str:
+        """The first cause that was found; empty where there is none."""
+        found = self.metrics.get("findings") if self.metrics is not None else None
+        return str(found[0]["cause"]) if found else ""
 
     @property
     def classifies(self) -> bool:
@@ -76,10 +91,15 @@ class _Setting:
         return [value for value in self.figures(*names) if math.isfinite(value)]
 
     def verdicts(self) -> str:
-        counted = Counter(str(job.metrics["verdict"]) for job in self.done if job.metrics)
-        if len(counted) == 1:
-            return next(iter(counted))
-        return ", ".join(f"{verdict} {count}" for verdict, count in counted.most_common())
+        return _counted(str(job.metrics["verdict"]) for job in self.done if job.metrics)
+
+    def causes(self) -> str:
+        return _counted(job.cause or "-" for job in self.done)
+
+    def by_seed(self, *names: str) -> dict[str | None, float]:
+        """A figure of each seed that has one."""
+        found = {job.settings.get(SEED): job.figure(*names) for job in self.done}
+        return {seed: value for seed, value in found.items() if math.isfinite(value)}
 
 
 def summary(jobs: Sequence[Job], *, error: ErrorName = "mae") -> str:
@@ -91,12 +111,108 @@ def summary(jobs: Sequence[Job], *, error: ErrorName = "mae") -> str:
     """
     keys = varied(jobs)
     settings = sorted(_grouped(jobs, keys), key=lambda each: _order(each, error))
-    head = [*(keys or ["setting"]), "runs", *LABELS[error], "diversity", "verdict", "fit seconds"]
+    told = any(job.cause for job in jobs)
+    lives = any(math.isfinite(job.half_life) for job in jobs)
+    head = [*(keys or ["setting"]), "runs", *LABELS[error], "diversity", "verdict", *["cause"] * told]
+    head += [*["half-life"] * lives, "fit seconds"]
     decimals = decimals_of([value for setting in settings for value in setting.finite("test", error)])
-    rows = [[*(setting.values or ("as typed",)), *_cells(setting, error, decimals)] for setting in settings]
+    rows = []
+    for setting in settings:
+        figures, verdicts, seconds = _cells(setting, error, decimals)
+        causes = [setting.causes() if setting.done else "-"] * told
+        rows.append(
+            [*(setting.values or ("as typed",)), *figures, verdicts, *causes, *[_life(setting)] * lives, seconds]
+        )
     labels = max(len(keys), 1)
-    lines = aligned([head, *rows], left={*range(labels), labels + 4})
-    return "\n".join([_title(jobs, settings), "", *lines, *_failures(jobs)])
+    lines = aligned([head, *rows], left={*range(labels), labels + 4, *[labels + 5] * told})
+    beside = _differences(keys, differences(jobs, error=error), error)
+    return "\n".join([_title(jobs, settings), "", *lines, *beside, *_failures(jobs)])
+
+
+@final
+@dataclass(frozen=True)
+class Difference:
+    """How much more a setting errs than the best one, over the seeds that both have.
+
+    Args:
+        values, best: of the settings that differ between jobs. pairs: seeds that both have.
+        mean: of the differences, seed by seed. half: half of its 95 % interval (Student 1908), which is for this one
+            difference: among many settings some are apart by chance.
+    """
+
+    values: tuple[str, ...]
+    best: tuple[str, ...]
+    pairs: int
+    mean: float
+    half: float
+
+
+def differences(jobs: Sequence[Job], *, error: ErrorName = "mae") -> list[Difference]:
+    """Each setting beside the best one, over the same seeds; those with two seeds in common at least."""
+    settings = sorted(_grouped(jobs, varied(jobs)), key=lambda each: _order(each, error))
+    if not settings:
+        return []
+    best = settings[0].by_seed("test", error)
+    found = []
+    for setting in settings[1:]:
+        own = setting.by_seed("test", error)
+        apart = [own[seed] - best[seed] for seed in best if seed in own]
+        if len(apart) > 1:
+            half = student(len(apart) - 1) * statistics.stdev(apart) / math.sqrt(len(apart))
+            found.append(Difference(setting.values, settings[0].values, len(apart), statistics.fmean(apart), half))
+    return found
+
+
+def student(freedom: int) -> float:
+    """The quantile of Student's t that 95 % lie within, of so many degrees of freedom.
+
+    >>> student(2), round(student(1000), 2)
+    (4.303, 1.96)
+    """
+    if freedom <= len(STUDENT):
+        return STUDENT[freedom - 1]
+    z = statistics.NormalDist().inv_cdf(0.975)  # and the expansion of Abramowitz & Stegun 1964, 26.7.5
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+
+
+def answer(jobs: Sequence[Job], *, error: ErrorName = "mae") -> dict[str, Any]:
+    """The same for programs: what differs, each setting best first, how far each is from the best, each job."""
+    keys = varied(jobs)
+    settings = sorted(_grouped(jobs, keys), key=lambda each: _order(each, error))
+    return {
+        "error": error,
+        "varied": keys,
+        "settings": [_told(setting, keys, error) for setting in settings],
+        "differences": [asdict(each) for each in differences(jobs, error=error)],
+        "jobs": [
+            {"job": job.number, "folder": job.folder, "failure": job.failure, "settings": dict(job.settings)}
+            for job in jobs
+        ],
+    }
+
+
+def _told(setting: _Setting, keys: Sequence[str], error: ErrorName) -> dict[str, Any]:
+    figures = {
+        error: ("test", error),
+        "diversity_ratio": ("diversity", "ratio"),
+        "fit_seconds": ("fit_seconds",),
+        "seconds": ("seconds",),
+    }
+    return {
+        "values": dict(zip(keys, setting.values, strict=True)),
+        "runs": setting.count,
+        "done": len(setting.done),
+        "verdicts": dict(Counter(str(job.metrics["verdict"]) for job in setting.done if job.metrics)),
+        "causes": dict(Counter(job.cause for job in setting.done if job.cause)),
+        **{name: _mean_and_std(setting.finite(*path)) for name, path in figures.items()},
+    }
+
+
+def _mean_and_std(values: Sequence[float]) -> dict[str, float | None]:
+    return {
+        "mean": statistics.fmean(values) if values else None,
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+    }
 
 
 def varied(jobs: Sequence[Job]) -> list[str]:
@@ -134,18 +250,46 @@ def _order(setting: _Setting, error: ErrorName) -> tuple[bool, float]:
     return math.isnan(mean), mean
 
 
-def _cells(setting: _Setting, error: ErrorName, decimals: int | None) -> list[str]:
+def _cells(setting: _Setting, error: ErrorName, decimals: int | None) -> tuple[list[str], str, str]:
+    """Runs and figures; the verdicts; the seconds."""
     if not setting.done:
-        return [f"0 of {setting.count}", "-", "-", "-", "-", "-"]
+        return [f"0 of {setting.count}", "-", "-", "-"], "-", "-"
     all_done = len(setting.done) == setting.count
-    return [
+    figures = [
         str(setting.count) if all_done else f"{len(setting.done)} of {setting.count}",
         mean_and_std(setting.figures("test", error), decimals),
         mean_and_std(setting.figures("test", "f1" if error == "error" else "r2"), decimals=3),
         mean_and_std(setting.figures("diversity", "ratio"), decimals=3),
-        setting.verdicts(),
-        mean_and_std(setting.figures("fit_seconds"), 1),
     ]
+    return figures, setting.verdicts(), mean_and_std(setting.figures("fit_seconds"), 1)
+
+
+def _life(setting: _Setting) -> str:
+    known = [job.half_life for job in setting.done if math.isfinite(job.half_life)]
+    return mean_and_std(known, 1) if known else "-"
+
+
+def _counted(each: Iterable[str]) -> str:
+    counted = Counter(each)
+    if len(counted) == 1:
+        return next(iter(counted))
+    return ", ".join(f"{name} {count}" for name, count in counted.most_common())
+
+
+def _differences(keys: Sequence[str], found: Sequence[Difference], error: ErrorName) -> list[str]:
+    if not found:
+        return []
+    best = ", ".join(found[0].best) or "as typed"
+    title = f"more {LABELS[error][0]} than {best}, seed by seed, and the 95 % interval of the mean (one by one)"
+    head = [*(keys or ["setting"]), "seeds", "difference", "from", "to"]
+    decimals = decimals_of([abs(value) for each in found for value in (each.mean, each.half) if value])
+    rows = []
+    for each in found:
+        figures = (each.mean, each.mean - each.half, each.mean + each.half)
+        rows.append(
+            [*each.values, str(each.pairs), *(f"{'+' * (value > 0)}{number(value, decimals)}" for value in figures)]
+        )
+    return ["", title, "", *aligned([head, *rows], left=set(range(max(len(keys), 1))))]
 
 
 def _known(value: float) -> float | None:
