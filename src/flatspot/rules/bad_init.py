@@ -14,7 +14,7 @@ the start, and the gradient that could change it is tiny.
 
 A fresh copy's weights are looked at: matrices that are constant, their scale beside one that keeps sizes, units
 that are copies. It is this cause where a copy that begins with torch's own weights learns and one that begins as
-its author begins does not.
+its author begins does not. Weights of a usual size, behind which units are stuck from the start, are the units' fault.
 
 ## What to try
 

@@ -11,7 +11,9 @@ After such a step the units are at their rails, or the weights are somewhere whe
 ## How we know
 
 Copies are trained: as they are, and with gradients clipped. The largest gradient norm is held against the median
-one. It is this cause where clipping cures and a smaller learning rate is not what is missing.
+one, and how far outputs follow early steps against how far they follow late ones. It is this cause where clipping cures
+and a smaller learning rate is not what is missing; or where each step back multiplies the gradient so far that clipping
+alone does not help.
 
 ## What to try
 

@@ -14,7 +14,7 @@ samples are lost in the first layer. An offset is worse than a scale: 9065 ± 22
 
 A copy is trained for a few steps on the inputs as they are, and another one, with the same start and the same
 batches, on standardised inputs. It is this cause where the second learns and the first does not. Odd scales alone
-are no finding.
+are no finding. Where a few far values (fillers, faults) make a channel's spread, its bulk is standardised.
 
 ## What to try
 
