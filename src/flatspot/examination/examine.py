@@ -91,8 +91,8 @@ def examine(
     takes longer than two seconds shows how far it is.
 
     Args:
-        model: any module. train, val: loaders (or lists) of batches `(x, y)`; x may be a tensor, a packed sequence, or a
-            tuple or dict of them, as arguments or as the one argument that `forward` takes.
+        model: any module. train, val: loaders (or lists) of batches `(x, y)`; x may be a tensor, a packed sequence, or
+            a tuple or dict of them, as arguments or as the one argument that `forward` takes.
         loss: of (predictions, targets). optimizer: as it is used; both are needed for what is tried on copies.
         batch: from a batch to `(x, y)`, where batches are others. make_model: gives fresh copies: without it, what
             needs fresh weights is not examined.

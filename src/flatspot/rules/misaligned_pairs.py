@@ -62,36 +62,29 @@ def judge(
     pairs_in_batches: float = 0.0,
 ) -> Finding | None:
     base = max(pairs_straight, skill_val, references_across, 0.0)
+    among = references_within_val if references_within_train is None else references_within_train
+    shifted, reordered = pairs_best_shifted - base, pairs_reordered - base
+    broken = references_within_val - max(base, among, 0.0)  # of too few training pairs nothing is known
+    moved = max(shifted, reordered) >= max(SHIFTED, pairs_chance)
+    if base > (max(LOW, PARTLY * references_within_val) if broken >= LINE else LOW):
+        return None
+    if not moved and broken < LINE:
+        return _within_batches(pairs_in_batches) if pairs_in_batches >= IN_BATCHES else None
+    most = max(shifted, broken, reordered)
     # What lies some windows back is out of a short window's reach, and of one that slides on.
     out_of_reach = (sizes_steps <= SHORT or pairs_sliding) and pairs_best_shift > 0
-    shifted = pairs_best_shifted - base
-    among = references_within_val if references_within_train is None else references_within_train
-    broken = references_within_val - max(base, among, 0.0)  # of too few training pairs nothing is known
-    reordered = pairs_reordered - base
-    torn = (max(shifted, reordered) >= max(SHIFTED, pairs_chance), broken >= LINE, pairs_in_batches >= IN_BATCHES)
-    if not any(torn) or base > (max(LOW, PARTLY * references_within_val) if torn[1] else LOW):
-        return None
-    if torn == (False, False, True):
-        return _within_batches(pairs_in_batches)
-    most = max(shifted, broken, reordered)
     if most == shifted:
-        seen = (
-            f"a straight line finds {pairs_best_shifted:.2f} with targets {pairs_best_shift:+.0f} samples away and "
-            f"{pairs_straight:.2f} with their own (line: {SHIFTED} more)"
-        )
-    elif most == reordered:
-        seen = (
-            f"a straight line finds {pairs_reordered:.2f} with targets backwards, in the order in which text sorts "
-            f"numbers, or with a stride, and {pairs_straight:.2f} with their own (line: {SHIFTED} more)"
-        )
+        found = f"{pairs_best_shifted:.2f} with targets {pairs_best_shift:+.0f} samples away"
     else:
-        seen = (
-            f"a straight line finds {references_within_val:.2f} among held-out pairs and {among:.2f} among training "
-            f"pairs (line: {LINE} more)"
-        )
+        orders = "backwards, in the order in which text sorts numbers, or with a stride"
+        found = f"{pairs_reordered:.2f} with targets {orders},"
+    beside = f"and {pairs_straight:.2f} with their own (line: {SHIFTED} more)"
+    if most == broken:
+        found = f"{references_within_val:.2f} among held-out pairs"
+        beside = f"and {among:.2f} among training pairs (line: {LINE} more)"
     return Finding(
         cause="misaligned-pairs",
-        seen=seen,
+        seen=f"a straight line finds {found} {beside}",
         means="the targets belong to other inputs",
         try_first="dataset = [(x[i], y[i]) for i in order]  # one index for both",
         confidence=UNSURE if out_of_reach and most == shifted else graded(most, SHIFTED, 0.7, 0.65),
