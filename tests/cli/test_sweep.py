@@ -211,3 +211,71 @@ def test_an_experiment_is_a_few_keys_under_a_question(experiment):
     lines = (conf_dir() / "experiment" / f"{experiment}.yaml").read_text().splitlines()
     assert len(lines) <= 12
     assert lines[1].startswith(f"# {experiment.replace('_', ' ').capitalize()}? ")
+
+
+def stopped(folder):
+    """As a job is left by `kill -9`: it says that it is running, and has no figures yet."""
+    (folder / "metrics.json").unlink()
+    (folder / "status.json").write_text('{"status": "running"}')
+
+
+def test_a_sweep_goes_on_and_does_nothing_twice(train, tmp_path, monkeypatch):
+    sweep = tmp_path / "sweep"
+    arms = ("seed=0,1,2", f"hydra.sweep.dir={sweep}")
+    assert train(*arms, flags=["-m"]).code == 0
+    kept = {number: (sweep / str(number) / "metrics.json").read_bytes() for number in (0, 2)}
+    whole = timeless(sweep / "1")
+    stopped(sweep / "1")
+    again = train(*arms, "resume=auto", flags=["-m"])
+    assert again.code == 0, again.err
+    assert again.out.count("done before: ") == 2
+    assert {number: (sweep / str(number) / "metrics.json").read_bytes() for number in kept} == kept
+    assert timeless(sweep / "1") == whole
+    assert (sweep / "1" / "attempts" / "1" / "evidence.jsonl").exists()
+    assert [row["status"] for row in results(sweep)] == ["done"] * 3
+    stopped(sweep / "1")
+    assert train(*arms, "resume=auto", flags=["-m"]).code == 0
+    assert (sweep / "1" / "attempts" / "2" / "evidence.jsonl").exists()
+
+
+def test_a_torn_record_is_not_taken_for_a_done_job(train, tmp_path):
+    sweep = tmp_path / "sweep"
+    arms = ("seed=0,1", f"hydra.sweep.dir={sweep}")
+    train(*arms, flags=["-m"])
+    whole = timeless(sweep / "0")
+    (sweep / "0" / "metrics.json").write_text('{"verdict": "hea')
+    assert train(*arms, "resume=auto", flags=["-m"]).code == 0
+    assert timeless(sweep / "0") == whole
+
+
+def test_what_failed_is_tried_again(train, tmp_path):
+    sweep = tmp_path / "sweep"
+    rows = tmp_path / "my.csv"
+    arms = (f"hydra.sweep.dir={sweep}", "data=csv", f"data.path={rows}", "seed=0,1")
+    assert train(*arms, flags=["-m"]).code == 3
+    rows.write_text("y\n" + "\n".join(str((number * 7) % 13) for number in range(200)))
+    again = train(*arms, "resume=auto", flags=["-m"])
+    assert again.code == 0, again.err
+    assert [row["status"] for row in results(sweep)] == ["done", "done"]
+
+
+def test_a_sweep_of_other_settings_is_not_gone_on_with(train, tmp_path):
+    sweep = tmp_path / "sweep"
+    train("seed=0,1", f"hydra.sweep.dir={sweep}", flags=["-m"])
+    other = train("seed=0,1", "model.cell=gru", f"hydra.sweep.dir={sweep}", "resume=auto", flags=["-m"])
+    assert other.code == 3
+    assert "sweep/0: holds a job with model.cell=rnn, and model.cell=gru is asked for" in other.out
+    assert json.loads((sweep / "0" / "metrics.json").read_text())["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "flags", "said"),
+    [
+        (["resume=auto"], [], "resume=auto: goes on with a sweep (-m hydra.sweep.dir=SAME); this is a single run"),
+        (["resume=aout", "seed=0,1"], ["-m"], "did you mean 'auto'?"),
+    ],
+)
+def test_resume_takes_auto_in_a_sweep(typed, flags, said, train):
+    refused = train(*typed, flags=flags)
+    assert refused.code == 2
+    assert said in refused.err

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from flatspot.cli.again import done_before, goes_on
 from flatspot.cli.folder import shown, write_json, write_text
 from flatspot.cli.schema import SHAPING_KEYS
 from flatspot.errors import BadInput, reason
@@ -47,8 +48,8 @@ class Sweep:
         self._folder: Path | None = None
         self._jobs: list[Job] = []
 
-    def run(self, job: Callable[[], float | None]) -> float | None:
-        """Run the job that Hydra has just set up, and tell in a line how it ended.
+    def run(self, job: Callable[[], float | None], cfg: DictConfig) -> float | None:
+        """Run the job that Hydra has just set up, unless it was done before, and tell in a line how it ended.
 
         Raises:
             BadInput: if its folder is another job's; and whatever the job raises.
@@ -56,9 +57,11 @@ class Sweep:
         config = HydraConfig.get()
         folder, self._folder = Path(config.runtime.output_dir), Path(config.sweep.dir)
         failure: str | None = None
+        kept = False
         try:
             self._refuse_shared(folder, config.sweep.subdir)
-            return job()
+            kept = goes_on(cfg, several=True) and done_before(cfg, folder)
+            return _error(folder) if kept else job()
         except BaseException as error:
             failure = reason(error).partition("\n")[0]
             raise
@@ -67,7 +70,8 @@ class Sweep:
             metrics = _read(folder / "metrics.json") if failure is None else None
             life = _half_life(folder) if metrics is not None else math.nan
             self._jobs.append(Job(int(config.job.num), str(folder), settings, metrics, failure, life))
-            print(f"        {line(self._jobs[-1])}", flush=True)  # noqa: T201 - the command's answer
+            before = "done before: " if kept else ""
+            print(f"        {before}{line(self._jobs[-1])}", flush=True)  # noqa: T201 - the command's answer
 
     def end(self) -> tuple[int, int]:
         """Print the table, write it as `sweep.json` and the jobs as `results.csv` and `results.parquet`.
@@ -152,6 +156,13 @@ def _table(jobs: Sequence[Job]) -> "pl.DataFrame":
         columns[name] = [None if value == "" else value for value in (_value(job, path) for job in jobs)]
         types[name] = pl.String if name in {"verdict", "cause"} else pl.Float64
     return pl.DataFrame(columns, schema=types, strict=False)
+
+
+def _error(folder: Path) -> float | None:
+    """What a sweeper is to make small, of a job that was done before."""
+    done = Job(0, "", {}, _read(folder / "metrics.json"))
+    error = done.figure("test", "error" if done.classifies else "mae")
+    return None if math.isnan(error) else error
 
 
 def _half_life(folder: Path) -> float:

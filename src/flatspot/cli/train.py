@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from flatspot.cli.again import goes_on
 from flatspot.cli.extensions import offer
 from flatspot.cli.guard import guarded
 from flatspot.cli.help import help_text
@@ -105,7 +106,8 @@ class _Jobs:
 
         several = HydraConfig.get().mode == RunMode.MULTIRUN
         try:
-            return self.sweep.run(partial(run, cfg)) if several else run(cfg)
+            goes_on(cfg, several=several)
+            return self.sweep.run(partial(run, cfg), cfg) if several else run(cfg)
         except Exception as error:  # noqa: BLE001 - told when all have run
             self.errors.append(error)
             return None
