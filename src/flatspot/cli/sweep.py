@@ -66,7 +66,8 @@ class Sweep:
             failure = reason(error).partition("\n")[0]
             raise
         finally:
-            settings = dict(_setting(each) for each in config.overrides.task)
+            typed = (_setting(each) for each in config.overrides.task)
+            settings = {key: value for key, value in typed if key != "resume"}
             metrics = _read(folder / "metrics.json") if failure is None else None
             life = _half_life(folder) if metrics is not None else math.nan
             self._jobs.append(Job(int(config.job.num), str(folder), settings, metrics, failure, life))
