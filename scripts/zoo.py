@@ -35,7 +35,7 @@ CURES: Final = {
     "over-regularised": ("trial_free", "trial_again"),
     "padding-dominates": ("trial_ending",),
     "state-leak": ("trial_alone",),
-    "undertrained": ("trial_on", "trial_on_faster", "trial_on_fastest"),
+    "undertrained": ("trial_on", "trial_on_faster", "trial_on_fastest", "trial_on_longer"),
     "unscaled-inputs": ("trial_inputs", "trial_both"),
     "unscaled-targets": ("trial_targets", "trial_both"),
     "weights-not-loaded": ("trial_again",),

@@ -1046,3 +1046,34 @@ def test_a_running_variance_that_is_infinite_is_not_finite():
     assert examined(model, x, y.roll(5, 0), optimizer, Norm).evidence["finite/bad_weights"] == 0
     model.norm.running_var.fill_(torch.inf)
     assert "not-finite" in causes(examined(model, x, y, optimizer, Norm))
+
+
+class Faint(Net):
+    """Its weights begin so small that in float32 nothing is left of the inputs beside the head's bias."""
+
+    def __init__(self):
+        super().__init__()
+        for name, each in self.named_parameters():
+            if "bias" not in name:
+                nn.init.normal_(each, std=1e-7)
+
+
+def test_weights_of_nearly_nothing_are_no_missing_wire():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Faint()
+    optimizer = torch.optim.SGD(model.parameters(), lr=5e-2)
+    report = examined(model, x, y, fit(model, x[:400], y[:400], optimizer=optimizer), Faint)
+    assert report.evidence["arrival/moves"] == 0
+    assert report.evidence["arrival/reset"] == 1
+    assert causes(report)[0] == "bad-init"
+
+
+def test_what_comes_on_slowly_is_trained_for_longer():
+    """Plain steps of a small rate: a few more lead somewhere, ten times the rate is too high for the first layer."""
+    x, y = means()
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = fit(model, x[:400], y[:400], epochs=2, optimizer=torch.optim.SGD(model.parameters(), lr=5e-3))
+    report = examined(model, x, y, optimizer, Net)
+    assert causes(report)[0] == "undertrained"

@@ -300,6 +300,7 @@ def _trial(patient: Patient, name: str, change: Change) -> Figures:
     change = replace(change, fresh=change.fresh and patient.make_model is not None)
     taken = data.settings(patient).get("settings/steps", math.nan)
     steps = steps_of(patient) if math.isnan(taken) or not taken else min(steps_of(patient), int(taken))
+    steps *= change.times
     outcome = trial(patient, change, steps)
     return {f"trial_{name}/{key}": each for key, each in _figures(outcome).items()} | {
         f"trial_{name}/steps": float(steps)
@@ -345,6 +346,9 @@ def _slower(seen: Mapping[str, float]) -> bool:
 HELPS: Final = 0.3
 """The share of the gap that an experiment closes, and training alone does not, from which on it explains something."""
 
+COMES_ON: Final = 0.05
+"""The share of the gap that a few more steps close, from which on still more are tried where nothing else helps."""
+
 ODD: Final = ("inputs", "targets", "both", "free", "all_weights", "ending", "alone")
 """Experiments that mend what is odd about a program."""
 
@@ -360,6 +364,12 @@ def _unexplained(seen: Mapping[str, float]) -> bool:
 def _reaches(seen: Mapping[str, float]) -> bool:
     """Whether anything is known to be possible."""
     return derived(seen)["skill/possible"] > NO_SIGNAL
+
+
+def _comes_on(seen: Mapping[str, float]) -> bool:
+    """Whether more steps lead somewhere, if not far enough to say so."""
+    own, possible = max(seen.get("skill/val", 0.0), 0.0), derived(seen)["skill/possible"]
+    return seen.get("trial_on/skill", 0.0) - own > COMES_ON * (possible - own)
 
 
 def _open(seen: Mapping[str, float]) -> bool:
@@ -451,6 +461,16 @@ EXPERIMENTS: Final[tuple[tuple[str, Change, Callable[[Mapping[str, float]], bool
             and not _cured(seen, "on", "on_faster")
             and not _slower(seen)
             and seen.get("moved/expected", 0) < 1
+        ),
+    ),
+    (
+        "on_longer",
+        Change(fresh=False, times=3),
+        lambda seen: (
+            _open(seen)
+            and not _cured(seen, "on", "on_faster", "on_fastest", "clipped", "reset", share=0.5)
+            and not _slower(seen)
+            and _comes_on(seen)
         ),
     ),
 )

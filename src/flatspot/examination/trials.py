@@ -45,7 +45,7 @@ class Change:
         all_weights: train those too that are fixed or that the optimizer does not hold. balanced: draw each
             class as often. ending: move what was filled in at the end of a window to its beginning. reset: begin with
             torch's own starting weights. alone: each call begins with the state that a fresh copy has.
-            peak: at the highest rate of the schedule, where the optimizer says so.
+            peak: at the highest rate of the schedule, where the optimizer says so. times: so many times as many steps.
     """
 
     fresh: bool = True
@@ -60,6 +60,7 @@ class Change:
     reset: bool = False
     alone: bool = False
     peak: bool = False
+    times: int = 1
 
 
 @final
@@ -106,7 +107,7 @@ def trial(patient: Patient, change: Change, steps: int | None = None) -> Outcome
         torch.manual_seed(patient.seed)
         model = patient.fresh() if change.fresh else patient.copied()
         if change.reset:
-            _reset(model)
+            reset(model)
         if change.alone:
             forgetful(model)
         if change.balanced:
@@ -182,7 +183,7 @@ def _turned(samples: Samples) -> Samples:
     return replace(samples, batches=batches, _joined=[])
 
 
-def _reset(model: nn.Module) -> None:
+def reset(model: nn.Module) -> None:
     """Torch's own starting weights; of linear layers and convolutions such as keep sizes (LeCun et al. 1998)."""
     for part in model.modules():
         reset = getattr(part, "reset_parameters", None)

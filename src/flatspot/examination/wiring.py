@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from flatspot.examination.patient import NotGiven, Patient, strays, value
 from flatspot.examination.samples import leaves, mapped, sample_axis, series_among, take
+from flatspot.examination.trials import reset
 from flatspot.probes.undisturbed import random_states_kept, undisturbed
 
 Figures = dict[str, float]
@@ -238,7 +239,19 @@ def arrival(patient: Patient) -> Figures:
     if not figures["arrival/moves"]:
         large = (_normal(patient, each, x, name, LARGE) for name, each in _models(patient))
         figures["arrival/large"] = max(float(max(each.values(), default=0.0) > 0) for each in large)
+        figures |= _arrives_with_other_weights(patient, x)
     return figures | {"arrival/is_fresh": float(patient.make_model is not None)}
+
+
+def _arrives_with_other_weights(patient: Patient, x: Any) -> Figures:
+    """Whether outputs move once a fresh copy has torch's own starting weights: then the wiring is not at fault."""
+    if patient.make_model is None:
+        return {}
+    other = patient.fresh()
+    with random_states_kept(patient.model):
+        torch.manual_seed(patient.seed)
+        reset(other)
+    return {"arrival/reset": max(_normal(patient, other, x, "reset").get("arrival/reset_normal", 0.0), 0.0)}
 
 
 def _series_moves(patient: Patient, model: nn.Module, x: Any, count: int, own: Tensor) -> float:

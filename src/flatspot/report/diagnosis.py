@@ -29,6 +29,7 @@ TRIED: Final = {
     "clipped": "clipped gradients",
     "reset": "torch's own starting weights",
     "on": "more steps",
+    "on_longer": "three times as many more steps",
     "on_faster": "more steps at ten times the rate",
     "on_fastest": "more steps at a hundred times the rate",
 }

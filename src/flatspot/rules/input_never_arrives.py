@@ -14,7 +14,8 @@ An output that does not depend on the input is the same for every input.
 Other real samples, and numbers of mean 0 and standard deviation 1, are put in the place of the inputs of a fresh
 copy (or of the model, where there is none). The outputs stay bitwise the same. Where they stay the same for raw
 inputs alone, it is the scale of these; where numbers of a standard deviation of 10,000 move them, there is a way, and
-units on it are dead. Where a model takes more than the series (its length, say), the series is also swapped alone.
+units on it are dead; where they move with torch's own starting weights, it is the weights that it began with. Where a
+model takes more than the series (its length, say), the series is also swapped alone.
 
 ## What to try
 
@@ -52,6 +53,7 @@ def judge(
     units_now_dead: float = 0.0,
     units_standard_dead: float = 0.0,
     units_standard_saturated: float = 0.0,
+    arrival_reset: float = 0.0,
     arrival_all: float = 0.0,
     arrival_series: float = 1.0,
     arrival_channels: float = 1.0,
@@ -62,7 +64,8 @@ def judge(
     if arrival_all and arrival_channels < FEW and skill_missing >= DAMAGE and not arrival_large:
         return _most_channels(arrival_channels)
     dead = units_standard_dead if arrival_is_fresh else units_now_dead
-    if arrival_moves or arrival_large or max(dead, units_standard_saturated) >= 1:  # there is a way, and it is stuck
+    stuck = max(dead, units_standard_saturated) >= 1 or arrival_reset  # there is a way, and what it began with shuts it
+    if arrival_moves or arrival_large or stuck:
         return None
     return Finding(
         cause="input-never-arrives",

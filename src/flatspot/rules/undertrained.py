@@ -11,10 +11,11 @@ every input.
 
 ## How we know
 
-The network at hand is trained on, as it was and at ten and a hundred times the rate. It is this cause where that
-closes the gap. It is not where the same training, begun anew, comes as far in no more steps than were taken. It is
-this cause too where the steps that were taken cannot have moved the weights: an optimizer like
-Adam moves each by about its rate a step, so that rate times steps, beside the size of the weights, says how far.
+The network at hand is trained on, as it was and at ten and a hundred times the rate; for longer, where that leads
+somewhere and nothing else helps. It is this cause where that closes the gap. It is not where the same training, begun
+anew, comes as far in no more steps than were taken. It is this cause too where the steps that were taken cannot have
+moved the weights: an optimizer like Adam moves each by about its rate a step, so that rate times steps, beside the size
+of the weights, says how far.
 
 ## What to try
 
@@ -47,6 +48,7 @@ def judge(
     settings_rate: float,
     skill_missing: float,
     trial_on_fastest_closes: float = 0.0,
+    trial_on_longer_closes: float = 0.0,
     settings_steps: float | None = None,
     settings_rate_now: float | None = None,
     trial_again_skill: float = 0.0,
@@ -69,12 +71,13 @@ def judge(
     )
     if suffices and (settings_steps or 0.0) >= trial_again_steps:
         return None  # begun anew, no more steps than were taken come that far
-    closes = max(trial_on_closes, trial_on_faster_closes, trial_on_fastest_closes)
+    more = max(trial_on_closes, trial_on_longer_closes)
+    closes = max(more, trial_on_faster_closes, trial_on_fastest_closes)
     if skill_missing < DAMAGE:
         return None
     if closes < LINE:
         return _stayed(settings_rate, settings_steps or 0.0, moved_expected, weights_largest_scale)
-    longer = trial_on_closes >= 0.8 * closes
+    longer = more >= 0.8 * closes
     factor = 10 if trial_on_faster_closes >= 0.8 * closes else 100
     took = f" after {settings_steps:.0f}" if settings_steps is not None else ""
     return Finding(
