@@ -1054,8 +1054,8 @@ class Faint(Net):
     def __init__(self):
         super().__init__()
         for name, each in self.named_parameters():
-            if "bias" not in name:
-                nn.init.normal_(each, std=1e-7)
+            nn.init.normal_(each, std=0.0 if "gru.bias" in name else 1e-7)
+        nn.init.ones_(self.head.bias)
 
 
 def test_weights_of_nearly_nothing_are_no_missing_wire():

@@ -31,11 +31,15 @@ LINE: Final = 0.8
 
 
 def judge(
-    skill_missing: float, units_now_dead: float, arrival_moves: float = 1.0, arrival_large: float = 0.0
+    skill_missing: float,
+    units_now_dead: float,
+    arrival_moves: float = 1.0,
+    arrival_large: float = 0.0,
+    arrival_reset: float = 0.0,
 ) -> Finding | None:
     if skill_missing < DAMAGE:
         return None
-    if not arrival_moves and arrival_large and units_now_dead < LINE:
+    if not arrival_moves and arrival_large and not arrival_reset and units_now_dead < LINE:
         return _out_of_reach()
     if units_now_dead < LINE:
         return None
