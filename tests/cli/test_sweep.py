@@ -59,7 +59,9 @@ def test_a_sweep_ends_in_one_table_best_first(train, tmp_path):
     assert done.err == ""
     lines = done.out.splitlines()
     head = next(index for index, line in enumerate(lines) if line.startswith("model.activation  "))
-    assert lines[head].split() == ["model.activation", "runs", "MAE", "R²", "diversity", "verdict", "fit", "seconds"]
+    assert lines[head].split() == [
+        *("model.activation", "runs", "MAE", "R²", "diversity", "verdict", "half-life", "fit", "seconds")
+    ]
     rows = lines[head + 2 : head + 5]
     assert {row.split()[0] for row in rows} == {"tanh", "relu", "identity"}
     means = [float(row.split()[2]) for row in rows]

@@ -227,11 +227,13 @@ def in_batches(patient: Patient) -> Figures:
 
 
 def _left_out(x: Tensor, several: list[Tensor]) -> list[float]:
-    """R² of least squares for several targets, each row answered by the others (by the hat matrix, exactly)."""
+    """R² of least squares for several targets, each row answered by the others: exactly, by the rows' leverages."""
     whole = torch.cat([torch.ones(len(x), 1).to(x), x], dim=1)
-    hat = whole @ torch.linalg.pinv(whole)
-    spare = (1 - hat.diagonal()).clamp(min=1e-9).unsqueeze(1)
-    return [_share_of(((y - hat @ y) / spare).square().sum(), (y - y.mean(dim=0)).square().sum()) for y in several]
+    basis, sizes, _ = torch.linalg.svd(whole, full_matrices=False)
+    basis = basis[:, sizes > NOTHING * sizes.max()]
+    spare = (1 - basis.square().sum(dim=1)).clamp(min=1e-9).unsqueeze(1)
+    left = [((y - basis @ (basis.T @ y)) / spare).square().sum() for y in several]
+    return [_share_of(each, (y - y.mean(dim=0)).square().sum()) for each, y in zip(left, several, strict=True)]
 
 
 def _share_of(left: Tensor, total: Tensor) -> float:
@@ -299,6 +301,9 @@ FEWEST_IN_BATCH: Final = 4
 """Batches, and samples in each, below which their means say nothing."""
 
 ORDERS_TRIED: Final = 200
+
+NOTHING: Final = 1e-9
+"""Directions of less than this share of the largest are those of rounding."""
 
 MOST_AXES: Final = 8
 """Directions of the inputs' means that are looked at."""

@@ -39,6 +39,7 @@ WELL: Final = {"steps_last_read": 1.0, "steps_read": 1.0, "skill_missing": 1.0, 
 LINE: Final = 0.8
 FEWEST: Final = 3
 MISSED: Final = 0.4
+RAILS: Final = 0.9
 
 
 def judge(
@@ -47,11 +48,13 @@ def judge(
     sizes_steps: float,
     steps_last_read: float = 1.0,
     steps_missed: float = 0.0,
+    units_now_saturated: float = 0.0,
 ) -> Finding | None:
     if skill_missing < DAMAGE or sizes_steps < FEWEST or not steps_read:
         return None
     if steps_last_read > LINE:
-        return _seen_elsewhere(steps_read, steps_missed) if steps_missed >= MISSED else None
+        lost = steps_missed >= MISSED and units_now_saturated < RAILS  # or what was seen is lost at the rails
+        return _seen_elsewhere(steps_read, steps_missed) if lost else None
     return Finding(
         cause="wrong-timestep",
         seen=f"outputs follow the inputs up to {steps_last_read:.0%} of the window, and none behind (line: {LINE:.0%})",
