@@ -20,6 +20,9 @@ NO_SIGNAL: Final = 0.02
 MISSED: Final = 11.0
 """Divided by the held-out samples: the R² below which a signal is missed in one of twenty cases, (2 · 1.64)²."""
 
+GROWS: Final = 3.0
+"""How far outputs follow early steps by how far they follow late ones, beyond which gradients grow through time."""
+
 FAR_BELOW: Final = 0.5
 """Skill under this share of the achievable, less a margin, is wrong rather than flat."""
 

@@ -221,7 +221,7 @@ def stopped(folder):
     (folder / "status.json").write_text('{"status": "running"}')
 
 
-def test_a_sweep_goes_on_and_does_nothing_twice(train, tmp_path, monkeypatch):
+def test_a_sweep_goes_on_and_does_nothing_twice(train, tmp_path):
     sweep = tmp_path / "sweep"
     arms = ("seed=0,1,2", f"hydra.sweep.dir={sweep}")
     assert train(*arms, flags=["-m"]).code == 0

@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from flatspot.report.sweep import Job, answer, differences, line, student, summary, varied
 
@@ -103,7 +104,6 @@ def test_a_difference_is_taken_seed_by_seed():
 
 @given(st.lists(st.tuples(st.floats(0.1, 1e3), st.floats(0.1, 1e3)), min_size=2, max_size=9))
 def test_the_interval_is_that_of_a_paired_t_test(errors):
-    stats = pytest.importorskip("scipy.stats")
     first = [seeded(n, n, one, cell="a") for n, (one, _) in enumerate(errors)]
     second = [seeded(20 + n, n, two, cell="b") for n, (_, two) in enumerate(errors)]
     (found,) = differences([*first, *second])
@@ -117,7 +117,6 @@ def test_the_interval_is_that_of_a_paired_t_test(errors):
 
 @pytest.mark.parametrize("freedom", [1, 2, 20, 21, 40, 500])
 def test_students_quantile(freedom):
-    stats = pytest.importorskip("scipy.stats")
     assert student(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=2e-4)
 
 

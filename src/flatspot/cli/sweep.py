@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from flatspot.cli.again import done_before, goes_on
 from flatspot.cli.folder import shown, write_json, write_text
 from flatspot.cli.schema import SHAPING_KEYS
 from flatspot.errors import BadInput, reason
@@ -48,8 +47,11 @@ class Sweep:
         self._folder: Path | None = None
         self._jobs: list[Job] = []
 
-    def run(self, job: Callable[[], float | None], cfg: DictConfig) -> float | None:
-        """Run the job that Hydra has just set up, unless it was done before, and tell in a line how it ended.
+    def run(self, job: Callable[[], float | None], done_before: Callable[[Path], bool] | None = None) -> float | None:
+        """Run the job that Hydra has just set up, and tell in a line how it ended.
+
+        Args:
+            done_before: whether a folder holds the job done, which is then not run again; None: it is not asked.
 
         Raises:
             BadInput: if its folder is another job's; and whatever the job raises.
@@ -60,7 +62,7 @@ class Sweep:
         kept = False
         try:
             self._refuse_shared(folder, config.sweep.subdir)
-            kept = goes_on(cfg, several=True) and done_before(cfg, folder)
+            kept = done_before is not None and done_before(folder)
             return _error(folder) if kept else job()
         except BaseException as error:
             failure = reason(error).partition("\n")[0]

@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from flatspot.cli.again import goes_on
+from flatspot.cli.again import done_before, goes_on
 from flatspot.cli.extensions import offer
 from flatspot.cli.guard import guarded
 from flatspot.cli.help import help_text
@@ -106,8 +106,8 @@ class _Jobs:
 
         several = HydraConfig.get().mode == RunMode.MULTIRUN
         try:
-            goes_on(cfg, several=several)
-            return self.sweep.run(partial(run, cfg), cfg) if several else run(cfg)
+            before = partial(done_before, cfg) if goes_on(cfg, several=several) else None
+            return self.sweep.run(partial(run, cfg), before) if several else run(cfg)
         except Exception as error:  # noqa: BLE001 - told when all have run
             self.errors.append(error)
             return None

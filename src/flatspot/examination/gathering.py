@@ -12,7 +12,7 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor, nn
 
-from flatspot.diagnosis import MISSED, NO_SIGNAL, judge
+from flatspot.diagnosis import GROWS, MISSED, NO_SIGNAL, judge
 from flatspot.errors import BadInput, reason
 from flatspot.examination import data, outputs, states, wiring
 from flatspot.examination import time as through_time
@@ -82,9 +82,6 @@ MAJORITY: Final = 0.7
 
 SLOW: Final = 5e-4
 """Learning rates up to here are not tried slower."""
-
-GROWS: Final = 3.0
-"""How far outputs follow early steps by how far they follow late ones, beyond which gradients grow through time."""
 
 TAIL: Final = 10.0
 """The largest gradient norm by the median one, beyond which clipping is tried."""

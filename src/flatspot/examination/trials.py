@@ -134,7 +134,7 @@ def _data(patient: Patient, change: Change) -> _Data:
     if change.inputs:
         train, val = _standardised(train, train), _standardised(val, train)
     if change.ending:
-        train, val = _turned(train), _turned(val)
+        train, val = _filler_first(train), _filler_first(val)
     if not change.targets:
         return _Data(train, val)
     y = torch.cat([y for _, y in train.batches])
@@ -163,7 +163,7 @@ def _scaled(each: Tensor, slot: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return ((each - mean) / std).clamp(-FARTHEST, FARTHEST) if each is slot else each
 
 
-def _turned(samples: Samples) -> Samples:
+def _filler_first(samples: Samples) -> Samples:
     """What repeats at the end of a sample stands at its beginning."""
     if any_packed(samples.batches[0][0]):
         raise NotGiven("the sequences are packed, so there is no filler")

@@ -323,21 +323,23 @@ def steps_read(patient: Patient) -> Figures:
     slot = _slot(x, count)
     if slot is None:
         raise NotGiven("the inputs have no time axis")
+    series, steps = slot
     own = _answers(patient, model, x)
-    told = [step for step in range(slot[1]) if not torch.equal(slot[0], _swapped(slot[0], len(own), step))]
-    read = [place for place, step in enumerate(told) if _step_moves(patient, model, x, own, slot, step)]
+    others = [_swapped(series, len(own), step) for step in range(steps)]
+    told = [step for step in range(steps) if not torch.equal(series, others[step])]
+    read = [place for place, step in enumerate(told) if _moves_with(patient, model, x, own, series, others[step])]
     if not read:  # the step that is read may hold the same for all samples
-        told = list(range(slot[1]))
-        drawn = _drawn_from(slot[0])
-        read = [step for step in told if _step_moves(patient, model, x, own, (drawn, slot[1]), step, slot[0])]
+        told, drawn = list(range(steps)), _drawn_from(series)
+        others = [_with_step_of(series, drawn, len(own), step) for step in told]
+        read = [step for step in told if _moves_with(patient, model, x, own, series, others[step])]
     if not read:
         return {"steps/read": 0.0}
-    steps = len(told)  # where all samples are the same, as in their filler, nothing can be put in
+    count = len(told)  # where all samples are the same, as in their filler, nothing can be put in
     return {
-        "steps/read": len(read) / steps,
-        "steps/last_read": (read[-1] + 1) / steps,
-        "steps/first_read": (read[0] + 1) / steps,
-        "steps/missed": _missed(patient, model, x, slot[0], told, read),
+        "steps/read": len(read) / count,
+        "steps/last_read": (read[-1] + 1) / count,
+        "steps/first_read": (read[0] + 1) / count,
+        "steps/missed": _missed(patient, model, x, series, told, read),
     }
 
 
@@ -412,22 +414,9 @@ def _slot(x: Any, count: int) -> tuple[Tensor, int] | None:
     return None if series.dim() < 2 else (series, series.shape[1 - (sample_axis(series, count) or 0)])
 
 
-def _step_moves(
-    patient: Patient,
-    model: nn.Module,
-    x: Any,
-    own: Tensor,
-    slot: tuple[Tensor, int],
-    step: int,
-    series: Tensor | None = None,
-) -> bool:
-    """Whether outputs move as one step is taken from another sample; or from another series."""
-    other = _swapped(slot[0], len(own), step)
-    if series is not None:
-        axis = 1 - (sample_axis(series, len(own)) or 0)
-        other = series.clone()
-        other.select(axis, step).copy_(slot[0].select(axis, step))
-    return bool(_differ(own, _answers(patient, model, _with(x, slot[0] if series is None else series, other))).any())
+def _moves_with(patient: Patient, model: nn.Module, x: Any, own: Tensor, series: Tensor, other: Tensor) -> bool:
+    """Whether outputs move with another series in the place of the one."""
+    return bool(_differ(own, _answers(patient, model, _with(x, series, other))).any())
 
 
 def _drawn_from(series: Tensor) -> Tensor:
@@ -438,9 +427,14 @@ def _drawn_from(series: Tensor) -> Tensor:
 
 def _swapped(series: Tensor, count: int, step: int) -> Tensor:
     """A series of so many samples with one step of each taken from another sample."""
-    axis = sample_axis(series, count) or 0
+    return _with_step_of(series, series.roll(1, dims=sample_axis(series, count) or 0), count, step)
+
+
+def _with_step_of(series: Tensor, donor: Tensor, count: int, step: int) -> Tensor:
+    """A series of so many samples with one step from another series of its shape."""
+    axis = 1 - (sample_axis(series, count) or 0)
     other = series.clone()
-    other.select(1 - axis, step).copy_(series.select(1 - axis, step).roll(1, dims=0))
+    other.select(axis, step).copy_(donor.select(axis, step))
     return other
 
 

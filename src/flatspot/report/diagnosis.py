@@ -80,10 +80,9 @@ def _nothing_found(evidence: Mapping[str, float]) -> Iterator[str]:
     }
     if reached:
         best = sorted(reached.items(), key=lambda each: -each[1])[:MOST]
+        tried = ", ".join(f"{words} (skill {skill:.2f})" for words, skill in best)
         yield ""
-        yield "no cause was found; tried on copies: " + ", ".join(
-            f"{words} (skill {skill:.2f})" for words, skill in best
-        )
+        yield from textwrap.wrap(f"no cause was found; tried on copies: {tried}", WIDTH)
 
 
 def _rest(diagnosis: Diagnosis) -> Iterator[str]:

@@ -22,7 +22,7 @@ Clip gradients to a norm of 1; orthogonal recurrent weights; a shorter window.
 
 from typing import Final
 
-from flatspot.diagnosis import DAMAGE, Finding, graded
+from flatspot.diagnosis import DAMAGE, GROWS, Finding, graded
 
 EXPLAINS: Final = (
     "not-finite",
@@ -41,7 +41,6 @@ SICK: Final = {
 WELL: Final = {**SICK, "trial_clipped_closes": 0.0}
 CLOSES: Final = 0.35
 TAIL: Final = 20.0
-GROWS: Final = 3.0
 FAR_GROWTH: Final = 50.0
 FAR_TAIL: Final = 100.0
 

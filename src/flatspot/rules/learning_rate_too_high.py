@@ -22,7 +22,7 @@ A tenth of the learning rate, or a warm-up.
 
 from typing import Final
 
-from flatspot.diagnosis import DAMAGE, Finding, graded
+from flatspot.diagnosis import DAMAGE, GROWS, Finding, graded
 
 EXPLAINS: Final = (
     "not-finite",
@@ -38,7 +38,6 @@ WELL: Final = {**SICK, "trial_slower_closes": 0.0}
 LINE: Final = 0.35
 TAIL: Final = 100.0
 LOST: Final = 0.5
-GROWS: Final = 3.0
 
 
 def judge(
