@@ -10,7 +10,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-RECORD = [".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "status.json", "train.log"]
+RECORD = [".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", ".lock", "status.json", "train.log"]
 GOOD = "day,y\n" + "".join(f"2024-01-{day:02},{day}\n" for day in range(1, 31))
 
 

@@ -1,21 +1,82 @@
-"""A sweep that goes on where it was stopped: what is done is kept, what is not is put aside and begun anew."""
+"""Runs and sweeps that go on where they were stopped: what is done is kept, what is half done is taken up."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from flatspot.cli.folder import shown
+from flatspot.cli.folder import INTERRUPTED, shown
 from flatspot.cli.schema import checked
 from flatspot.errors import BadInput
 from flatspot.registry import nearest
 
 CHOICES: Final = ["auto"]
 
-KEPT: Final = frozenset({".hydra", "attempts"})
+NONE: Final = frozenset({"", "null"})
+"""How one types that nothing is to go on."""
+
+KEPT: Final = frozenset({".hydra", ".lock", "attempts"})
 """What is not put aside: Hydra has just written its own anew. Nor are logs, which go on."""
+
+
+def run_to_go_on(typed: Sequence[str]) -> Path | None:
+    """The run folder that `resume=RUN` names; None where no single run is to go on.
+
+    Raises:
+        BadInput: for other settings beside it (a run goes on with its own), and for what is no run folder.
+    """
+    named = [word for word in typed if word.partition("=")[0].lstrip("+") == "resume"]
+    value = named[-1].partition("=")[2].strip("'\"") if named else ""
+    if value in NONE or value in CHOICES or {"-m", "--multirun"} & set(typed):
+        return None
+    folder = Path(value).expanduser()
+    _refuse_no_run(folder, value)
+    others = [word for word in typed if "=" in word and not word.startswith("-") and word not in named]
+    if others:
+        raise BadInput(f"resume={value}: the run goes on with its own settings; {others[0]} cannot be given with it")
+    return folder.resolve()
+
+
+def _refuse_no_run(folder: Path, value: str) -> None:
+    if not folder.is_dir():
+        known = [*CHOICES, *(each.name for each in folder.parent.iterdir())] if folder.parent.is_dir() else CHOICES
+        raise BadInput(f"resume={value}: there is no such run folder; {nearest(folder.name, known)}")
+    if (folder / "multirun.yaml").exists():
+        raise BadInput(
+            f"resume={value}: is a sweep, which goes on with its own command and resume=auto hydra.sweep.dir={value}"
+        )
+    if _config_of(folder) is None:
+        raise BadInput(f"resume={value}: holds no config.yaml, so it is no run folder")
+
+
+def as_one_types(folder: Path) -> list[str]:
+    """What Hydra is told of a run that goes on: to write nothing of its own into the folder but the log."""
+    path = str(folder).replace("'", "\\'")
+    return [f"hydra.run.dir='{path}'", f"resume='{path}'", "hydra.output_subdir=null"]
+
+
+def settings_of(folder: Path) -> DictConfig:
+    """The configuration that a run was begun with, as it stands there.
+
+    Raises:
+        BadInput: naming the file that cannot be read.
+    """
+    path = _config_of(folder)
+    assert path is not None  # noqa: S101 - looked at before
+    try:
+        held = OmegaConf.load(path)
+        assert isinstance(held, DictConfig)  # noqa: S101 - else it is no configuration
+    except Exception as error:
+        raise BadInput(f"{shown(path)}: cannot be read: {' '.join(str(error).split())}") from error
+    return held
+
+
+def _config_of(folder: Path) -> Path | None:
+    """Resolved; of a run that was stopped before it had built a model, as it was composed."""
+    places = (folder / "config.yaml", folder / ".hydra" / "config.yaml")
+    return next((each for each in places if each.exists()), None)
 
 
 def goes_on(cfg: DictConfig, *, several: bool) -> bool:
@@ -28,14 +89,14 @@ def goes_on(cfg: DictConfig, *, several: bool) -> bool:
     if choice is None:
         return False
     if choice not in CHOICES:
-        raise BadInput(f"resume={choice}: {nearest(str(choice), CHOICES)}")
+        raise BadInput(f"resume={choice}: {nearest(str(choice), CHOICES)}; a sweep finds its own runs")
     if not several:
-        raise BadInput("resume=auto: goes on with a sweep (-m hydra.sweep.dir=SAME); this is a single run")
+        raise BadInput("resume=auto: goes on with a sweep (-m hydra.sweep.dir=SAME); a single run with resume=RUN")
     return True
 
 
 def done_before(cfg: DictConfig, folder: Path) -> bool:
-    """Whether the folder holds this very job, done; else what a stopped try left in it is put aside.
+    """Whether the folder holds this very job, done.
 
     Raises:
         BadInput: where it holds a job of other settings, naming the first that differs.
@@ -43,10 +104,19 @@ def done_before(cfg: DictConfig, folder: Path) -> bool:
     held = folder / "config.yaml"
     if held.exists():
         _refuse_another(_plain(checked(cfg)), held, folder)
-    if _says(folder / "status.json", "status") == "done" and _says(folder / "metrics.json", "verdict") is not None:
-        return True
-    _put_aside(folder)
-    return False
+    return is_done(folder)
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a run says so, and has figures to show."""
+    done = _says(folder / "status.json", "status") == "done"
+    return done and _says(folder / "metrics.json", "verdict") is not None
+
+
+def is_half_done(folder: Path) -> bool:
+    """Whether a run was killed or stopped, and did not fail by itself."""
+    status, why = (_says(folder / "status.json", key) for key in ("status", "why"))
+    return status == "running" or (status == "failed" and why in INTERRUPTED)
 
 
 def _plain(config: DictConfig | ListConfig) -> dict[str, object]:
@@ -87,14 +157,19 @@ def _says(path: Path, key: str) -> object:
         return None
 
 
-def _put_aside(folder: Path) -> None:
-    """Into `attempts/N`: nothing is lost, and a job that begins anew finds nothing of an earlier one."""
+def put_aside(folder: Path) -> Path | None:
+    """Into `attempts/N`: nothing is lost, and a job that begins anew finds nothing of an earlier one.
+
+    Returns:
+        Where it was put; None: there was nothing.
+    """
     left = [each for each in folder.iterdir() if each.name not in KEPT and each.suffix != ".log"]
-    if not left:
-        return
+    if not [each for each in left if each.name != "status.json"]:
+        return None
     attempts = folder / "attempts"
     number = 1 + sum(1 for _ in attempts.iterdir()) if attempts.exists() else 1
     aside = attempts / str(number)
     aside.mkdir(parents=True)
     for each in left:
         each.rename(aside / each.name)
+    return aside

@@ -22,6 +22,7 @@ from flatspot.models.models import MODELS
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.monitors import MONITORS, Doctor
 from flatspot.monitors.denormals import FlushedDenormals
+from flatspot.monitors.keeping import EpochKeeper, WholeFiles
 from flatspot.monitors.layers import LayerLines
 from flatspot.monitors.progress import EpochLines
 from flatspot.monitors.recording import EvidenceRecorder
@@ -104,21 +105,25 @@ def class_weights(asked: Any, data: SeriesDataModule) -> list[float] | None:  # 
         ) from None
 
 
-def build_trainer(config: Config, folder: Path) -> Trainer:
+def build_trainer(config: Config, folder: Path, begun: int = 0) -> Trainer:
     """A Trainer that watches, saves and logs into the run folder.
+
+    Args:
+        begun: the optimizer steps of a run that goes on.
 
     Raises:
         BadInput: for a device that is not here.
     """
     values = dict(config["trainer"])
     _check_trainer(values)
-    loggers = [_named(LOGGERS, name, options, folder=folder) for name, options in config["logger"].items()]
+    loggers = [_named(LOGGERS, name, options, folder=folder, begun=begun) for name, options in config["logger"].items()]
     callbacks = build_callbacks(config, folder)
     try:
         return Trainer(
             **values,
             logger=loggers,
             callbacks=callbacks,
+            plugins=[WholeFiles()],
             default_root_dir=folder,
             num_sanity_val_steps=0,
             enable_model_summary=False,
@@ -167,13 +172,13 @@ def build_callbacks(config: Config, folder: Path) -> list[Callback]:
         FlushedDenormals(),
         EpochSeed(config["seed"]),
         LayerLines(),
+        EpochKeeper(folder / "checkpoints"),
         *monitors,
         *_early_stopping(config["early_stopping"]),
         ModelCheckpoint(
             folder / "checkpoints",
             filename="best",
             monitor="loss/val",
-            save_last=True,
             enable_version_counter=False,
         ),
         *([] if records else [EvidenceRecorder(folder)]),

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from flatspot.cli.doctor import examined_run
-from flatspot.cli.guard import guarded
+from flatspot.cli.guard import guard
 from flatspot.cli.schema import checked
 from flatspot.cli.train import conf_dir
 from flatspot.diagnosis import Finding
@@ -198,7 +198,7 @@ def composed(overrides: Sequence[str]) -> DictConfig:
     Raises:
         BadInput: naming the key or value that cannot be used.
     """
-    with guarded(), initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with guard([]), initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return checked(compose("train", overrides=list(overrides)))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import lightning
 import torch
-from lightning import Trainer
+from lightning import Callback, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import OmegaConf
 from torch.optim import Optimizer
@@ -23,6 +23,7 @@ from flatspot.cli.folder import shown, write_text
 from flatspot.cli.job import SIGTERM_CODE
 from flatspot.cli.loggers import ended
 from flatspot.cli.results import error_of, keep, log_end, metrics_of
+from flatspot.cli.threads import cores
 from flatspot.data.answers import training_rows
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel
@@ -32,6 +33,7 @@ from flatspot.evaluate import batches, reference
 from flatspot.examination.gathering import Gathered
 from flatspot.examination.own import Examination, examine_model, look_for_causes
 from flatspot.models.sequence_module import SequenceModule
+from flatspot.monitors.keeping import EpochKeeper, epochs_of, steps_of
 from flatspot.nn.denormals import flushed
 from flatspot.nn.zoo import ZooLayer
 from flatspot.registry import nearest
@@ -75,7 +77,14 @@ KNOWN_WARNINGS: Final = (
 
 
 def fit_and_report(
-    config: Mapping[str, Any], panel: Panel, folder: Path, started: float, *, several: bool
+    config: Mapping[str, Any],
+    panel: Panel,
+    folder: Path,
+    started: float,
+    *,
+    several: bool,
+    begun: Path | None = None,
+    share: int | None = None,
 ) -> float | None:
     """Train on the rows, keep what was measured in the run folder, and say how it went.
 
@@ -85,12 +94,24 @@ def fit_and_report(
         folder: the run folder.
         started: when the command or job began, by `time.perf_counter`.
         several: whether it is one job of a sweep.
+        begun: the checkpoint that it goes on from; None: it begins.
+        share: the threads that it may take, where others run beside it and none are asked for.
 
     Returns:
         The test MAE in original units, or the share of wrong classes; None in processes other than the first.
     """
     with _by_itself():
-        return _fit_and_report(config, panel, folder, started, several=several)
+        _set_up_process(config)
+        if share is not None and config["threads"] is None:
+            _take(share)
+        return _fit_and_report(config, panel, folder, started, several=several, begun=begun)
+
+
+def _take(share: int) -> None:
+    """No more threads than this job's share of the machine."""
+    taken = min(share, torch.get_num_threads())
+    torch.set_num_threads(taken)
+    log.info("note   takes %s of %s threads: other jobs of the sweep run beside it", taken, cores())
 
 
 def fit_and_examine(config: Mapping[str, Any], panel: Panel, folder: Path, part: Part) -> tuple[Examination, float]:
@@ -128,16 +149,15 @@ def _by_itself() -> Iterator[None]:
 
 
 def _fit_and_report(
-    config: Mapping[str, Any], panel: Panel, folder: Path, started: float, *, several: bool
+    config: Mapping[str, Any], panel: Panel, folder: Path, started: float, *, several: bool, begun: Path | None
 ) -> float | None:
-    _set_up_process(config)
     data = build_data(config, panel)
     model = build_model(config, data)
-    trainer = build_trainer(config, folder)
+    trainer = build_trainer(config, folder, begun=0 if begun is None else steps_of(begun))
     if several:
         refuse_processes(trainer)
     with ended(trainer.loggers):
-        return _run(config, data, model, trainer, folder, started)
+        return _run(config, data, model, trainer, folder, started, begun)
 
 
 def _run(
@@ -147,14 +167,16 @@ def _run(
     trainer: Trainer,
     folder: Path,
     started: float,
+    begun: Path | None,
 ) -> float | None:
     if trainer.is_global_zero:
         write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
         _announce(config, data, model, trainer)
-    fit_started = time.perf_counter()
+        if begun is not None:
+            log.info("note   goes on after %s epochs, from %s", epochs_of(begun), shown(begun))
     with _told_when_stopped():
-        trainer.fit(model, datamodule=data)
-    fit_seconds = time.perf_counter() - fit_started
+        trainer.fit(model, datamodule=data, ckpt_path=begun, weights_only=True)
+    fit_seconds = _seconds(trainer)
     optimizer = next(iter(trainer.optimizers), None)
     with _told_when_stopped():
         trainer.test(model, datamodule=data, ckpt_path=_best(trainer), weights_only=True, verbose=False)
@@ -169,6 +191,12 @@ def _run(
     told = {"model": _name(config), "target": ", ".join(data.targets), "run": shown(folder)}
     log.info("\n%s", summary(metrics, **told, tensorboard="tensorboard" in config["logger"]))
     return error_of(metrics)
+
+
+def _seconds(trainer: Trainer) -> float:
+    """Of training, also before it was broken off."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined] # set, but not declared
+    return next(each.seconds for each in callbacks if isinstance(each, EpochKeeper))
 
 
 def _causes(
@@ -187,9 +215,9 @@ def _set_up_process(config: Mapping[str, Any]) -> None:
         raise BadInput(f"seed={config['seed']}: must lie between 0 and 4294967295")
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
     if config["threads"] is not None:
-        cores = os.cpu_count() or 1
-        if not 1 <= config["threads"] <= cores:
-            raise BadInput(f"threads={config['threads']}: must lie between 1 and {cores}, the cores of this machine")
+        most = os.cpu_count() or 1
+        if not 1 <= config["threads"] <= most:
+            raise BadInput(f"threads={config['threads']}: must lie between 1 and {most}, the cores of this machine")
         torch.set_num_threads(config["threads"])
 
 

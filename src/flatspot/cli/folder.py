@@ -2,13 +2,22 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+from filelock import FileLock, Timeout
 
 import flatspot
+from flatspot.errors import BadInput
 
 State = Literal["running", "done", "failed"]
+
+STOPPED: Final = "stopped (SIGTERM)"
+
+INTERRUPTED: Final = ("interrupted", STOPPED)
+"""Why a run ended that did not fail by itself."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -39,3 +48,27 @@ def write_status(folder: Path, state: State, why: str | None = None) -> None:
     if first_process():
         said = {"status": state} | ({"why": why} if why else {})
         write_json(folder / "status.json", {**said, "flatspot": flatspot.__version__})
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Inside, no other process runs a job in the folder; one that is killed lets go of it.
+
+    Raises:
+        BadInput: another one does.
+    """
+    if not first_process():
+        yield
+        return
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise BadInput(f"{shown(folder)}: another process is at this run") from None
+    except OSError:  # a file system without locks: as it was before there were any
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()

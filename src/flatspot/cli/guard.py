@@ -6,10 +6,9 @@ names, all before any job of ours begins. A folder of configs may come from a st
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final
-from unittest.mock import patch
+from unittest.mock import _patch, patch
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import DictConfig, OmegaConf
@@ -18,11 +17,39 @@ from flatspot.errors import BadInput
 
 Keys = tuple[str, ...]
 
-TARGETS: Final[dict[Keys, str]] = {
-    ("hydra", "launcher", "_target_"): "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
-    ("hydra", "sweeper", "_target_"): "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+TARGETS: Final[dict[Keys, frozenset[str]]] = {
+    ("hydra", "launcher", "_target_"): frozenset(
+        {
+            "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
+            "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
+            "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
+            "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
+            "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher",
+        }
+    ),
+    ("hydra", "sweeper", "_target_"): frozenset(
+        {
+            "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+            "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper",
+        }
+    ),
+    ("hydra", "sweeper", "sampler", "_target_"): frozenset(
+        f"optuna.samplers.{name}Sampler" for name in ("TPE", "Random", "CmaEs", "NSGAII", "MOTPE", "Grid")
+    ),
 }
 """What Hydra may build, and where it stands."""
+
+ENGINES: Final = {("hydra", "launcher"), ("hydra", "sweeper")}
+"""Below these some texts are run (a cluster's `setup`, a `custom_search_space`, Ray's `runtime_env`) or decide who runs
+our jobs: a text that is none of these must be typed."""
+
+ENGINES_TEXTS: Final = frozenset(
+    {
+        *("${hydra.sweep.dir}/.submitit/%j", "${hydra.job.name}"),  # submitit's
+        *("processes", "2*n_jobs", "auto", "r"),  # joblib's
+        *("minimize", "maximize"),  # Optuna's
+    }
+)
 
 HANDLERS: Final = frozenset({"logging.StreamHandler", "logging.FileHandler", "logging.NullHandler"})
 
@@ -43,26 +70,48 @@ TEXTS: Final = (
 )
 """Plain text, which may be put together from other values. Elsewhere `${...}` could bring in a branch unseen."""
 
+_guards = False
+"""Whether this process is a launcher's worker that is guarded already."""
+
 LOADERS_VARIABLES: Final = re.compile(r"(LD_|DYLD_|PYTHON|PATH$)")
 """Environment variables that decide what other processes load."""
 
 
-@contextmanager
-def guarded() -> Iterator[None]:
-    """Hold every configuration that Hydra composes, a job's as well as the sweep's, against the list."""
+def guard(typed: Sequence[str], seen: Callable[[DictConfig], None] | None = None) -> "_patch[Any]":
+    """Hold every configuration that Hydra composes, a job's as well as the sweep's, against the list.
+
+    Args:
+        typed: the words of the command line. seen: is shown what has passed.
+
+    Returns:
+        What guards once it is started, or inside a `with`.
+    """
     load = ConfigLoaderImpl.load_configuration
+    keys = frozenset(word.partition("=")[0].lstrip("+~") for word in typed if "=" in word)
 
     def load_and_check(self: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:  # noqa: ANN401 - as Hydra's
         composed = load(self, *args, **kwargs)
-        refuse_foreign(composed)
+        refuse_foreign(composed, keys)
+        if seen is not None:
+            seen(composed)
         return composed
 
-    with patch.object(ConfigLoaderImpl, "load_configuration", load_and_check):
-        yield
+    return patch.object(ConfigLoaderImpl, "load_configuration", load_and_check)
 
 
-def refuse_foreign(composed: DictConfig) -> None:
+def guard_worker(typed: Sequence[str]) -> None:
+    """The same for the rest of this process, which has unpickled a job and will compose its configuration."""
+    global _guards  # noqa: PLW0603 - as long as the process lives
+    if not _guards:
+        guard(typed).start()
+        _guards = True
+
+
+def refuse_foreign(composed: DictConfig, typed: Collection[str] = ()) -> None:
     """Refuse what is not Hydra's own below `hydra`.
+
+    Args:
+        typed: the keys that stand on the command line.
 
     Raises:
         BadInput: naming the key.
@@ -72,6 +121,16 @@ def refuse_foreign(composed: DictConfig) -> None:
     for keys, value in _leaves(below, ("hydra",)):
         if not _is_known(keys, value):
             raise BadInput(f"{'.'.join(keys)}={value}: refused; things are named, never imported from a config")
+        if keys[:2] in ENGINES and not _is_harmless(keys, value, typed):
+            raise BadInput(f"{'.'.join(keys)}={value}: refused from a config; type it on the command line")
+
+
+def _is_harmless(keys: Keys, value: object, typed: Collection[str]) -> bool:
+    """Whether a launcher or sweeper may be given this value, wherever it comes from, or was typed."""
+    known = "_target_" in keys or keys[:3] == ("hydra", "sweeper", "params")
+    if known or not isinstance(value, str) or value in ENGINES_TEXTS:
+        return True
+    return any(".".join(keys[:length]) in typed for length in range(3, len(keys) + 1))
 
 
 def _leaves(node: object, keys: Keys) -> Iterator[tuple[Keys, object]]:
@@ -85,11 +144,13 @@ def _leaves(node: object, keys: Keys) -> Iterator[tuple[Keys, object]]:
 
 def _is_known(keys: Keys, value: object) -> bool:
     if "_target_" in keys:
-        return TARGETS.get(keys) == value
+        return value in TARGETS.get(keys, ())
     if keys[1:2] in {("job_logging",), ("hydra_logging",)}:
         return _is_known_logging(keys, value)
     if keys[1:3] == ("job", "env_set") and LOADERS_VARIABLES.match(keys[-1]):
         return False
+    if keys[:2] in ENGINES and value in ENGINES_TEXTS:
+        return True
     is_text = keys in TEXTS or (*keys[:-1], "*") in TEXTS
     return "ext://" not in str(value) and (is_text or "${" not in str(value))
 

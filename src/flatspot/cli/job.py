@@ -12,15 +12,17 @@ import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from flatspot.cli import STARTED
-from flatspot.cli.folder import first_process, shown, write_status
+from flatspot.cli.again import is_half_done, put_aside
+from flatspot.cli.folder import STOPPED, alone_in, first_process, shown, write_status
 from flatspot.cli.schema import SHAPING_KEYS, SOURCE_KEYS, checked
+from flatspot.cli.threads import cores, share
 from flatspot.data.datasets import DATASETS
 from flatspot.data.panel import Panel, Series, panel_of
 from flatspot.data.tables import csv
@@ -30,9 +32,14 @@ log = logging.getLogger(__name__)
 
 SIGTERM_CODE: Final = 143
 
+Left = Literal["half done", "failed"]
 
-def run(cfg: DictConfig) -> float | None:
+
+def run(cfg: DictConfig, *, goes_on: bool = False) -> float | None:
     """Run one job in its run folder.
+
+    Args:
+        goes_on: take up what a stopped try has left in the folder.
 
     Returns:
         Its test MAE, for a sweeper to minimise; None in processes other than the first.
@@ -43,21 +50,29 @@ def run(cfg: DictConfig) -> float | None:
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     started = STARTED if HydraConfig.get().mode == RunMode.RUN else time.perf_counter()
-    _refuse_finished(folder)
+    if not goes_on:
+        _refuse_finished(folder)
+    with alone_in(folder):
+        _speak_for_one()
+        left = _left_in(folder) if goes_on else None
+        write_status(folder, "running")
+        try:
+            mae = _run(checked(cfg), folder, started, left)
+        except BaseException as error:
+            _record_failure(folder, error)
+            raise
+        write_status(folder, "done")
+        return mae
+
+
+def _speak_for_one() -> None:
+    """One log a run, one line a job of a sweep, and an end by SIGTERM that is none by itself."""
     if not first_process():
         _close_log()
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         _hush_console()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _end)
-    write_status(folder, "running")
-    try:
-        mae = _run(checked(cfg), folder, started)
-    except BaseException as error:
-        _record_failure(folder, error)
-        raise
-    write_status(folder, "done")
-    return mae
 
 
 def _refuse_finished(folder: Path) -> None:
@@ -90,13 +105,42 @@ def _close_log() -> None:
             Path(handler.baseFilename).unlink(missing_ok=True)
 
 
-def _run(cfg: DictConfig, folder: Path, started: float) -> float | None:
+def _left_in(folder: Path) -> Left:
+    """What a stopped try has left: a job of a sweep that failed by itself is tried from the start."""
+    return "half done" if HydraConfig.get().mode == RunMode.RUN or is_half_done(folder) else "failed"
+
+
+def _run(cfg: DictConfig, folder: Path, started: float, left: Left | None) -> float | None:
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    config["resume"] = None  # how a run came about is none of its settings
     panel = read_panel(config["data"])
     from flatspot.cli.fit import fit_and_report
 
     several = HydraConfig.get().mode == RunMode.MULTIRUN
-    return fit_and_report(config, panel, folder, started, several=several)
+    begun = None if left is None else _taken_up(folder, left)
+    own = share(HydraConfig.get().launcher, cores()) if several else None
+    return fit_and_report(config, panel, folder, started, several=several, begun=begun, share=own)
+
+
+def _taken_up(folder: Path, left: Left) -> Path | None:
+    """The checkpoint that a run goes on from; None: there is none, what else was left is put aside, and it begins anew.
+
+    Only the first process looks for it; others of the same run begin after it has.
+    """
+    from flatspot.monitors.keeping import LAST, checkpoint_to_go_on_from
+
+    kept = folder / "checkpoints"
+    if not first_process():
+        return kept / LAST if (kept / LAST).exists() else None
+    begun, wrong = checkpoint_to_go_on_from(kept) if left == "half done" else (None, [])
+    for each in wrong:
+        log.warning("%s", each)
+    if begun is None:
+        aside = put_aside(folder)
+        write_status(folder, "running")
+        if aside is not None:
+            log.info("note   begins anew; what was there is kept in %s", shown(aside))
+    return begun
 
 
 def read_panel(data: Mapping[str, Any]) -> Panel:
@@ -123,7 +167,7 @@ def read_panel(data: Mapping[str, Any]) -> Panel:
 
 def _record_failure(folder: Path, error: BaseException) -> None:
     """Into the folder, not onto the screen: that is for the command to say, once."""
-    why = reason(error)
+    why = STOPPED if isinstance(error, SystemExit) and error.code == SIGTERM_CODE else reason(error)
     write_status(folder, "failed", why)
     text = why if isinstance(error, BadInput) else "".join(traceback.format_exception(error))
     record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), None)

@@ -1,11 +1,13 @@
 """Loggers by name, each writing straight into the run folder."""
 
+import csv
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, final
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from flatspot.errors import BadInput
 from flatspot.registry import Registry
@@ -13,20 +15,48 @@ from flatspot.registry import Registry
 
 @final
 class RunFolderTensorBoard(TensorBoardLogger):
-    """TensorBoard's events in the run folder itself, not in `lightning_logs/version_0` below it."""
+    """TensorBoard's events in the run folder itself, not in `lightning_logs/version_0` below it.
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(save_dir=folder, name="", version="", default_hp_metric=False)
+    Args:
+        begun: the optimizer steps of a run that goes on: TensorBoard passes over what was told of later ones before.
+    """
+
+    def __init__(self, folder: Path, begun: int) -> None:
+        super().__init__(save_dir=folder, name="", version="", default_hp_metric=False, purge_step=begun or None)
 
     def save(self) -> None:
         """Write no `hparams.yaml`: the run's configuration stands in its `config.yaml`."""
 
 
-def _csv(folder: Path) -> Logger:
-    return CSVLogger(save_dir=folder, name="", version="")
+def _csv(folder: Path, begun: int) -> Logger:
+    """Lightning's writer begins the file anew: of a run that goes on it is told again what stood there."""
+    held = _rows(folder / ExperimentWriter.NAME_METRICS_FILE, before=begun) if begun else []
+    logger = CSVLogger(save_dir=folder, name="", version="")
+    for step, figures in held:
+        logger.log_metrics(dict(figures), step=step)
+    if held:
+        logger.save()
+    return logger
 
 
-def _wandb(folder: Path, project: str = "flatspot", name: str | None = None, *, offline: bool = False) -> Logger:
+def _rows(path: Path, *, before: int) -> list[tuple[int, dict[str, float]]]:
+    """The rows of steps before a step; a row that a crash has torn was the last one."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if (row["step"] or "").isdecimal() and None not in row.values()]
+    kept = ((int(row.pop("step")), row) for row in rows)
+    return [(step, {name: float(value) for name, value in row.items() if value}) for step, row in kept if step < before]
+
+
+def _wandb(
+    folder: Path,
+    begun: int,  # noqa: ARG001 - a run that goes on is a new one there
+    project: str = "flatspot",
+    name: str | None = None,
+    *,
+    offline: bool = False,
+) -> Logger:
     try:
         return WandbLogger(save_dir=folder, project=project, name=name, offline=offline)
     except ModuleNotFoundError as error:

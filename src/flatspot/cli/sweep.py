@@ -1,16 +1,20 @@
 """A sweep's jobs as they end, and the table at its end."""
 
+import contextlib
 import csv
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+import secrets
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from flatspot.cli.folder import shown, write_json, write_text
 from flatspot.cli.schema import SHAPING_KEYS
@@ -21,6 +25,8 @@ from flatspot.report.text import quoted
 
 if TYPE_CHECKING:
     import polars as pl
+
+Objective = float | tuple[float, ...] | None
 
 FIGURES: Final = {
     **{name: ("test", name) for name in ("mae", "rmse", "mase", "smape", "r2", "accuracy", "balanced_accuracy", "f1")},
@@ -39,52 +45,80 @@ FIGURES: Final = {
 """The columns of `results.csv`, and where they stand in `metrics.json`."""
 
 
+RECORDS: Final = ".jobs"
+"""The folder of a sweep in which its jobs say how they ended, while it runs."""
+
+KILLED: Final = "its process was killed"
+
+
 @final
 class Sweep:
-    """The jobs of a sweep, each read from its folder as it ends."""
+    """The jobs of a sweep, wherever they run: each leaves a record in the sweep's folder, and the end reads them all.
+
+    A copy of this in another process (a launcher's worker) writes to the same place.
+    """
 
     def __init__(self) -> None:
+        self._token = secrets.token_hex(8)  # of an earlier sweep in the same folder nothing is read
         self._folder: Path | None = None
-        self._jobs: list[Job] = []
 
-    def run(self, job: Callable[[], float | None], done_before: Callable[[Path], bool] | None = None) -> float | None:
+    @property
+    def begun(self) -> bool:
+        """Whether a job has."""
+        return self._folder is not None and self._records(self._folder).is_dir()
+
+    def compose(self, config: DictConfig) -> None:
+        """Learn from the first configuration that Hydra composes where the jobs will leave their records."""
+        if self._folder is None and config.hydra.mode == RunMode.MULTIRUN:
+            self._folder = Path(str(config.hydra.sweep.dir)).absolute()
+
+    def run(self, job: Callable[[], object], done_before: Callable[[Path], bool] | None = None) -> Objective:
         """Run the job that Hydra has just set up, and tell in a line how it ended.
 
         Args:
             done_before: whether a folder holds the job done, which is then not run again; None: it is not asked.
 
+        Returns:
+            What a sweeper is to make small.
+
         Raises:
             BadInput: if its folder is another job's; and whatever the job raises.
         """
         config = HydraConfig.get()
-        folder, self._folder = Path(config.runtime.output_dir), Path(config.sweep.dir)
-        failure: str | None = None
-        kept = False
+        folder, records = Path(config.runtime.output_dir), self._records(Path(config.sweep.dir).absolute())
+        typed = (_setting(each) for each in config.overrides.task)
+        settings = {key: value for key, value in typed if key != "resume"}
+        record = {"number": int(config.job.num), "folder": str(folder), "settings": settings}
+        kept, failure = False, None
         try:
-            self._refuse_shared(folder, config.sweep.subdir)
+            _refuse_shared(records, folder, config.sweep.subdir)
+            _write(records, {**record, "failure": KILLED})
             kept = done_before is not None and done_before(folder)
-            return _error(folder) if kept else job()
+            if not kept:
+                job()
+            return _objective(folder, several="direction" in config.sweeper and _are_several(config.sweeper.direction))
         except BaseException as error:
             failure = reason(error).partition("\n")[0]
             raise
         finally:
-            typed = (_setting(each) for each in config.overrides.task)
-            settings = {key: value for key, value in typed if key != "resume"}
-            metrics = _read(folder / "metrics.json") if failure is None else None
-            life = _half_life(folder) if metrics is not None else math.nan
-            self._jobs.append(Job(int(config.job.num), str(folder), settings, metrics, failure, life))
-            before = "done before: " if kept else ""
-            print(f"        {before}{line(self._jobs[-1])}", flush=True)  # noqa: T201 - the command's answer
+            _write(records, {**record, "failure": failure})
+            ended = _job({**record, "failure": failure})
+            said = f"{'#' + str(ended.number):>6}  {'done before: ' if kept else ''}{line(ended)}"
+            print(said, flush=True)  # noqa: T201 - the command's answer
 
     def end(self) -> tuple[int, int]:
         """Print the table, write it as `sweep.json` and the jobs as `results.csv` and `results.parquet`.
 
         Returns: how many jobs failed, and of how many.
         """
-        if not self._jobs or self._folder is None:
+        if self._folder is None or not self.begun:
             return 0, 0
-        series = {_series(Path(job.folder)) for job in self._jobs if job.metrics is not None}
-        jobs = [replace(job, folder=shown(Path(job.folder))) for job in self._jobs]  # from here, not from a job's own
+        records = self._records(self._folder)
+        whole = sorted(
+            (_job(json.loads(path.read_text(encoding="utf-8"))) for path in records.glob("*.json")), key=_number
+        )
+        series = {_series(Path(job.folder)) for job in whole if job.metrics is not None}
+        jobs = [replace(job, folder=shown(Path(job.folder))) for job in whole]  # from here, not from a job's own
         classify = any(job.classifies for job in jobs)
         error: ErrorName = "error" if classify else "mase" if len(series) > 1 else "mae"
         write_text(self._folder / "results.csv", _results(jobs))
@@ -93,11 +127,43 @@ class Sweep:
         print(f"\n{summary(jobs, error=error)}")  # noqa: T201
         folder = shown(self._folder)
         print(f"\nsweep   {folder}\nlook    tensorboard --logdir {quoted(folder)}")  # noqa: T201
-        return sum(job.failure is not None for job in self._jobs), len(self._jobs)
+        self._forget(records)
+        return sum(job.failure is not None for job in jobs), len(jobs)
 
-    def _refuse_shared(self, folder: Path, subdir: str) -> None:
-        if str(folder) in {job.folder for job in self._jobs}:
-            raise BadInput(f"hydra.sweep.subdir={subdir}: two jobs would share a folder")
+    def _records(self, folder: Path) -> Path:
+        return folder / RECORDS / self._token
+
+    def _forget(self, records: Path) -> None:
+        """All of it stands in the results now."""
+        shutil.rmtree(records, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another sweep's are there
+            records.parent.rmdir()
+
+
+def _held(records: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text(encoding="utf-8")) for path in records.glob("[!.]*.json")]
+
+
+def _write(records: Path, record: Mapping[str, Any]) -> None:
+    records.mkdir(parents=True, exist_ok=True)
+    write_json(records / f"{record['number']}.json", record)
+
+
+def _refuse_shared(records: Path, folder: Path, subdir: str) -> None:
+    if str(folder) in {each["folder"] for each in _held(records)}:
+        raise BadInput(f"hydra.sweep.subdir={subdir}: two jobs would share a folder")
+
+
+def _job(record: Mapping[str, Any]) -> Job:
+    """A job, with the figures that stand in its folder."""
+    folder, failure = Path(record["folder"]), record["failure"]
+    metrics = _read(folder / "metrics.json") if failure is None else None
+    life = _half_life(folder) if metrics is not None else math.nan
+    return Job(record["number"], record["folder"], record["settings"], metrics, failure, life)
+
+
+def _number(job: Job) -> int:
+    return job.number
 
 
 def _setting(override: str) -> tuple[str, str]:
@@ -161,11 +227,27 @@ def _table(jobs: Sequence[Job]) -> "pl.DataFrame":
     return pl.DataFrame(columns, schema=types, strict=False)
 
 
-def _error(folder: Path) -> float | None:
-    """What a sweeper is to make small, of a job that was done before."""
+def _are_several(direction: object) -> bool:
+    """Whether a sweeper minimises two things: the error, and how flat the outputs are."""
+    if not isinstance(direction, ListConfig):
+        return False
+    if len(direction) != 2:
+        raise BadInput(f"hydra.sweeper.direction={direction}: one for the error, or two, for error and flatness")
+    return True
+
+
+def _objective(folder: Path, *, several: bool) -> Objective:
+    """The test error of a job (MAE, or the share of wrong classes); with it, where both are asked for, its flatness.
+
+    Flatness is 1 for outputs that are all the same, and 0 for ones that differ as much as the targets do, or more.
+    """
     done = Job(0, "", {}, _read(folder / "metrics.json"))
     error = done.figure("test", "error" if done.classifies else "mae")
-    return None if math.isnan(error) else error
+    flatness = 1 - min(done.figure("diversity", "ratio"), 1.0)
+    found = (error, flatness) if several else (error,)
+    if any(math.isnan(each) for each in found):
+        return None
+    return found if several else error
 
 
 def _half_life(folder: Path) -> float:

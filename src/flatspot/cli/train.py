@@ -4,10 +4,10 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,12 +16,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from flatspot.cli.again import done_before, goes_on
+from flatspot.cli.again import as_one_types, done_before, goes_on, is_done, run_to_go_on, settings_of
 from flatspot.cli.extensions import offer
-from flatspot.cli.guard import guarded
+from flatspot.cli.folder import shown
+from flatspot.cli.guard import guard, guard_worker
 from flatspot.cli.help import help_text
 from flatspot.cli.schema import explained
-from flatspot.cli.sweep import Sweep
+from flatspot.cli.sweep import Objective, Sweep
 from flatspot.errors import BadInput
 from flatspot.registry import nearest
 
@@ -33,6 +34,15 @@ TAKES_VALUE: Final = frozenset(
     ("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir")
 )
 """Hydra's flags that are followed by a value."""
+
+EXTRAS: Final = {
+    "joblib": "joblib",
+    "submitit_local": "submitit",
+    "submitit_slurm": "submitit",
+    "ray": "ray",
+    "optuna": "optuna",
+}
+"""Launchers and sweepers of Hydra that others have written, and the extra of ours that brings each."""
 
 
 class SweepFailed(Exception):  # noqa: N818 - it names what happened
@@ -90,27 +100,48 @@ def _say(sentence: str, code: int) -> int:
 
 
 class _Jobs:
-    """Runs each job that Hydra sets up, and keeps what goes wrong from Hydra, which would print it and end with 1."""
+    """Runs each job that Hydra sets up, and keeps what goes wrong from Hydra, which would print it and end with 1.
 
-    def __init__(self) -> None:
+    Args:
+        resumed: the folder of the one run that is to go on; None: what Hydra composes is run.
+    """
+
+    def __init__(self, typed: Sequence[str], resumed: Path | None = None) -> None:
         self.begun = False
         self.errors: list[Exception] = []
         self.sweep = Sweep()
+        self._typed = typed
+        self._resumed = resumed
         self._argv = sys.argv
 
-    def run(self, cfg: DictConfig) -> float | None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In a launcher's worker, which composes each job's configuration by itself: guard it there too."""
+        vars(self).update(state)
+        guard_worker(self._typed)
+
+    def run(self, cfg: DictConfig) -> Objective:
         """Hydra's task: one job; a failed one has its own record and does not keep the next from running."""
         sys.argv = self._argv  # Lightning starts its other processes with it: only Hydra's parser sees another
         self.begun = True
-        from flatspot.cli.job import run
-
-        several = HydraConfig.get().mode == RunMode.MULTIRUN
         try:
-            before = partial(done_before, cfg) if goes_on(cfg, several=several) else None
-            return self.sweep.run(partial(run, cfg), before) if several else run(cfg)
+            return self._one_of_many(cfg) if HydraConfig.get().mode == RunMode.MULTIRUN else self._single(cfg)
         except Exception as error:  # noqa: BLE001 - told when all have run
             self.errors.append(error)
             return None
+
+    def _single(self, cfg: DictConfig) -> Objective:
+        from flatspot.cli.job import run
+
+        if self._resumed is not None:
+            return run(settings_of(self._resumed), goes_on=True)
+        goes_on(cfg, several=False)
+        return run(cfg)
+
+    def _one_of_many(self, cfg: DictConfig) -> Objective:
+        from flatspot.cli.job import run
+
+        again = goes_on(cfg, several=True)
+        return self.sweep.run(partial(run, cfg, goes_on=again), partial(done_before, cfg) if again else None)
 
 
 def _compose_and_run(typed: list[str]) -> None:
@@ -120,11 +151,17 @@ def _compose_and_run(typed: list[str]) -> None:
     """
     if any(argument.startswith("--e") for argument in typed):  # argparse takes `--exp` for it too
         raise BadInput("--experimental-rerun runs what a pickle file says; it is refused")
-    jobs = _Jobs()
+    resumed = run_to_go_on(typed)
+    if resumed is not None:
+        if is_done(resumed):
+            print(f"{shown(resumed)}: this run is done")  # noqa: T201 - the command's answer
+            return
+        typed = [*(word for word in typed if "=" not in word), *as_one_types(resumed)]
+    jobs = _Jobs(typed, resumed)
     try:
-        _run_hydra(jobs.run, typed)
+        _run_hydra(jobs, typed)
     except Exception as error:
-        if jobs.begun or isinstance(error, (HydraException, OmegaConfBaseException)):
+        if jobs.begun or jobs.sweep.begun or isinstance(error, (HydraException, OmegaConfBaseException)):
             raise
         raise BadInput(" ".join(str(error).split())) from error
     finally:
@@ -135,13 +172,13 @@ def _compose_and_run(typed: list[str]) -> None:
         raise jobs.errors[0]
 
 
-def _run_hydra(task: Callable[[DictConfig], float | None], typed: list[str]) -> None:
+def _run_hydra(jobs: _Jobs, typed: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to us, instead of printing and exiting with 1
     offer(typed)
     original, sys.argv = sys.argv, [sys.argv[0], *_flags_first(typed)]
     try:
-        with guarded():
-            hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(task)()
+        with guard(typed, jobs.sweep.compose):
+            hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(jobs.run)()
     finally:
         sys.argv = original
 
@@ -172,6 +209,9 @@ def _composing_failed(error: Exception) -> str:
             return f"{error.override}: not of the form key=value"
         return f"{error.override}: the value needs quotes: \"{key}='{value}'\""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    extra = re.search(r"Could not find 'hydra/(launcher|sweeper)/(\w+)", lines[0])
+    if extra and extra[2] in EXTRAS:
+        return f"hydra/{extra[1]}={extra[2]}: is not installed; pip install 'flatspot[{EXTRAS[extra[2]]}]'"
     missing = re.search(r"Could not find '(\w+)/(.+)'", lines[0])
     if missing:
         options = [line.strip() for line in str(error).splitlines() if line.startswith("\t")]

@@ -3,7 +3,6 @@
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final, final
 
 from lightning import Callback, LightningModule, Trainer
@@ -22,6 +21,9 @@ from flatspot.monitors.publishing import (
 from flatspot.monitors.subject import Subject, Watch
 from flatspot.probes.activations import UnitReport, unit_reports
 from flatspot.report.curves import gate_shares
+
+Shares = dict[str, tuple[float, float]]
+"""By layer and gate: the share of values at which it is shut, and open."""
 
 UNREAD: Final = (
     "ActivationMonitor found nothing to look at: no recurrent layer of torch.nn (or derived from one), no layer that "
@@ -56,11 +58,18 @@ class ActivationMonitor(Callback):
         if sample_size < 1:
             raise BadInput(f"sample_size={sample_size}: ActivationMonitor looks at samples, so at least 1")
         self._watch = Watch("ActivationMonitor", predictions, sample_size, seed, first)
-        self._seen: dict[int, dict[str, UnitReport]] = {}
+        self._seen: dict[int, Shares] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was seen so far, for the picture at the end of a fit that goes on."""
+        return {"seen": dict(self._seen)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what was seen before the fit was broken off."""
+        self._seen = dict(state_dict["seen"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen to the first step."""
-        self._seen = {}
         self._watch.start(pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -109,7 +118,7 @@ class ActivationMonitor(Callback):
         if not reports and not self._seen:
             log.warning(UNREAD)
         step = last_step(trainer)
-        self._seen[trainer.global_step] = {name: replace(each, gates={}) for name, each in reports.items()}
+        self._seen[trainer.global_step] = _shares(reports)
         figures = activation_figures(reports)
         log_figures(trainer, figures, step)
         tell_callbacks(trainer, figures)
@@ -129,13 +138,19 @@ def activation_figures(reports: Mapping[str, UnitReport]) -> dict[str, float]:
     return figures
 
 
-def _drawn(seen: Mapping[int, Mapping[str, UnitReport]]) -> Figure | None:
+def _shares(reports: Mapping[str, UnitReport]) -> Shares:
+    """How much of each gate of each layer is shut, and open."""
+    found = {name: each.report for name, each in reports.items() if each.report is not None}
+    gates = ((name, report, gate) for name, report in found.items() for gate in report.shut)
+    return {f"{name} {gate}": (report.shut[gate], report.open[gate]) for name, report, gate in gates}
+
+
+def _drawn(seen: Mapping[int, Shares]) -> Figure | None:
     """The gates of recurrent layers at each time; None where there are none."""
     low: dict[str, dict[int, list[float]]] = {}
     high: dict[str, dict[int, list[float]]] = {}
-    for step, reports in seen.items():
-        for name, report in ((name, each.report) for name, each in reports.items() if each.report is not None):
-            for gate, share in report.shut.items():
-                low.setdefault(f"{name} {gate}", {})[step] = [share]
-                high.setdefault(f"{name} {gate}", {})[step] = [report.open[gate]]
+    for step, shares in seen.items():
+        for gate, (shut, opened) in shares.items():
+            low.setdefault(gate, {})[step] = [shut]
+            high.setdefault(gate, {})[step] = [opened]
     return gate_shares(low, high) if low else None

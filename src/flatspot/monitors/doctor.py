@@ -97,13 +97,21 @@ class Doctor(Callback):
             before = [each for each in others if not isinstance(each, Checkpoint)]
             trainer.callbacks = [*before, self, *last]  # type: ignore[attr-defined] # set, but not declared
 
+    def state_dict(self) -> dict[str, Any]:
+        """What was seen so far, for the pictures at the end of a fit that goes on."""
+        return {"looks": {step: seen.numbers() for step, seen in self._looks.items()}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what was seen before the fit was broken off."""
+        self._looks = {step: Look(**numbers) for step, numbers in state_dict["looks"].items()}
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prepare the folder, and listen to the first step."""
         folder = self._asked_folder or trainer.log_dir or trainer.default_root_dir  # every process must ask
         kept = trainer.is_global_zero and (self._asked_folder or not trainer.fast_dev_run)  # type: ignore[attr-defined]
         self._folder = Path(folder) if kept else None
         self._written(lambda held: prepare(held, trainer.global_step))
-        self._looks, self._first, self.report = {}, FirstStep(), None
+        self._first, self.report = FirstStep(), None
         self._watch.start(pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:

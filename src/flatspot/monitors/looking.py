@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, final
+from typing import Any, Final, final
 
 from torch import Tensor
 
@@ -44,6 +44,10 @@ class Look:
     targets: Tensor | None = None
     first_target: slice | None = None
     unmeasured: dict[str, str] = field(default_factory=dict)
+
+    def numbers(self) -> dict[str, Any]:
+        """What later pictures are drawn from, as plain values: all but the outputs, which only the last one shows."""
+        return {name: getattr(self, name) for name in ("values", "curves", "stations", "unmeasured")}
 
 
 def look(subject: Subject, *, layers: bool) -> Look:

@@ -141,6 +141,18 @@ class OutputDiversityMonitor(Callback):
         self._watches: dict[Part, _Watch] = {}
         self._said: set[str] = set()
 
+    def state_dict(self) -> dict[str, Any]:
+        """How often each part was measured, and what was said of its targets."""
+        watches = self._watches.items()
+        reader = next((watch.reader.decided for _, watch in watches), None)
+        return {"measured": {part: watch.measured for part, watch in watches}, "reader": reader}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on as before the fit was broken off."""
+        for part, watch in self._watches.items():
+            watch.measured = state_dict["measured"][part]
+            watch.reader.decided = state_dict["reader"]
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Start anew."""
         if stage == "fit":

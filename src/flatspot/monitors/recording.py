@@ -71,6 +71,11 @@ class EvidenceRecorder(Callback):
         self._folder = folder
         self._epoch = EpochFigures()
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prepare the folder: a fit that goes on measures anew what came after the checkpoint."""
+        if trainer.is_global_zero:
+            prepare(self._folder, trainer.global_step)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Wait for what the module itself logs."""
         self._epoch.end(trainer)

@@ -118,6 +118,15 @@ class Reader:
         self._yes_or_no: bool | None = None
         self._others: Tensor | None = None
 
+    @property
+    def decided(self) -> tuple[bool | None, bool | None]:
+        """Whether scores are probabilities, and targets labels of yes and no; None: nothing has shown it yet."""
+        return self._chances, self._yes_or_no
+
+    @decided.setter
+    def decided(self, value: tuple[bool | None, bool | None]) -> None:
+        self._chances, self._yes_or_no = value
+
     def mistaken(self) -> bool:
         """Whether targets that were taken for labels of yes and no turned out to be others; then they are no more."""
         if self._others is None:

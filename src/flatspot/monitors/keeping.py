@@ -1,0 +1,203 @@
+"""Keep what a fit needs to go on: once each epoch has wholly ended, and each file whole or not at all."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Final, final
+from zipfile import BadZipFile, ZipFile
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from flatspot.errors import BadInput, reason
+
+BEST: Final = "best.ckpt"
+LAST: Final = "last.ckpt"
+PREVIOUS: Final = "previous.ckpt"
+
+
+@final
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and moves it there: whoever reads meets the old one or the new one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write it to the disk, and not only to the system's memory, before it takes its place."""
+        place = Path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        half = _beside(place)
+        with half.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        half.replace(place)
+
+
+@final
+class EpochKeeper(Callback):
+    """Saves `last.ckpt` as each epoch but the first begins, and as the fit ends; the one before is `previous.ckpt`.
+
+    Lightning's own way, as an epoch ends, is too early: schedulers that follow a metric step later, and what a fit that
+    goes on from there repeats of that epoch's end is not what it was. As the next epoch begins all of it is done.
+    What the fit's end does (the last look, the best weights) needs the last epoch in memory; so a fit that has ended
+    goes on from the start of its last epoch: `previous.ckpt` (`checkpoint_to_go_on_from`).
+
+    Args:
+        folder: of the checkpoints.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._before = 0.0
+        self._started = time.perf_counter()
+        self._stopped: float | None = None
+        self._began = 0
+        self._ended = False
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, also before the fit was broken off."""
+        now = time.perf_counter() if self._stopped is None else self._stopped
+        return self._before + now - self._started
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `checkpoint_to_go_on_from` asks, and the seconds of training."""
+        return {"ended": self._ended, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the clock."""
+        self._before = float(state_dict["seconds"])
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """The run folder may have been moved since: the best checkpoint is the one in it."""
+        kept = next((each for each in trainer.checkpoint_callbacks if isinstance(each, ModelCheckpoint)), None)
+        state = checkpoint["callbacks"].get(kept.state_key) if kept is not None else None
+        if state is not None:
+            checkpoint["callbacks"][kept.state_key] = _moved(state, str(kept.dirpath))  # type: ignore[union-attr]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock; remove what a killed process left half written."""
+        self._started, self._stopped = time.perf_counter(), None
+        self._began, self._ended = trainer.current_epoch, False
+        if self._began:
+            # The epoch that begins is a whole one, like every other: its loader is asked anew, after its seed is set.
+            trainer.fit_loop.restarting = trainer.fit_loop._resuming_from_checkpoint = False
+            trainer.fit_loop.epoch_progress.current.ready += (
+                1  # Lightning counts an epoch that was begun before once less
+            )
+        if trainer.is_global_zero:
+            for half in self._folder.glob(".*.ckpt.*"):
+                half.unlink(missing_ok=True)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what the epochs so far have come to."""
+        if trainer.current_epoch > self._began:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the end."""
+        self._stopped, self._ended = time.perf_counter(), True
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        last = self._folder / LAST
+        if trainer.is_global_zero and last.exists():
+            _same_file(last, self._folder / PREVIOUS)
+        trainer.save_checkpoint(last, weights_only=False)  # the optimizer and all else, too
+
+
+def checkpoint_to_go_on_from(folder: Path) -> tuple[Path | None, list[str]]:
+    """The newest whole checkpoint of a fit that is to go on, as `last.ckpt`, and what is wrong with those passed over.
+
+    Args:
+        folder: of the checkpoints. One that is torn or corrupt is renamed and kept.
+
+    Returns:
+        None where the fit must begin anew: nothing was kept, or the weights of the best epoch are lost.
+    """
+    wrong: list[str] = []
+    if _whole(folder / BEST, wrong) is None:
+        return None, wrong
+    for path in (folder / LAST, folder / PREVIOUS):
+        kept = _whole(path, wrong)
+        if kept is not None and not kept["callbacks"][EpochKeeper.__qualname__]["ended"]:
+            if path.name == PREVIOUS:
+                _same_file(path, folder / LAST)
+            return folder / LAST, wrong
+    return None, wrong
+
+
+def _whole(path: Path, wrong: list[str]) -> dict[str, Any] | None:
+    """The checkpoint; None where there is none, or a broken one, which is told and renamed."""
+    try:
+        return read(path)
+    except FileNotFoundError:
+        return None
+    except BadInput as error:
+        wrong.append(str(error))
+        path.replace(path.with_name(f"{path.name}.corrupt"))
+        return None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A checkpoint whose every byte is as it was written; no code runs.
+
+    Raises:
+        FileNotFoundError: there is none.
+        BadInput: naming the file that is torn or corrupt.
+    """
+    try:
+        _refuse_torn(path)
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        _ = content["callbacks"], content["global_step"], content["epoch"], content["state_dict"]
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise BadInput(f"{path}: torn or corrupt ({reason(error).partition(chr(10))[0]})") from error
+    return content
+
+
+def _refuse_torn(path: Path) -> None:
+    """Torch does not look at the check sums that it has written."""
+    with ZipFile(path) as held:
+        torn = held.testzip()
+    if torn is not None:
+        raise BadZipFile(f"{torn} is not what was written")
+
+
+def steps_of(path: Path) -> int:
+    """Optimizer steps that a checkpoint has behind it."""
+    return int(read(path)["global_step"])
+
+
+def epochs_of(path: Path) -> int:
+    """Whole epochs that a checkpoint has behind it."""
+    return int(read(path)["epoch"])
+
+
+def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
+    """The state of a ModelCheckpoint whose files lie in this folder now."""
+
+    def here(path: str) -> str:
+        return str(Path(folder) / Path(path).name) if path else path
+
+    paths = {name: here(state[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
+    scores = {here(path): score for path, score in state["best_k_models"].items()}
+    return {**state, **paths, "best_k_models": scores, "dirpath": folder}
+
+
+def _beside(place: Path) -> Path:
+    return place.with_name(f".{place.name}.{os.getpid()}")
+
+
+def _same_file(held: Path, place: Path) -> None:
+    """The file at another place too, where there is at every time a whole one."""
+    half = _beside(place)
+    half.unlink(missing_ok=True)
+    try:
+        os.link(held, half)
+    except OSError:  # a file system without links
+        shutil.copyfile(held, half)
+    half.replace(place)
