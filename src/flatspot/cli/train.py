@@ -205,14 +205,17 @@ def _composing_failed(error: Exception) -> str:
         return explained(error)
     if isinstance(error, OverrideParseException):
         key, equals, value = error.override.partition("=")
-        if not equals:
-            return f"{error.override}: not of the form key=value"
-        return f"{error.override}: the value needs quotes: \"{key}='{value}'\""
+        wrong = f"the value needs quotes: \"{key}='{value}'\"" if equals else "not of the form key=value"
+        return f"{error.override}: {wrong}"
+    return _choice_missing(error)
+
+
+def _choice_missing(error: Exception) -> str:
+    """Hydra's word on a group without such a choice, or its first line on anything else."""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    extra = re.search(r"Could not find 'hydra/(launcher|sweeper)/(\w+)", lines[0])
-    if extra and extra[2] in EXTRAS:
-        return f"hydra/{extra[1]}={extra[2]}: is not installed; pip install 'flatspot[{EXTRAS[extra[2]]}]'"
-    missing = re.search(r"Could not find '(\w+)/(.+)'", lines[0])
+    missing = re.search(r"Could not find '(.+)/(.+)'", lines[0])
+    if missing and missing[2] in EXTRAS:
+        return f"{missing[1]}={missing[2]}: is not installed; pip install 'flatspot[{EXTRAS[missing[2]]}]'"
     if missing:
         options = [line.strip() for line in str(error).splitlines() if line.startswith("\t")]
         known = [option for option in options if "://" not in option]

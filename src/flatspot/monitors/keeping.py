@@ -74,8 +74,9 @@ class EpochKeeper(Callback):
         """The run folder may have been moved since: the best checkpoint is the one in it."""
         kept = next((each for each in trainer.checkpoint_callbacks if isinstance(each, ModelCheckpoint)), None)
         state = checkpoint["callbacks"].get(kept.state_key) if kept is not None else None
-        if state is not None:
-            checkpoint["callbacks"][kept.state_key] = _moved(state, str(kept.dirpath))  # type: ignore[union-attr]
+        if kept is not None and state is not None:
+            checkpoint["callbacks"][kept.state_key] = _moved(state, str(kept.dirpath))
+            kept.current_score = state["current_score"]  # Lightning keeps it, and does not take it up
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; remove what a killed process left half written."""
