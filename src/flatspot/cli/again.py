@@ -7,7 +7,7 @@ from typing import Final
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from flatspot.cli.folder import INTERRUPTED, shown
+from flatspot.cli.folder import INTERRUPTED, first_process, shown
 from flatspot.cli.schema import checked
 from flatspot.errors import BadInput
 from flatspot.registry import nearest
@@ -34,7 +34,7 @@ def run_to_go_on(typed: Sequence[str]) -> Path | None:
     folder = Path(value).expanduser()
     _refuse_no_run(folder, value)
     others = [word for word in typed if "=" in word and not word.startswith("-") and word not in named]
-    if others:
+    if others and first_process():  # Lightning types Hydra's keys for the others
         raise BadInput(f"resume={value}: the run goes on with its own settings; {others[0]} cannot be given with it")
     return folder.resolve()
 
@@ -51,10 +51,11 @@ def _refuse_no_run(folder: Path, value: str) -> None:
         raise BadInput(f"resume={value}: holds no config.yaml, so it is no run folder")
 
 
-def as_one_types(folder: Path) -> list[str]:
+def as_one_types(folder: Path, typed: Sequence[str]) -> list[str]:
     """What Hydra is told of a run that goes on: to write nothing of its own into the folder but the log."""
     path = str(folder).replace("'", "\\'")
-    return [f"hydra.run.dir='{path}'", f"resume='{path}'", "hydra.output_subdir=null"]
+    beside = [word for word in typed if "=" not in word or word.startswith(("-", "hydra.job.name="))]
+    return [*beside, f"hydra.run.dir='{path}'", f"resume='{path}'", "hydra.output_subdir=null"]
 
 
 def settings_of(folder: Path) -> DictConfig:

@@ -72,6 +72,7 @@ KNOWN_WARNINGS: Final = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 with torch 2.13
     r"The number of training batches .* is smaller than the logging interval",  # each epoch ends with a point
     r"The '\w+_dataloader' does not have many workers",  # batches are gathered from memory
+    r"torch.distributed.nn.functional.all_gather is deprecated",  # Lightning's own call
     r"Checkpoint directory .* exists and is not empty",  # a run that goes on
     r"Experiment logs directory .* exists and is not empty",  # the CSV logger writes beside the other files
 )

@@ -46,7 +46,9 @@ def _rows(path: Path, *, before: int) -> list[tuple[int, dict[str, float]]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if (row["step"] or "").isdecimal() and None not in row.values()]
     kept = ((int(row.pop("step")), row) for row in rows)
-    return [(step, {name: _number(value) for name, value in row.items() if value}) for step, row in kept if step < before]
+    return [
+        (step, {name: _number(value) for name, value in row.items() if value}) for step, row in kept if step < before
+    ]
 
 
 def _number(text: str) -> float:

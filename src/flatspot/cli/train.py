@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from flatspot.cli.again import as_one_types, done_before, goes_on, is_done, run_to_go_on, settings_of
 from flatspot.cli.extensions import offer
-from flatspot.cli.folder import shown
+from flatspot.cli.folder import first_process, shown
 from flatspot.cli.guard import guard, guard_worker
 from flatspot.cli.help import help_text
 from flatspot.cli.schema import explained
@@ -95,7 +95,8 @@ def _explain(error: Exception) -> int:
 
 
 def _say(sentence: str, code: int) -> int:
-    print(f"error: {sentence}", file=sys.stderr)  # noqa: T201 - the command's answer
+    if first_process():
+        print(f"error: {sentence}", file=sys.stderr)  # noqa: T201 - the command's answer
     return code
 
 
@@ -156,7 +157,7 @@ def _compose_and_run(typed: list[str]) -> None:
         if is_done(resumed):
             print(f"{shown(resumed)}: this run is done")  # noqa: T201 - the command's answer
             return
-        typed = [*(word for word in typed if "=" not in word), *as_one_types(resumed)]
+        typed = as_one_types(resumed, typed)
     jobs = _Jobs(typed, resumed)
     try:
         _run_hydra(jobs, typed)

@@ -196,16 +196,30 @@ class SeriesDataModule(LightningDataModule):
         """Windows in time order; in several processes each is counted once."""
         return self._loader("test", shuffle=False)
 
-    def _loader(self, part: Part, *, shuffle: bool) -> DataLoader[Any]:
+    def whole_loader(self, part: Part) -> DataLoader[Any]:
+        """All windows of a part in one process, by the batches of a step, even where processes share the training."""
+        return self._loader(part, shuffle=part == "train", shared=False)
+
+    def _share_of_a_batch(self, processes: int) -> int:
+        """A step takes as many windows however many processes share it, and so does the same."""
+        if self.batch_size % processes:
+            raise BadInput(
+                f"data.batch_size={self.batch_size}: must be a multiple of {processes}, the processes that share a step"
+            )
+        return self.batch_size // processes
+
+    def _loader(self, part: Part, *, shuffle: bool, shared: bool = True) -> DataLoader[Any]:
         data: Dataset[Any] = self.dataset(part)
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        rank, world_size = (0, 1)
+        if shared and self.trainer is not None:
+            rank, world_size = self.trainer.global_rank, self.trainer.world_size
         sampler = EpochSampler(
             len(self.dataset(part)), seed=self.seed, shuffle=shuffle, rank=rank, world_size=world_size
         )
         # A generator of its own: a loader without one draws from the global random state at every epoch.
         return DataLoader(
             data,
-            batch_size=self.batch_size,
+            batch_size=self._share_of_a_batch(world_size),
             sampler=sampler,
             collate_fn=as_is,
             generator=torch.Generator(),

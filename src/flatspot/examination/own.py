@@ -126,7 +126,7 @@ def look_for_causes(
     asked = _Packing(model) if data.whole else model
     train, val = (
         samples_of(each, _unpacked if data.whole else _pair, MOST).moved(model.device)
-        for each in (data.train_dataloader(), data.val_dataloader())
+        for each in (data.whole_loader("train"), data.whole_loader("val"))
     )
     patient = Patient(asked, train, val, model.loss, optimizer, lambda: _fresh(model, packing=data.whole))
     return gather(patient, budget, experiments=experiments)
