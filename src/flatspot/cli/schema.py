@@ -261,7 +261,7 @@ def explained(error: OmegaConfBaseException) -> str:
     last = str(error.key)
     known = [str(each) for each in error.parent_node] if isinstance(error.parent_node, DictConfig) else [last]
     if key == last:
-        known.append("experiment")  # a group that nothing need be chosen from
+        known += ["experiment", "sweep"]  # groups that nothing need be chosen from
     if last not in known:
         having = _who_has(last) if key.startswith("data.") else ""
         return f"{key}: there is no such key; {having or nearest(last, known)}"

@@ -1,5 +1,6 @@
 """`flatspot train`, and `python train.py`: compose the configuration, run the job, map outcomes to exit codes."""
 
+import logging
 import os
 import re
 import sys
@@ -23,7 +24,7 @@ from flatspot.cli.guard import guard, guard_worker
 from flatspot.cli.help import help_text
 from flatspot.cli.schema import explained
 from flatspot.cli.sweep import Objective, Sweep
-from flatspot.errors import BadInput
+from flatspot.errors import BadInput, reason
 from flatspot.registry import nearest
 
 BAD_INPUT: Final = 2
@@ -164,7 +165,7 @@ def _compose_and_run(typed: list[str]) -> None:
     except Exception as error:
         if jobs.begun or jobs.sweep.begun or isinstance(error, (HydraException, OmegaConfBaseException)):
             raise
-        raise BadInput(" ".join(str(error).split())) from error
+        raise BadInput(" ".join((str(error) or reason(error)).split())) from error
     finally:
         failed, of = jobs.sweep.end()
     if failed:
@@ -176,6 +177,7 @@ def _compose_and_run(typed: list[str]) -> None:
 def _run_hydra(jobs: _Jobs, typed: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to us, instead of printing and exiting with 1
     offer(typed)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # Optuna's storage: it tells of each of its plugins
     original, sys.argv = sys.argv, [sys.argv[0], *_flags_first(typed)]
     try:
         with guard(typed, jobs.sweep.compose):
