@@ -105,9 +105,22 @@ def targets(patient: Patient) -> Figures:
     if patient.fit.kind == "numbers":
         spread = found.std.clamp(min=torch.finfo(torch.float64).tiny)
         figures["targets/offset"] = (found.mean.abs() / spread).median().item()
-        figures["targets/zero_share"] = (answers.y == answers.y.flatten().mode().values).double().mean().item()
+        figures |= _commonest(answers.y)
         return figures
     return figures | _classes(patient, answers.targets)
+
+
+def _commonest(y: Tensor) -> Figures:
+    """The share of the commonest number, and of the others the share of the rarer side: 0 where it is an end of them.
+
+    Where nothing falls, or nobody buys, zero is the least there can be; what is above and below it is a difference.
+    """
+    mode = y.flatten().mode().values
+    above, below = ((y > mode).sum().item(), (y < mode).sum().item())
+    return {
+        "targets/zero_share": (y == mode).double().mean().item(),
+        "targets/rarer_side": min(above, below) / max(above + below, 1),
+    }
 
 
 def _classes(patient: Patient, ones: Tensor) -> Figures:
@@ -242,7 +255,9 @@ def padding(patient: Patient) -> Figures:
         return {"padding/share": 0.0}
     tail = _tail(x)
     padded = tail >= HALF
+    ahead = _tail(x.flip(1)) >= HALF
     return {
+        "padding/front": ahead.double().mean().item() * _one_value(x.flip(1), ahead),
         "padding/share": padded.double().mean().item(),
         "padding/median": tail.double().median().item() / x.shape[1],
         "padding/same": _one_value(x, padded),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from flatspot.diagnosis import GROWS, MISSED, NO_SIGNAL, judge
 from flatspot.errors import BadInput, reason
-from flatspot.examination import data, outputs, states, wiring
+from flatspot.examination import data, order, outputs, states, wiring
 from flatspot.examination import time as through_time
 from flatspot.examination.layout import time_before_channels
 from flatspot.examination.patient import LossOf, NotGiven, Patient, loss_of_prediction, strays, value
@@ -57,6 +57,7 @@ WHERE_ILL: Final[Mapping[str, Gatherer]] = {
     "beyond": through_time.beyond,
     "pairs": through_time.pairs,
     "pairs_in": through_time.in_batches,
+    "pairs_drift": order.drift,
 }
 """What looks for a cause."""
 
@@ -136,6 +137,7 @@ def gather(
     """
     named = dict(patient.model.named_parameters())
     left = {name: each.grad for name, each in named.items() if each.grad is not None}
+    held = {name: each.detach().clone() for name, each in named.items()}
     outside = [(each, each.grad) for each in _strays(patient)]
     patient = replace(patient, left=frozenset(left), loss=_own_copy(patient.loss))
     try:  # a penalty in the loss may reach the weights themselves, on whichever copy it is asked
@@ -144,6 +146,8 @@ def gather(
     finally:
         for name, each in named.items():
             each.grad = left.get(name)
+            if not torch.equal(each, held[name]):  # a forward may write into them
+                each.data.copy_(held[name])
         for weight, gradient in outside:
             weight.grad = gradient
 
@@ -294,10 +298,10 @@ def _in_time(found: Gathered, name: str, measure: Callable[[], Figures], started
 
 
 def _trial(patient: Patient, name: str, change: Change) -> Figures:
-    change = replace(change, fresh=change.fresh and patient.make_model is not None)
     taken = data.settings(patient).get("settings/steps", math.nan)
-    steps = steps_of(patient) if math.isnan(taken) or not taken else min(steps_of(patient), int(taken))
-    steps *= change.times
+    short = change.fresh and taken > 0  # begun anew, no longer than it was trained; trained on, for as long as can be
+    steps = (min(steps_of(patient), int(taken)) if short else steps_of(patient)) * change.times
+    change = replace(change, fresh=change.fresh and patient.make_model is not None)
     outcome = trial(patient, change, steps)
     return {f"trial_{name}/{key}": each for key, each in _figures(outcome).items()} | {
         f"trial_{name}/steps": float(steps)
@@ -420,7 +424,11 @@ EXPERIMENTS: Final[tuple[tuple[str, Change, Callable[[Mapping[str, float]], bool
         Change(all_weights=True),
         lambda seen: _ill(seen) and any(seen.get(f"gradients/{each}_share") for each in ("fixed", "away", "stray")),
     ),
-    ("ending", Change(ending=True), lambda seen: _ill(seen) and seen.get("padding/share", 0.0) > ENDS),
+    (
+        "ending",
+        Change(ending=True),
+        lambda seen: _ill(seen) and max(seen.get("padding/share", 0.0), seen.get("padding/front", 0.0)) > ENDS,
+    ),
     ("alone", Change(alone=True), lambda seen: _ill(seen) and seen.get("memory/moved", 0.0) > 0),
     ("balanced", Change(balanced=True), lambda seen: seen.get("targets/majority", 0.0) > MAJORITY),
     ("slower", Change(rate=0.1), lambda seen: _open(seen) and seen.get("settings/rate", 1.0) > SLOW),
@@ -434,7 +442,7 @@ EXPERIMENTS: Final[tuple[tuple[str, Change, Callable[[Mapping[str, float]], bool
         Change(peak=True),
         lambda seen: _begun_anew(seen) and seen.get("settings/peak", 0.0) > seen.get("settings/rate", 1.0),
     ),
-    ("clipped", Change(clip=1.0), lambda seen: _open(seen) and _wild(seen)),
+    ("clipped", Change(clip=1.0), lambda seen: _open(seen) and (_wild(seen) or _slower(seen))),
     (
         "reset",
         Change(reset=True),

@@ -53,6 +53,7 @@ def judge(
     trial_again_largest_norm: float = 0.0,
     reach_fresh_early: float = 1.0,
     reach_now_early: float = 1.0,
+    trial_slower_norm_tail: float = 1.0,
 ) -> Finding | None:
     if skill_missing < DAMAGE:
         return None
@@ -60,12 +61,14 @@ def judge(
         growth = min(reach_fresh_early, reach_now_early)
         return _grows(growth) if growth > FAR_GROWTH else None
     grows = reach_fresh_early > GROWS
-    if trial_again_norm_tail < TAIL and trial_again_largest_norm < 100 * TAIL and not grows:
+    lost = trial_again_norm_tail < TAIL and trial_slower_norm_tail > FAR_TAIL  # at this rate all later ones are as large
+    tail = trial_slower_norm_tail if lost else trial_again_norm_tail
+    if tail < TAIL and trial_again_largest_norm < 100 * TAIL and not grows:
         return None
     what = (
         f"a fresh copy follows early steps {reach_fresh_early:.3g} times as much as late ones (line: {GROWS:g})"
-        if grows and trial_again_norm_tail < TAIL
-        else f"the largest gradient norm is {trial_again_norm_tail:.3g} times the median (line: {TAIL:g})"
+        if grows and tail < TAIL
+        else f"the largest gradient norm is {tail:.3g} times the median (line: {TAIL:g})"
     )
     return Finding(
         cause="exploding-gradient",
@@ -75,7 +78,7 @@ def judge(
         override="trainer.gradient_clip_val=1.0",
         confidence=max(
             graded(trial_clipped_closes - 0.5 * max(trial_slower_closes, 0.0), 0.0, 0.5, 0.6, 0.9),
-            0.85 if trial_again_norm_tail > FAR_TAIL or grows else 0.0,
+            0.85 if tail > FAR_TAIL or grows else 0.0,
         ),
     )
 
