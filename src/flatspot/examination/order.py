@@ -69,7 +69,8 @@ def _hats(blocks: Tensor) -> Tensor:
     whole = torch.cat([torch.ones_like(blocks[..., :1]), blocks], dim=2)
     basis = torch.linalg.qr(whole).Q
     left = torch.eye(blocks.shape[1], device=blocks.device, dtype=blocks.dtype) - basis @ basis.mT
-    return left / left.diagonal(dim1=1, dim2=2).clamp(min=1e-9).unsqueeze(2)
+    alone: Tensor = left / left.diagonal(dim1=1, dim2=2).clamp(min=1e-9).unsqueeze(2)
+    return alone
 
 
 def _skills(hats: Tensor, y: Tensor) -> Tensor:

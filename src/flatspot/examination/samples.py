@@ -48,7 +48,7 @@ class Samples:
         stretch: reads some that follow one another, where these do not and it can be done.
         as_given: reads them in batches of the loader's own size, where these are one smaller.
         mixed: reads them in another order, drawn once, so that batches are made of others; of what has no order none.
-        whole: reads the dataset under a random split in its own order, with what others have of it; None: there is none.
+        whole: reads the dataset under a random split in its own order, others' part too; None: there is none.
     """
 
     batches: list[tuple[Any, Tensor]]
@@ -164,7 +164,8 @@ def samples_of(loader: Iterable[Any], batch: Batch | None, most: int) -> Samples
         stretch = partial(_stretch, loader, batch, most) if every > 1 else None
         as_given = partial(_as_given, loader, batch, most) if len(pairs[0][1]) < batch_size_of(loader) else None
         mixed = partial(_mixed, loader, batch, most)
-        whole = None if _under(loader) is None else partial(_stretch, _under(loader), batch, most)
+        under = _under(loader)
+        whole = None if under is None else partial(_stretch, under, batch, most)
     return Samples(pairs, tuple(notes), every, total, stretch, as_given, mixed, whole)
 
 

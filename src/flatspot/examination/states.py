@@ -349,7 +349,22 @@ def head(patient: Patient) -> Figures:
         "head/state_spread": relative_spread(train),
         "head/weight_norm": size,
         "head/rate_share": _rate_share(patient, part),
+        "head/weight_share": _weight_share(patient, f"{name}.weight"),
     }
+
+
+def _weight_share(patient: Patient, name: str) -> float:
+    """The size of the head's weights by that of a fresh copy's; NaN where there is none, or it begins at zero."""
+    if patient.make_model is None:
+        return math.nan
+    own, begun = (named.get(name) for named in (_named(patient), counterparts(patient.model, patient.fresh())))
+    if own is None or begun is None or begun.shape != own.shape or not begun.any():
+        return math.nan
+    return float(own.norm() / begun.norm())
+
+
+def _named(patient: Patient) -> dict[str, Tensor]:
+    return {name: each.detach() for name, each in patient.model.named_parameters()}
 
 
 def _rate_share(patient: Patient, part: nn.Module) -> float:
@@ -471,18 +486,7 @@ def ceiling(patient: Patient) -> Figures:
     if patient.loss is None:
         raise NotGiven("no loss was given")
     name = _head_of(patient)
-    x, _ = patient.train.batches[0]
-    taken: list[Tensor] = []
-
-    def note(each: str, _: Any, output: Any) -> None:
-        if each == name:
-            taken.append(output.detach().clone())
-
-    with _hooked(patient.model, note), undisturbed(patient.model), torch.no_grad():
-        said = patient.ask(x)
-    if len(taken) > 1:
-        raise NotGiven("the last weights are asked several times for one answer")
-    own = taken[-1]
+    said, own = _said_by(patient, name)
     if own.numel() == said.numel() and torch.equal(own.reshape(-1), said.reshape(-1)):
         return {"ceiling/skill": 1.0, "ceiling/bounded": 0.0}
     axis = sample_axis(own, len(said))
@@ -499,6 +503,26 @@ def ceiling(patient: Patient) -> Figures:
     return figures | ({"ceiling/skill": 1 - free / shared} if shared > 0 and math.isfinite(free) else {})
 
 
+def _said_by(patient: Patient, name: str) -> tuple[Tensor, Tensor]:
+    """The answers to a batch, and what a module says on the way to them.
+
+    Raises:
+        NotGiven: it is asked more than once.
+    """
+    x, _ = patient.train.batches[0]
+    taken: list[Tensor] = []
+
+    def note(each: str, _: Any, output: Any) -> None:
+        if each == name:
+            taken.append(output.detach().clone())
+
+    with _hooked(patient.model, note), undisturbed(patient.model), torch.no_grad():
+        said = patient.ask(x)
+    if len(taken) > 1:
+        raise NotGiven("the last weights are asked several times for one answer")
+    return said, taken[-1]
+
+
 def _is_staircase(patient: Patient, name: str, own: Tensor) -> bool:
     """Whether the answers follow what the last weights say, and no gradient comes back, wherever one asks.
 
@@ -513,7 +537,8 @@ def _is_staircase(patient: Patient, name: str, own: Tensor) -> bool:
             said.append(patient.ask(x))
     if torch.equal(*said):
         return False
-    total = sum((each * torch.randn(each.shape, generator=generator).to(each)).sum() for each in said)
+    weighed = [(each * torch.randn(each.shape, generator=generator).to(each)).sum() for each in said]
+    total = weighed[0] + weighed[1]
     if not total.requires_grad:
         return True
     found = torch.autograd.grad(total, free, allow_unused=True)

@@ -61,7 +61,9 @@ def judge(
         growth = min(reach_fresh_early, reach_now_early)
         return _grows(growth) if growth > FAR_GROWTH else None
     grows = reach_fresh_early > GROWS
-    lost = trial_again_norm_tail < TAIL and trial_slower_norm_tail > FAR_TAIL  # at this rate all later ones are as large
+    lost = (
+        trial_again_norm_tail < TAIL and trial_slower_norm_tail > FAR_TAIL
+    )  # at this rate all later ones are as large
     tail = trial_slower_norm_tail if lost else trial_again_norm_tail
     if tail < TAIL and trial_again_largest_norm < 100 * TAIL and not grows:
         return None

@@ -75,7 +75,7 @@ def _one_number(share: float) -> Finding:
     return Finding(
         cause="flat-target",
         seen=f"{share:.0%} of the targets are one number between the others (line: {ONE:.0%}); nothing foretells those",
-        means="what varied was taken away from nearly all targets (subtracted, filled up), and there is nothing to learn",
+        means="what varied was taken away (subtracted, filled up) from nearly all targets: there is nothing to learn",
         try_first="print(y.unique(return_counts=True))  # is this the column that was meant?",
         override="data.target=OTHER_COLUMN",
         confidence=0.85,

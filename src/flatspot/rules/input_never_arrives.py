@@ -90,7 +90,7 @@ def _cast_away(moves: float) -> Finding:
             "inputs that differ between samples become whole numbers that do not; other samples "
             f"{'move the outputs by other inputs alone' if moves else 'leave the outputs bitwise the same'}"
         ),
-        means="the model makes whole numbers (of words, of bins) of inputs that were scaled, and nothing is left of them",
+        means="the model makes whole numbers (of words, of bins) of inputs that were scaled, and all are the same",
         try_first="print(x.long().unique())  # what the embedding is given",
         confidence=0.8 if moves else 0.95,
     )

@@ -11,13 +11,13 @@ To the network the targets are noise, and the best answer to noise is a constant
 
 ## How we know
 
-A straight line is fitted with targets of some samples later or earlier. Where it finds much more than at once,
-pairs are shifted; targets that merely stand in the window as one of its numbers do not count. Where a line finds
-much within the held-out samples and nothing within the training samples, the training pairs are broken. Targets are
-also tried backwards, in the order in which text sorts numbers (file 10 before file 2), and with a stride that only one
-of the two was taken with. Where a line finds much between the means of batches and nothing between samples, the targets
-of each batch are its own in another order, as after sorting the inputs by length alone; batches are drawn anew for it.
-Where rows were lost here and there, targets slip farther from block to block, and a line is fitted in each. What a random
+A straight line is fitted with targets of some samples later or earlier. Where it finds much more than at once, pairs
+are shifted; targets that merely stand in the window as one of its numbers do not count. Where a line finds much within
+the held-out samples and nothing within the training samples, the training pairs are broken. Targets are also tried
+backwards, in the order in which text sorts numbers (file 10 before file 2), and with a stride that only one of the two
+was taken with. Where a line finds much between the means of batches and nothing between samples, the targets of each
+batch are its own in another order, as after sorting the inputs by length alone; batches are drawn anew for it. Where
+rows were lost here and there, targets slip farther from block to block, and a line is fitted in each. What a random
 split was drawn from is looked at in its own order.
 
 ## What to try
@@ -103,8 +103,8 @@ def _slips(skill: float, stays: float, end: float) -> Finding:
     return Finding(
         cause="misaligned-pairs",
         seen=(
-            f"in blocks of samples a straight line finds {skill:.2f} where targets slip little by little, up to {end:+.0f} "
-            f"samples, and {stays:.2f} where they stay (line: {DRIFTS} more)"
+            f"in blocks of samples a straight line finds {skill:.2f} where targets slip little by little, up to "
+            f"{end:+.0f} samples, and {stays:.2f} where they stay (line: {DRIFTS} more)"
         ),
         means="of inputs and targets one lost rows that the other kept",
         try_first="table = table.dropna()  # before it is split into inputs and targets",

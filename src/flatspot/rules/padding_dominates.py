@@ -10,9 +10,9 @@ Behind enough filler every state forgets what stood before it: all samples end i
 
 ## How we know
 
-The steps at the end of each sample that repeat its last one are counted, and those at its beginning, which a model that
-turns its windows round reads last. A copy is trained on samples whose filler was moved to the other end; it is this cause where that one learns, or where many samples with a filler, and not all,
-get bitwise the same answer.
+The steps at the end of each sample that repeat its last one are counted, and those at its beginning, which a model
+that turns its windows round reads last. A copy is trained on samples whose filler was moved to the other end; it is
+this cause where that one learns, or where many samples with a filler, and not all, get bitwise the same answer.
 
 ## What to try
 
