@@ -111,15 +111,17 @@ def targets(patient: Patient) -> Figures:
 
 
 def _commonest(y: Tensor) -> Figures:
-    """The share of the commonest number, and of the others the share of the rarer side: 0 where it is an end of them.
+    """The share of the commonest number; of the others, the share of the rarer side of it, and of different ones.
 
-    Where nothing falls, or nobody buys, zero is the least there can be; what is above and below it is a difference.
+    Where nothing falls, or nobody buys, zero stands at an end; and what goes up and down in steps has few numbers.
     """
     mode = y.flatten().mode().values
-    above, below = ((y > mode).sum().item(), (y < mode).sum().item())
+    above, below = y[y > mode], y[y < mode]
+    others = torch.cat([above, below])
     return {
         "targets/zero_share": (y == mode).double().mean().item(),
-        "targets/rarer_side": min(above, below) / max(above + below, 1),
+        "targets/rarer_side": min(len(above), len(below)) / max(len(others), 1),
+        "targets/others_differ": len(torch.unique(others)) / max(len(others), 1),
     }
 
 

@@ -110,7 +110,8 @@ class Patient:
 
     def _as_chances(self, said: Tensor, fit: Fit) -> Fit:
         """Numbers between 0 and 1 beside floating targets that are all 0 or 1 are chances of yes."""
-        if fit.kind != "numbers" or not bool(((said >= 0) & (said <= 1)).all()):
+        one = said.numel() == len(said)  # of several, one may be a class of many
+        if fit.kind != "numbers" or not one or not bool(((said >= 0) & (said <= 1)).all()):
             return fit
         y = torch.cat([y.flatten() for _, y in self.train.batches])
         both = bool((y == 0).any() & (y == 1).any() & ((y == 0) | (y == 1)).all())

@@ -12,8 +12,9 @@ A constant is the right answer to a constant question.
 
 The standard deviation of each target over the samples is held against the size of its values: a ten-thousandth of it
 is their resolution, and below a nine-hundredth it is a jitter where nothing foretells it. Of classes, those that occur
-are counted. Where nine of ten targets are one and the same number, it is this too if others lie on both sides of it and
-nothing foretells them: no rain and no sale are the least that there can be, and stand at an end.
+are counted. Where nine of ten targets are one and the same number, it is this too if others lie on both sides of it,
+hardly two of them alike, and nothing foretells them: no rain and no sale are the least that there can be and stand at
+an end, and what goes up and down in steps has few numbers.
 
 ## What to try
 
@@ -32,6 +33,7 @@ LINE: Final = 0.5
 LEVEL: Final = 900.0
 ONE: Final = 0.9
 SIDE: Final = 0.2
+DIFFER: Final = 0.5
 
 
 def judge(
@@ -41,9 +43,10 @@ def judge(
     skill_possible: float = 1.0,
     targets_zero_share: float = 0.0,
     targets_rarer_side: float = 0.0,
+    targets_others_differ: float = 0.0,
 ) -> Finding | None:
-    one_number = targets_zero_share >= ONE and targets_rarer_side >= SIDE and skill_possible <= NO_SIGNAL
-    if one_number and targets_constant_share < LINE and targets_seen > 1:
+    one_number = targets_zero_share >= ONE and targets_rarer_side >= SIDE and targets_others_differ >= DIFFER
+    if one_number and skill_possible <= NO_SIGNAL and targets_constant_share < LINE and targets_seen > 1:
         return _one_number(targets_zero_share)
     jitters = targets_offset > LEVEL and skill_possible <= NO_SIGNAL
     if targets_seen > 1 and targets_constant_share < LINE and not jitters:

@@ -52,6 +52,10 @@ LINE: Final = 0.05
 CLOSES: Final = 0.2
 UNTRIED: Final = 0.6
 MUCH: Final = 0.3
+CUT: Final = "get no gradient, though the outputs follow them"
+OUTSIDE: Final = "stand outside `model.parameters()` (in a plain list, say)"
+FIXED: Final = "are fixed (requires_grad=False)"
+NOT_HELD: Final = "are not held by the optimizer"
 ALL: Final = 0.95
 STUCK: Final = 0.6
 
@@ -88,15 +92,8 @@ def judge(
     if by_optimizer and not gradients_all_away and not helps and gradients_away_share < MUCH:
         return None
     unsure = by_optimizer and not gradients_all_away and (untried or not helps)
-    what = (
-        "get no gradient, though the outputs follow them"
-        if not by_optimizer
-        else "stand outside `model.parameters()` (in a plain list, say)"
-        if gradients_stray_share == share
-        else "are fixed (requires_grad=False)"
-        if gradients_fixed_share == share
-        else "are not held by the optimizer"
-    )
+    place = OUTSIDE if gradients_stray_share == share else FIXED if gradients_fixed_share == share else NOT_HELD
+    what = place if by_optimizer else CUT
     return Finding(
         cause="frozen-weights",
         seen=f"{share:.0%} of the weights {what} (line: {LINE:.0%})",

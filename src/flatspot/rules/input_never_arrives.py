@@ -41,6 +41,7 @@ EXPLAINS: Final = (
     "unscaled-targets",
     "over-regularised",
     "exploding-gradient",
+    "unscaled-inputs",
 )
 SICK: Final = {"arrival_moves": 0.0, "arrival_is_fresh": 1.0}
 FEW: Final = 0.5
@@ -61,6 +62,7 @@ def judge(
     skill_missing: float = 0.0,
     arrival_cast: float = 0.0,
     arrival_refused: float = 0.0,
+    ceiling_staircase: float = 0.0,
 ) -> Finding | None:
     if arrival_cast and skill_missing >= DAMAGE:
         return _cast_away(arrival_all)
@@ -69,7 +71,8 @@ def judge(
     if arrival_all and arrival_channels < FEW and skill_missing >= DAMAGE and not arrival_large:
         return _most_channels(arrival_channels)
     dead = units_standard_dead if arrival_is_fresh else units_now_dead
-    stuck = max(dead, units_standard_saturated) >= 1 or arrival_reset  # there is a way, and what it began with shuts it
+    # There is a way, and it is shut by what it began with, or ends at a staircase.
+    stuck = max(dead, units_standard_saturated) >= 1 or arrival_reset or ceiling_staircase
     if arrival_moves or arrival_large or arrival_refused or stuck:
         return None
     return Finding(

@@ -48,6 +48,7 @@ IN_BATCHES: Final = 0.3
 DRIFTS: Final = 0.2
 UNSURE: Final = 0.5
 SHORT: Final = 6
+ORDERS: Final = "backwards, in the order in which text sorts numbers, or with a stride"
 
 
 def judge(
@@ -72,7 +73,8 @@ def judge(
     shifted, reordered = pairs_best_shifted - base, pairs_reordered - base
     broken = references_within_val - max(base, among, 0.0)  # of too few training pairs nothing is known
     moved = max(shifted, reordered) >= max(SHIFTED, pairs_chance)
-    if pairs_drifting >= DRIFTS and pairs_drift_skill - base >= DRIFTS:
+    elsewhere = max(base, pairs_best_shifted, pairs_reordered)
+    if pairs_drifting >= DRIFTS and pairs_drift_skill - elsewhere >= DRIFTS:
         return _slips(pairs_drift_skill, base, pairs_drift_end)
     if base > (max(LOW, PARTLY * references_within_val) if broken >= LINE else LOW):
         return None
@@ -81,11 +83,9 @@ def judge(
     most = max(shifted, broken, reordered)
     # What lies some windows back is out of a short window's reach, and of one that slides on.
     out_of_reach = (sizes_steps <= SHORT or pairs_sliding) and pairs_best_shift > 0
+    found = f"{pairs_reordered:.2f} with targets {ORDERS},"
     if most == shifted:
         found = f"{pairs_best_shifted:.2f} with targets {pairs_best_shift:+.0f} samples away"
-    else:
-        orders = "backwards, in the order in which text sorts numbers, or with a stride"
-        found = f"{pairs_reordered:.2f} with targets {orders},"
     beside = f"and {pairs_straight:.2f} with their own (line: {SHIFTED} more)"
     if most == broken:
         found = f"{references_within_val:.2f} among held-out pairs"
