@@ -277,3 +277,16 @@ def test_targets_that_are_one_number_but_for_a_few_on_both_sides():
     assert causes(learned(Net, x, noise * few))[0] == "flat-target"
     assert "flat-target" not in causes(learned(Net, x, noise.abs() * few))
     assert "flat-target" not in causes(learned(Net, x, noise.sign() * few))
+
+
+@pytest.mark.parametrize(("decay", "tried"), [(0.01, False), (50.0, True)])
+def test_a_decay_is_taken_away_where_it_can_have_moved_the_weights(decay, tried):
+    x, y = means()
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=decay)
+    for a, b in DataLoader(TensorDataset(x[:400], y[:400]), 40):
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(a), b).backward()
+        optimizer.step()
+    assert ("trial_free/skill" in examined(model, x, y, optimizer, Net).evidence) == tried

@@ -40,6 +40,10 @@ TAILS: Final = 3.0
 MOST_ROWS: Final = 20_000
 """Values of a channel whose quantiles are taken."""
 
+LEAST_STEPS: Final = 200
+MANY_STEPS: Final = 10_000
+"""Steps of a training that are reckoned with at least, and where nobody knows how many there were."""
+
 HALF: Final = 2
 """A step counts as padding where it equals the last one and that is so for two or more at the end."""
 
@@ -308,7 +312,18 @@ def settings(patient: Patient) -> Figures:
         figures["settings/rate"] = max(rate_of(patient.optimizer, each) for each in groups)
         figures["settings/peak"] = max(float(each.get("max_lr", each["lr"])) for each in groups)
         figures["settings/steps"] = _steps(patient)
+        figures |= _shrinks(groups, figures)
     return figures
+
+
+def _shrinks(groups: list[dict[str, Any]], seen: Figures) -> Figures:
+    """The share of its size that a weight loses to its decay, where no gradient is weighed against that, as AdamW's."""
+    if not any(each.get("decoupled_weight_decay") for each in groups):
+        return {}
+    steps = max(seen["settings/steps"], LEAST_STEPS) if seen["settings/steps"] > 0 else MANY_STEPS
+    return {
+        "settings/shrinks": max(seen["settings/rate"], seen["settings/peak"]) * seen["settings/weight_decay"] * steps
+    }
 
 
 def rate_of(optimizer: Optimizer, group: dict[str, Any]) -> float:

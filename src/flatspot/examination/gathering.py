@@ -90,6 +90,9 @@ TAIL: Final = 10.0
 LARGE_BIAS: Final = 5.0
 """Starting biases beyond this keep a gate shut or a unit dead, and torch's own weights are tried."""
 
+SHRINKS: Final = 0.01
+"""The share of its size that a weight loses to its decay in all steps, below which nothing is tried without it."""
+
 FAR: Final = 3.0
 """Means and standard deviations beyond this, or below its inverse, are worth an experiment."""
 
@@ -347,6 +350,12 @@ def _slower(seen: Mapping[str, float]) -> bool:
 HELPS: Final = 0.3
 """The share of the gap that an experiment closes, and training alone does not, from which on it explains something."""
 
+STILL: Final = 0.9
+"""The share of the weights without a gradient, beyond which nothing is trained."""
+
+OUT_OF_REACH: Final = 0.2
+"""The skill that free numbers before the last activation reach at most, below which no training helps."""
+
 COMES_ON: Final = 0.05
 """The share of the gap that a few more steps close, from which on still more are tried where nothing else helps."""
 
@@ -378,8 +387,13 @@ def _open(seen: Mapping[str, float]) -> bool:
 
 
 def _miswired(seen: Mapping[str, float]) -> bool:
-    """Whether outputs follow other samples, or no input at all: whatever is tried, it is tried with that."""
-    return _mixed(seen) or seen.get("arrival/moves", 1.0) + seen.get("arrival/large", 0.0) == 0
+    """Whether outputs follow other samples, or no input at all, or no gradient comes back, or no target is in reach.
+
+    Whatever is tried, it is tried with that.
+    """
+    still = seen.get("gradients/zero_share", 0.0) + seen.get("gradients/none_share", 0.0) > STILL
+    shut = (still and seen.get("ceiling/staircase", 0.0) > 0) or seen.get("ceiling/skill", 1.0) < OUT_OF_REACH
+    return shut or _mixed(seen) or seen.get("arrival/moves", 1.0) + seen.get("arrival/large", 0.0) == 0
 
 
 def _mixed(seen: Mapping[str, float]) -> bool:
@@ -416,7 +430,9 @@ EXPERIMENTS: Final[tuple[tuple[str, Change, Callable[[Mapping[str, float]], bool
         lambda seen: (
             _ill(seen)
             and not _miswired(seen)
-            and seen.get("settings/weight_decay", 0.0) + seen.get("settings/dropout", 0.0) > 0
+            and seen.get("settings/weight_decay", 0.0) * (seen.get("settings/shrinks", 1.0) > SHRINKS)
+            + seen.get("settings/dropout", 0.0)
+            > 0
         ),
     ),
     (

@@ -250,7 +250,7 @@ def arrival(patient: Patient) -> Figures:
         figures |= _unless_refused(patient, asked, x, name)
         moved = max(figures[f"arrival/{name}_real"], figures.get(f"arrival/{name}_normal", 0.0))
         figures |= {"arrival/moves": max(moved, figures.get("arrival/moves", 0.0))}
-    figures["arrival/cast"] = _cast_alike(patient, _models(patient)[-1][1], x)
+    figures["arrival/cast"] = _cast_alike(patient, _models(patient)[-1][1])
     if not figures["arrival/moves"] and "arrival/refused" not in figures:
         large = (_normal(patient, each, x, name, LARGE) for name, each in _models(patient))
         figures["arrival/large"] = max(float(max(each.values(), default=0.0) > 0) for each in large)
@@ -286,8 +286,9 @@ class _Casts(TorchFunctionMode):
         return found
 
 
-def _cast_alike(patient: Patient, model: nn.Module, x: Any) -> float:
+def _cast_alike(patient: Patient, model: nn.Module) -> float:
     """Whether samples become alike where inputs are made whole numbers: numbers of words, of bins, of hours."""
+    x, _ = patient.train.batches[0]
     with undisturbed(model), random_states_kept(model), _Casts() as heard:
         patient.ask(x, model)
     return float(heard.alike)

@@ -43,6 +43,7 @@ CLOSES: Final = 0.35
 TAIL: Final = 20.0
 FAR_GROWTH: Final = 50.0
 FAR_TAIL: Final = 100.0
+FILLED: Final = 0.3
 
 
 def judge(
@@ -54,11 +55,12 @@ def judge(
     reach_fresh_early: float = 1.0,
     reach_now_early: float = 1.0,
     trial_slower_norm_tail: float = 1.0,
+    padding_share: float = 0.0,
 ) -> Finding | None:
     if skill_missing < DAMAGE:
         return None
     if trial_clipped_closes < CLOSES:
-        growth = min(reach_fresh_early, reach_now_early)
+        growth = min(reach_fresh_early, reach_now_early) if padding_share < FILLED else 0.0  # no output follows filler
         return _grows(growth) if growth > FAR_GROWTH else None
     grows = reach_fresh_early > GROWS
     lost = (

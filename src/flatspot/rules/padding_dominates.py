@@ -31,6 +31,7 @@ EXPLAINS: Final = (
     "head-ignores-state",
     "saturated-units",
     "wrong-timestep",
+    "exploding-gradient",
 )
 SICK: Final = {"padding_share": 0.9, "padding_median": 0.6, "skill_missing": 0.9, "trial_ending_closes": 0.8}
 WELL: Final = {**SICK, "trial_ending_closes": 0.0}

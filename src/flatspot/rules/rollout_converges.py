@@ -24,7 +24,14 @@ from typing import Final
 
 from flatspot.diagnosis import DAMAGE, Finding, graded
 
-EXPLAINS: Final = ("undertrained", "vanishing-gradient", "head-ignores-state", "too-little-data", "saturated-units")
+EXPLAINS: Final = (
+    "undertrained",
+    "vanishing-gradient",
+    "head-ignores-state",
+    "too-little-data",
+    "saturated-units",
+    "bad-init",
+)
 SICK: Final = {
     "horizon_first_ratio": 0.9,
     "horizon_last_ratio": 0.05,
