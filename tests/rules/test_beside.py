@@ -3,7 +3,7 @@
 import pytest
 
 from flatspot.diagnosis import consult
-from flatspot.rules import RULES, flat_target, head_ignores_state, misaligned_pairs
+from flatspot.rules import RULES, flat_target, head_ignores_state, misaligned_pairs, rollout_converges
 from flatspot.rules import exploding_gradient as exploding
 from flatspot.rules import input_never_arrives as arrives
 
@@ -121,3 +121,17 @@ def test_inputs_that_become_whole_numbers():
     assert arrives.judge(**{**lost, "skill_missing": 0.1}) is None
     refused = {"arrival_moves": 0.0, "arrival_is_fresh": 1.0, "arrival_refused": 1.0}
     assert arrives.judge(**refused) is None  # nobody knows whether other inputs would have moved them
+
+
+def test_a_rollout_of_small_steps_is_told_by_a_copy_that_is_trained_on_all_of_them():
+    fades = {
+        "horizon_first_ratio": 0.0,
+        "horizon_calls": 36.0,
+        "horizon_call_first": 0.15,
+        "horizon_call_last": 0.001,
+        "skill_missing": 0.9,
+        "skill_possible": 0.8,
+    }
+    assert rollout_converges.judge(**fades, trial_again_skill=0.5).cause == "rollout-converges"
+    assert rollout_converges.judge(**fades, trial_again_skill=0.1) is None
+    assert rollout_converges.judge(**{**fades, "horizon_call_last": 0.14}, trial_again_skill=0.5) is None
