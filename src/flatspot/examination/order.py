@@ -7,7 +7,7 @@ from torch import Tensor
 
 from flatspot.examination.outputs import columns
 from flatspot.examination.patient import NotGiven, Patient
-from flatspot.examination.time import continues, in_order, slides
+from flatspot.examination.time import continues, slides
 
 Figures = dict[str, float]
 
@@ -35,7 +35,7 @@ def drift(patient: Patient) -> Figures:
     In blocks of 50 samples, each answered by the others of its block; from block to block the slip only grows, or only
     falls. R² above that of no slip, and above what the same search finds in targets that were moved far away; 0: none.
     """
-    patient = in_order(patient)
+    patient = patient.in_order
     series, y = patient.train.series(), patient.on_train.targets[:, :MOST_OUTPUTS].double()
     if series.dim() > 1 and series.shape[1] > 1 and (slides(series) or continues(series)):
         return {"pairs/drifting": 0.0}  # neighbours have much in common

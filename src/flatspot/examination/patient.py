@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import signature
 from itertools import count
@@ -19,6 +19,9 @@ from flatspot.probes.fitting import Fit, Reader, fit_of
 from flatspot.probes.undisturbed import random_states_kept, undisturbed
 
 LossOf = Callable[..., Any]
+
+TRAINED_ON: Final = 0.75
+"""The share of a whole dataset that comes first, and that references are fitted on."""
 
 REFUSED: Final = -3.0
 """A number that nothing is looked up by."""
@@ -186,6 +189,19 @@ class Patient:
                     raise BadInput(f"{len(said)} predictions for {len(y)} targets")
                 parts.append((said, y, *reader.read(said, self.beside(said, y), self.fit)))
         return Answers(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+    @cached_property
+    def in_order(self) -> "Patient":
+        """The same with samples that follow one another: as the dataset has them that a random split was drawn from.
+
+        Raises:
+            BadInput: there are none.
+        """
+        if self.train.whole is None:
+            train, val = self.train.consecutive(), self.val.consecutive()
+        else:
+            train, val = self.train.whole().parted(TRAINED_ON)
+        return self if train is self.train and val is self.val else replace(self, train=train, val=val)
 
     @cached_property
     def on_val(self) -> Answers:

@@ -17,9 +17,6 @@ from flatspot.probes.undisturbed import undisturbed
 
 Figures = dict[str, float]
 
-TRAINED_ON: Final = 0.75
-"""The share of a whole dataset that comes first, and that references are fitted on."""
-
 NEARLY: Final = 0.8
 """Share of the whole window's skill from which on a shorter one is enough."""
 
@@ -123,17 +120,9 @@ def _curve(curve: Tensor, name: str) -> Figures:
     return {f"reach/{name}_largest": largest, f"reach/{name}_early": early / max(late, 1e-300)}
 
 
-def in_order(patient: Patient) -> Patient:
-    """The same with samples that follow one another: as the dataset has them from which a random split was drawn."""
-    if patient.train.whole is not None:
-        train, val = patient.train.whole().parted(TRAINED_ON)
-        return replace(patient, train=train, val=val)
-    return replace(patient, train=patient.train.consecutive(), val=patient.val.consecutive())
-
-
 def beyond(patient: Patient) -> Figures:
     """What a straight line finds in a longer window, put together from the samples before; and in one step alone."""
-    patient = in_order(patient)
+    patient = patient.in_order
     (x, y), (vx, vy) = _windows(patient)
     apart = _apart(x)
     whole = ridge_skill(patient, (x, y), (vx, vy))
@@ -167,7 +156,7 @@ def pairs(patient: Patient) -> Figures:
     One ridge regression has the targets of all shifts for its outputs. Earlier targets often stand in the window itself
     (a series that is forecast), so where the target is a plain copy of a number of the window it does not count.
     """
-    patient = in_order(patient)
+    patient = patient.in_order
     (x, y), (vx, vy) = _windows(patient)
     x_all, vx_all = x, vx
     y, vy = y[:, :MOST_OUTPUTS], vy[:, :MOST_OUTPUTS]
