@@ -23,9 +23,12 @@ FARTHEST: Final = 32
 AXES: Final = 8
 """Numbers that a sample is told by."""
 
+WIDEST: Final = 192
+"""Numbers of a window that axes are looked for in: those that differ most."""
+
 MOST_OUTPUTS: Final = 4
 
-FAR: Final = 6
+FAR: Final = 5
 """Times that targets are moved so far that none stays near its own, for what the same search finds by chance."""
 
 
@@ -60,6 +63,8 @@ def _told_by(x: Tensor) -> Tensor:
     means = x.mean(dim=1)[:, : AXES // 2] if x.shape[1] > 1 else x[:, 0, :0]
     flat = (x - x.mean(dim=1, keepdim=True) if x.shape[1] > 1 else x).flatten(1)
     flat = flat - flat.mean(dim=0)
+    if flat.shape[1] > WIDEST:
+        flat = flat[:, flat.square().sum(dim=0).topk(WIDEST).indices]
     axes = torch.linalg.eigh(flat.T @ flat).eigenvectors[:, -(AXES - means.shape[1]) :]
     return torch.cat([means, flat @ axes], dim=1)
 
