@@ -40,6 +40,10 @@ TAILS: Final = 3.0
 MOST_ROWS: Final = 20_000
 """Values of a channel whose quantiles are taken."""
 
+LEAST_STEPS: Final = 200
+MANY_STEPS: Final = 10_000
+"""Steps of a training that are reckoned with at least, and where nobody knows how many there were."""
+
 HALF: Final = 2
 """A step counts as padding where it equals the last one and that is so for two or more at the end."""
 
@@ -105,9 +109,24 @@ def targets(patient: Patient) -> Figures:
     if patient.fit.kind == "numbers":
         spread = found.std.clamp(min=torch.finfo(torch.float64).tiny)
         figures["targets/offset"] = (found.mean.abs() / spread).median().item()
-        figures["targets/zero_share"] = (answers.y == answers.y.flatten().mode().values).double().mean().item()
+        figures |= _commonest(answers.y)
         return figures
     return figures | _classes(patient, answers.targets)
+
+
+def _commonest(y: Tensor) -> Figures:
+    """The share of the commonest number; of the others, the share of the rarer side of it, and of different ones.
+
+    Where nothing falls, or nobody buys, zero stands at an end; and what goes up and down in steps has few numbers.
+    """
+    mode = y.flatten().mode().values
+    above, below = y[y > mode], y[y < mode]
+    others = torch.cat([above, below])
+    return {
+        "targets/zero_share": (y == mode).double().mean().item(),
+        "targets/rarer_side": min(len(above), len(below)) / max(len(others), 1),
+        "targets/others_differ": len(torch.unique(others)) / max(len(others), 1),
+    }
 
 
 def _classes(patient: Patient, ones: Tensor) -> Figures:
@@ -242,7 +261,9 @@ def padding(patient: Patient) -> Figures:
         return {"padding/share": 0.0}
     tail = _tail(x)
     padded = tail >= HALF
+    ahead = _tail(x.flip(1)) >= HALF
     return {
+        "padding/front": ahead.double().mean().item() * _one_value(x.flip(1), ahead),
         "padding/share": padded.double().mean().item(),
         "padding/median": tail.double().median().item() / x.shape[1],
         "padding/same": _one_value(x, padded),
@@ -291,7 +312,18 @@ def settings(patient: Patient) -> Figures:
         figures["settings/rate"] = max(rate_of(patient.optimizer, each) for each in groups)
         figures["settings/peak"] = max(float(each.get("max_lr", each["lr"])) for each in groups)
         figures["settings/steps"] = _steps(patient)
+        figures |= _shrinks(groups, figures)
     return figures
+
+
+def _shrinks(groups: list[dict[str, Any]], seen: Figures) -> Figures:
+    """The share of its size that a weight loses to its decay, where no gradient is weighed against that, as AdamW's."""
+    if not any(each.get("decoupled_weight_decay") for each in groups):
+        return {}
+    steps = max(seen["settings/steps"], LEAST_STEPS) if seen["settings/steps"] > 0 else MANY_STEPS
+    return {
+        "settings/shrinks": max(seen["settings/rate"], seen["settings/peak"]) * seen["settings/weight_decay"] * steps
+    }
 
 
 def rate_of(optimizer: Optimizer, group: dict[str, Any]) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from flatspot.diagnosis import GROWS, MISSED, NO_SIGNAL, judge
 from flatspot.errors import BadInput, reason
-from flatspot.examination import data, outputs, states, wiring
+from flatspot.examination import data, order, outputs, states, wiring
 from flatspot.examination import time as through_time
 from flatspot.examination.layout import time_before_channels
 from flatspot.examination.patient import LossOf, NotGiven, Patient, loss_of_prediction, strays, value
@@ -57,6 +57,7 @@ WHERE_ILL: Final[Mapping[str, Gatherer]] = {
     "beyond": through_time.beyond,
     "pairs": through_time.pairs,
     "pairs_in": through_time.in_batches,
+    "pairs_drift": order.drift,
 }
 """What looks for a cause."""
 
@@ -88,6 +89,9 @@ TAIL: Final = 10.0
 
 LARGE_BIAS: Final = 5.0
 """Starting biases beyond this keep a gate shut or a unit dead, and torch's own weights are tried."""
+
+SHRINKS: Final = 0.01
+"""The share of its size that a weight loses to its decay in all steps, below which nothing is tried without it."""
 
 FAR: Final = 3.0
 """Means and standard deviations beyond this, or below its inverse, are worth an experiment."""
@@ -136,6 +140,7 @@ def gather(
     """
     named = dict(patient.model.named_parameters())
     left = {name: each.grad for name, each in named.items() if each.grad is not None}
+    held = {name: each.detach().clone() for name, each in named.items()}
     outside = [(each, each.grad) for each in _strays(patient)]
     patient = replace(patient, left=frozenset(left), loss=_own_copy(patient.loss))
     try:  # a penalty in the loss may reach the weights themselves, on whichever copy it is asked
@@ -144,6 +149,8 @@ def gather(
     finally:
         for name, each in named.items():
             each.grad = left.get(name)
+            if not torch.equal(each, held[name]):  # a forward may write into them
+                each.data.copy_(held[name])
         for weight, gradient in outside:
             weight.grad = gradient
 
@@ -294,10 +301,10 @@ def _in_time(found: Gathered, name: str, measure: Callable[[], Figures], started
 
 
 def _trial(patient: Patient, name: str, change: Change) -> Figures:
-    change = replace(change, fresh=change.fresh and patient.make_model is not None)
     taken = data.settings(patient).get("settings/steps", math.nan)
-    steps = steps_of(patient) if math.isnan(taken) or not taken else min(steps_of(patient), int(taken))
-    steps *= change.times
+    short = change.fresh and taken > 0  # begun anew, no longer than it was trained; trained on, for as long as can be
+    steps = (min(steps_of(patient), int(taken)) if short else steps_of(patient)) * change.times
+    change = replace(change, fresh=change.fresh and patient.make_model is not None)
     outcome = trial(patient, change, steps)
     return {f"trial_{name}/{key}": each for key, each in _figures(outcome).items()} | {
         f"trial_{name}/steps": float(steps)
@@ -343,6 +350,12 @@ def _slower(seen: Mapping[str, float]) -> bool:
 HELPS: Final = 0.3
 """The share of the gap that an experiment closes, and training alone does not, from which on it explains something."""
 
+STILL: Final = 0.9
+"""The share of the weights without a gradient, beyond which nothing is trained."""
+
+OUT_OF_REACH: Final = 0.2
+"""The skill that free numbers before the last activation reach at most, below which no training helps."""
+
 COMES_ON: Final = 0.05
 """The share of the gap that a few more steps close, from which on still more are tried where nothing else helps."""
 
@@ -374,8 +387,13 @@ def _open(seen: Mapping[str, float]) -> bool:
 
 
 def _miswired(seen: Mapping[str, float]) -> bool:
-    """Whether outputs follow other samples, or no input at all: whatever is tried, it is tried with that."""
-    return _mixed(seen) or seen.get("arrival/moves", 1.0) + seen.get("arrival/large", 0.0) == 0
+    """Whether outputs follow other samples, or no input at all, or no gradient comes back, or no target is in reach.
+
+    Whatever is tried, it is tried with that.
+    """
+    still = seen.get("gradients/zero_share", 0.0) + seen.get("gradients/none_share", 0.0) > STILL
+    shut = (still and seen.get("ceiling/staircase", 0.0) > 0) or seen.get("ceiling/skill", 1.0) < OUT_OF_REACH
+    return shut or _mixed(seen) or seen.get("arrival/moves", 1.0) + seen.get("arrival/large", 0.0) == 0
 
 
 def _mixed(seen: Mapping[str, float]) -> bool:
@@ -412,7 +430,9 @@ EXPERIMENTS: Final[tuple[tuple[str, Change, Callable[[Mapping[str, float]], bool
         lambda seen: (
             _ill(seen)
             and not _miswired(seen)
-            and seen.get("settings/weight_decay", 0.0) + seen.get("settings/dropout", 0.0) > 0
+            and seen.get("settings/weight_decay", 0.0) * (seen.get("settings/shrinks", 1.0) > SHRINKS)
+            + seen.get("settings/dropout", 0.0)
+            > 0
         ),
     ),
     (
@@ -420,7 +440,11 @@ EXPERIMENTS: Final[tuple[tuple[str, Change, Callable[[Mapping[str, float]], bool
         Change(all_weights=True),
         lambda seen: _ill(seen) and any(seen.get(f"gradients/{each}_share") for each in ("fixed", "away", "stray")),
     ),
-    ("ending", Change(ending=True), lambda seen: _ill(seen) and seen.get("padding/share", 0.0) > ENDS),
+    (
+        "ending",
+        Change(ending=True),
+        lambda seen: _ill(seen) and max(seen.get("padding/share", 0.0), seen.get("padding/front", 0.0)) > ENDS,
+    ),
     ("alone", Change(alone=True), lambda seen: _ill(seen) and seen.get("memory/moved", 0.0) > 0),
     ("balanced", Change(balanced=True), lambda seen: seen.get("targets/majority", 0.0) > MAJORITY),
     ("slower", Change(rate=0.1), lambda seen: _open(seen) and seen.get("settings/rate", 1.0) > SLOW),
@@ -434,7 +458,7 @@ EXPERIMENTS: Final[tuple[tuple[str, Change, Callable[[Mapping[str, float]], bool
         Change(peak=True),
         lambda seen: _begun_anew(seen) and seen.get("settings/peak", 0.0) > seen.get("settings/rate", 1.0),
     ),
-    ("clipped", Change(clip=1.0), lambda seen: _open(seen) and _wild(seen)),
+    ("clipped", Change(clip=1.0), lambda seen: _open(seen) and (_wild(seen) or _slower(seen))),
     (
         "reset",
         Change(reset=True),

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from inspect import signature
 from itertools import count
@@ -14,11 +14,17 @@ from torch.optim import Optimizer
 
 from flatspot.errors import BadInput
 from flatspot.examination.graph import leaves_behind
-from flatspot.examination.samples import Samples, leaves, mapped, packed, sample_axis
+from flatspot.examination.samples import Samples, leaves, mapped, packed, sample_axis, series_among
 from flatspot.probes.fitting import Fit, Reader, fit_of
 from flatspot.probes.undisturbed import random_states_kept, undisturbed
 
 LossOf = Callable[..., Any]
+
+TRAINED_ON: Final = 0.75
+"""The share of a whole dataset that comes first, and that references are fitted on."""
+
+REFUSED: Final = -3.0
+"""A number that nothing is looked up by."""
 
 SURE: Final = 20.0
 """A logit that is as good as certain."""
@@ -97,13 +103,22 @@ class Patient:
         for place, each in enumerate(several):
             fit = fit_of(each, self.counted(y))
             if fit is not None:
-                return place, fit, None
+                return place, self._as_chances(each, fit), None
         for place, each in enumerate(several):
             axis = several_along(each, y)
             if axis is not None:
                 return place, Fit("numbers"), axis
         shapes = ", ".join(str(tuple(each.shape)) for each in several)
         raise BadInput(f"outputs of shape {shapes} do not fit targets of shape {tuple(y.shape)}")
+
+    def _as_chances(self, said: Tensor, fit: Fit) -> Fit:
+        """Numbers between 0 and 1 beside floating targets that are all 0 or 1 are chances of yes."""
+        one = said.numel() == len(said)  # of several, one may be a class of many
+        if fit.kind != "numbers" or not one or not bool(((said >= 0) & (said <= 1)).all()):
+            return fit
+        y = torch.cat([y.flatten() for _, y in self.train.batches])
+        both = bool((y == 0).any() & (y == 1).any() & ((y == 0) | (y == 1)).all())
+        return Fit("labels", chances=True) if both else fit
 
     @cached_property
     def wants_logits(self) -> bool:
@@ -116,6 +131,32 @@ class Patient:
                 return bool(value(self.loss, SURE * (2 * y - 1), y) < value(self.loss, y, y))
         except Exception:  # noqa: BLE001 - it wants probabilities, or another shape
             return False
+
+    @cached_property
+    def numbered(self) -> Tensor | None:
+        """Which places on the series' last axis hold numbers that are looked up (of stations, of hours); None: none.
+
+        Whole ones, in whose place the model refuses others. Those that are no floating numbers are not asked about.
+        """
+        x, y = self.train.batches[0]
+        series = series_among(x, len(y))
+        if not series.is_floating_point() or series.dim() < 2:
+            return None
+        whole = ((series == series.round()) & (series >= 0)).reshape(-1, series.shape[-1]).all(dim=0)
+        if not whole.any() or not self._refuses(x, series, torch.where(whole, REFUSED, series)):
+            return None
+        return whole
+
+    def _refuses(self, x: Any, series: Tensor, other: Tensor) -> bool:
+        """Whether other numbers in the place of a series are refused: on a CPU, since a GPU's errors stay with it."""
+        given = mapped(x, lambda each: (other if each is series else each).cpu())
+        try:
+            model = self.model if self.device.type == "cpu" else self.copied().cpu()
+            with undisturbed(model), torch.no_grad():
+                self.call(given, model)
+        except Exception:  # noqa: BLE001 - that is the question
+            return True
+        return False
 
     def counted(self, y: Tensor) -> Tensor:
         """Targets as they count: yes and no as whole numbers."""
@@ -148,6 +189,19 @@ class Patient:
                     raise BadInput(f"{len(said)} predictions for {len(y)} targets")
                 parts.append((said, y, *reader.read(said, self.beside(said, y), self.fit)))
         return Answers(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+    @cached_property
+    def in_order(self) -> "Patient":
+        """The same with samples that follow one another: as the dataset has them that a random split was drawn from.
+
+        Raises:
+            BadInput: there are none.
+        """
+        if self.train.whole is None:
+            train, val = self.train.consecutive(), self.val.consecutive()
+        else:
+            train, val = self.train.whole().parted(TRAINED_ON)
+        return self if train is self.train and val is self.val else replace(self, train=train, val=val)
 
     @cached_property
     def on_val(self) -> Answers:
@@ -199,6 +253,18 @@ def several_along(predictions: Tensor, y: Tensor) -> int | None:
         if rest == wanted:
             return axis
     return None
+
+
+def counterparts(model: nn.Module, fresh: nn.Module) -> dict[str, Tensor]:
+    """Weights of a fresh copy by the names that they have in a model, which may be the same one in a wrapping.
+
+    Of an average of weights, a compiled or a parallel module all names begin with another word; the order stays.
+    """
+    ours, theirs = dict(model.named_parameters()), dict(fresh.named_parameters())
+    shapes = [[each.shape for each in named.values()] for named in (ours, theirs)]
+    if ours.keys() & theirs.keys() or shapes[0] != shapes[1]:
+        return dict(theirs)
+    return dict(zip(ours, theirs.values(), strict=True))
 
 
 def channels_before_time(x: Any, place: int) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset, SubsetRandomSampler
 
 from flatspot.errors import BadInput, reason
 from flatspot.probes.drawing import batch_size_of, chosen, collated, generators_kept
@@ -48,6 +48,7 @@ class Samples:
         stretch: reads some that follow one another, where these do not and it can be done.
         as_given: reads them in batches of the loader's own size, where these are one smaller.
         mixed: reads them in another order, drawn once, so that batches are made of others; of what has no order none.
+        whole: reads the dataset under a random split in its own order, others' part too; None: there is none.
     """
 
     batches: list[tuple[Any, Tensor]]
@@ -57,6 +58,7 @@ class Samples:
     stretch: "Callable[[], Samples] | None" = None
     as_given: "Callable[[], Samples] | None" = None
     mixed: "Callable[[], Samples] | None" = None
+    whole: "Callable[[], Samples] | None" = None
     _joined: list[tuple[Any, Tensor]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -118,6 +120,14 @@ class Samples:
             stretch=None if self.stretch is None else partial(_changed, self.stretch, change),
             as_given=None if self.as_given is None else partial(_changed, self.as_given, change),
             mixed=None if self.mixed is None else partial(_changed, self.mixed, change),
+            whole=None if self.whole is None else partial(_changed, self.whole, change),
+        )
+
+    def parted(self, first: float) -> "tuple[Samples, Samples]":
+        """The first share of the batches, and the rest."""
+        cut = min(max(round(first * len(self.batches)), 1), len(self.batches) - 1)
+        return replace(self, batches=self.batches[:cut], _joined=[]), replace(
+            self, batches=self.batches[cut:], _joined=[]
         )
 
     def consecutive(self) -> "Samples":
@@ -149,12 +159,14 @@ def samples_of(loader: Iterable[Any], batch: Batch | None, most: int) -> Samples
         pairs = list(_limited((_pair(each, batch) for each in given), most))
     if not pairs:
         raise BadInput("the loader gave no batch")
-    stretch = as_given = mixed = None
+    stretch = as_given = mixed = whole = None
     if isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset):
         stretch = partial(_stretch, loader, batch, most) if every > 1 else None
         as_given = partial(_as_given, loader, batch, most) if len(pairs[0][1]) < batch_size_of(loader) else None
         mixed = partial(_mixed, loader, batch, most)
-    return Samples(pairs, tuple(notes), every, total, stretch, as_given, mixed)
+        under = _under(loader)
+        whole = None if under is None else partial(_stretch, under, batch, most)
+    return Samples(pairs, tuple(notes), every, total, stretch, as_given, mixed, whole)
 
 
 def _changed(read: Callable[[], Samples], change: Callable[[Samples], Samples]) -> Samples:
@@ -192,6 +204,18 @@ def _stretch(loader: DataLoader[Any], batch: Batch | None, most: int) -> Samples
         begin = max((total - most) // 2, 0)
         held = _told_apart(loader, numbers[begin : begin + most])
         return Samples([_pair(each, batch) for each in held], total=total)
+
+
+def _under(loader: DataLoader[Any]) -> DataLoader[Any] | None:
+    """A loader over the dataset that a random split was drawn from, in its own order; None: it was none."""
+    dataset, drawn = loader.dataset, isinstance(loader.sampler, SubsetRandomSampler)
+    while isinstance(dataset, Subset):
+        drawn |= list(dataset.indices) != sorted(dataset.indices)
+        dataset = dataset.dataset
+    if not drawn or loader.batch_sampler is None:
+        return None
+    size = batch_size_of(loader)
+    return DataLoader(dataset, batch_size=size, collate_fn=loader.collate_fn, drop_last=loader.drop_last)
 
 
 def _owners(loader: Any) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from flatspot.examination.data import rate_of, settings
 from flatspot.examination.graph import multiplied_by
 from flatspot.examination.outputs import scoring, straight_line
-from flatspot.examination.patient import NotGiven, Patient, value
+from flatspot.examination.patient import NotGiven, Patient, counterparts, value
 from flatspot.examination.samples import leaves, mapped, sample_axis, series_among, take
 from flatspot.probes.activations import unit_reports
 from flatspot.probes.gates import GateReport, at_rail
@@ -36,6 +36,9 @@ EMPTY: Final = 0.01
 
 SHRUNK: Final = 0.2
 """The size of a weight matrix by that of a fresh copy's, below which something has pulled it to zero."""
+
+SPREAD: Final = 2.0
+"""The standard deviation of free numbers in the place of the head's output, which reach all ranges of activations."""
 
 FREE_STEPS: Final = 30
 """Steps in which free inputs of the head are fitted."""
@@ -74,13 +77,18 @@ def _cut(each: Tensor, count: int, wanted: int) -> Tensor:
     return each if axis is None or wanted == count else each.narrow(axis, 0, wanted)
 
 
-def standard(x: Tensor) -> Tensor:
-    """The series with each channel at mean 0 and standard deviation 1."""
+def standard(x: Tensor, kept: Tensor | None = None) -> Tensor:
+    """The series with each channel at mean 0 and standard deviation 1.
+
+    Args:
+        kept: which channels stay as they are; None: none.
+    """
     if not x.is_floating_point():
         return x
     rows = widest(x).reshape(-1, x.shape[-1]) if x.dim() > 2 else widest(x).reshape(-1, 1)
     found = moments(rows)
-    return ((widest(x) - found.mean) / found.std.where(found.std > 0, 1.0)).to(x)
+    scaled = ((widest(x) - found.mean) / found.std.where(found.std > 0, 1.0)).to(x)
+    return scaled if kept is None else torch.where(kept, x, scaled)
 
 
 def _place() -> object:
@@ -121,14 +129,16 @@ def units(patient: Patient) -> Figures:
     if patient.make_model is not None:
         fresh = patient.fresh()
         figures |= _units(patient, fresh, x, count, "fresh")
-        figures |= _units(patient, fresh, _standardised(x, count), count, "standard")
+        figures |= _units(patient, fresh, _standardised(patient, x, count), count, "standard")
     return figures
 
 
-def _standardised(x: Any, count: int) -> Any:
+def _standardised(patient: Patient, x: Any, count: int) -> Any:
+    slot = series_among(x, count)
+
     def change(each: Tensor) -> Tensor:
         series = each.is_floating_point() and each.dim() > 1 and sample_axis(each, count) is not None
-        return standard(each) if series else each
+        return standard(each, patient.numbered if each is slot else None) if series else each
 
     return mapped(x, change)
 
@@ -176,7 +186,7 @@ def stages(patient: Patient) -> Figures:
     x, count = looked_at(patient)
     figures = _stages(patient, patient.model, x, count, "now")
     if patient.make_model is not None:
-        figures |= _stages(patient, patient.fresh(), _standardised(x, count), count, "fresh")
+        figures |= _stages(patient, patient.fresh(), _standardised(patient, x, count), count, "fresh")
     return figures
 
 
@@ -242,7 +252,7 @@ def _matrices(patient: Patient, model: nn.Module) -> list[Tensor]:
 
 def _shrunk(patient: Patient, fresh: nn.Module) -> Figures:
     """The share of weights in matrices that are a fifth of a fresh copy's or less: something pulled them to zero."""
-    begun = dict(fresh.named_parameters())
+    begun = counterparts(patient.model, fresh)
     pairs = [(each, begun.get(name)) for name, each in patient.model.named_parameters() if each.dim() > 1]
     sizes = [
         (each.numel(), bool(each.detach().norm() < SHRUNK * other.detach().norm()))
@@ -256,7 +266,8 @@ def _shrunk(patient: Patient, fresh: nn.Module) -> Figures:
 def _emptied(patient: Patient, fresh: nn.Module) -> Figures:
     """The share of matrices, but for the head's, that are a hundredth of a fresh copy's or less."""
     head = _head_name(patient)
-    begun = {name: each.detach() for name, each in fresh.named_parameters() if each.dim() > 1 and bool(each.any())}
+    named = counterparts(patient.model, fresh).items()
+    begun = {name: each.detach() for name, each in named if each.dim() > 1 and bool(each.any())}
     pairs = [
         (each.detach(), begun[name])
         for name, each in patient.model.named_parameters()
@@ -281,7 +292,7 @@ def _scale(weight: Tensor) -> float:
 
 def _likeness(patient: Patient) -> Figures:
     """Whether the weights at hand look as fresh ones: of the same spread, none beyond a fresh one's range."""
-    fresh = [dict(patient.fresh(number).named_parameters()) for number in (1, 2, 3)]
+    fresh = [counterparts(patient.model, patient.fresh(number)) for number in (1, 2, 3)]
     alike = total = 0
     for name, each in patient.model.named_parameters():
         others = [copy[name].detach() for copy in fresh if name in copy and copy[name].shape == each.shape]
@@ -338,7 +349,22 @@ def head(patient: Patient) -> Figures:
         "head/state_spread": relative_spread(train),
         "head/weight_norm": size,
         "head/rate_share": _rate_share(patient, part),
+        "head/weight_share": _weight_share(patient, f"{name}.weight"),
     }
+
+
+def _weight_share(patient: Patient, name: str) -> float:
+    """The size of the head's weights by that of a fresh copy's; NaN where there is none, or it begins at zero."""
+    if patient.make_model is None:
+        return math.nan
+    own, begun = (named.get(name) for named in (_named(patient), counterparts(patient.model, patient.fresh())))
+    if own is None or begun is None or begun.shape != own.shape or not begun.any():
+        return math.nan
+    return float(own.norm() / begun.norm())
+
+
+def _named(patient: Patient) -> dict[str, Tensor]:
+    return {name: each.detach() for name, each in patient.model.named_parameters()}
 
 
 def _rate_share(patient: Patient, part: nn.Module) -> float:
@@ -460,6 +486,29 @@ def ceiling(patient: Patient) -> Figures:
     if patient.loss is None:
         raise NotGiven("no loss was given")
     name = _head_of(patient)
+    said, own = _said_by(patient, name)
+    if own.numel() == said.numel() and torch.equal(own.reshape(-1), said.reshape(-1)):
+        return {"ceiling/skill": 1.0, "ceiling/bounded": 0.0}
+    axis = sample_axis(own, len(said))
+    if axis is None:
+        raise NotGiven("what the last weights say has no entry for each sample")
+    if _weighed_behind(patient, name, own):
+        raise NotGiven("weights stand behind the last module that is linear, so that is no head")
+    if _is_staircase(patient, name, own):
+        return {"ceiling/bounded": 0.0, "ceiling/staircase": 1.0}
+    one = [1 if at == axis else size for at, size in enumerate(own.shape)]
+    free, shared = (_fitted(patient, name, own, each) for each in (own.shape, one))
+    stuck = bool((said == said[:1]).all()) and bool((own != own[:1]).any())
+    figures = {"ceiling/bounded": 1.0, "ceiling/stuck": float(stuck)}
+    return figures | ({"ceiling/skill": 1 - free / shared} if shared > 0 and math.isfinite(free) else {})
+
+
+def _said_by(patient: Patient, name: str) -> tuple[Tensor, Tensor]:
+    """The answers to a batch, and what a module says on the way to them.
+
+    Raises:
+        NotGiven: it is asked more than once.
+    """
     x, _ = patient.train.batches[0]
     taken: list[Tensor] = []
 
@@ -471,19 +520,29 @@ def ceiling(patient: Patient) -> Figures:
         said = patient.ask(x)
     if len(taken) > 1:
         raise NotGiven("the last weights are asked several times for one answer")
-    own = taken[-1]
-    if own.numel() == said.numel() and torch.equal(own.reshape(-1), said.reshape(-1)):
-        return {"ceiling/skill": 1.0, "ceiling/bounded": 0.0}
-    axis = sample_axis(own, len(said))
-    if axis is None:
-        raise NotGiven("what the last weights say has no entry for each sample")
-    if _weighed_behind(patient, name, own):
-        raise NotGiven("weights stand behind the last module that is linear, so that is no head")
-    one = [1 if at == axis else size for at, size in enumerate(own.shape)]
-    free, shared = (_fitted(patient, name, own, each) for each in (own.shape, one))
-    stuck = bool((said == said[:1]).all()) and bool((own != own[:1]).any())
-    figures = {"ceiling/bounded": 1.0, "ceiling/stuck": float(stuck)}
-    return figures | ({"ceiling/skill": 1 - free / shared} if shared > 0 and math.isfinite(free) else {})
+    return said, taken[-1]
+
+
+def _is_staircase(patient: Patient, name: str, own: Tensor) -> bool:
+    """Whether the answers follow what the last weights say, and no gradient comes back, wherever one asks.
+
+    So it is of rounding, of thresholds and of numbers that left the graph; of an activation only beyond its range.
+    """
+    x, _ = patient.train.batches[0]
+    said, free = [], []
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2):
+        free.append((SPREAD * torch.randn(own.shape, generator=generator)).to(own).requires_grad_())
+        with _hooked(patient.model, lambda each, *_: free[-1] if each == name else None), undisturbed(patient.model):
+            said.append(patient.ask(x))
+    if torch.equal(*said):
+        return False
+    weighed = [(each * torch.randn(each.shape, generator=generator).to(each)).sum() for each in said]
+    total = weighed[0] + weighed[1]
+    if not total.requires_grad:
+        return True
+    found = torch.autograd.grad(total, free, allow_unused=True)
+    return not any(each is not None and bool(each.any()) for each in found)
 
 
 def _weighed_behind(patient: Patient, name: str, own: Tensor) -> bool:

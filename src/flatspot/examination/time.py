@@ -85,7 +85,7 @@ def reach(patient: Patient) -> Figures:
     if patient.make_model is not None:
         fresh = patient.fresh()
         _, ask = series_and_ask(patient, fresh, x, count)
-        figures |= _reach(fresh, standard(series), ask, "fresh")
+        figures |= _reach(fresh, standard(series, patient.numbered), ask, "fresh")
     return figures
 
 
@@ -120,14 +120,9 @@ def _curve(curve: Tensor, name: str) -> Figures:
     return {f"reach/{name}_largest": largest, f"reach/{name}_early": early / max(late, 1e-300)}
 
 
-def _in_a_stretch(patient: Patient) -> Patient:
-    """The same with samples that follow one another."""
-    return replace(patient, train=patient.train.consecutive(), val=patient.val.consecutive())
-
-
 def beyond(patient: Patient) -> Figures:
     """What a straight line finds in a longer window, put together from the samples before; and in one step alone."""
-    patient = _in_a_stretch(patient)
+    patient = patient.in_order
     (x, y), (vx, vy) = _windows(patient)
     apart = _apart(x)
     whole = ridge_skill(patient, (x, y), (vx, vy))
@@ -161,7 +156,7 @@ def pairs(patient: Patient) -> Figures:
     One ridge regression has the targets of all shifts for its outputs. Earlier targets often stand in the window itself
     (a series that is forecast), so where the target is a plain copy of a number of the window it does not count.
     """
-    patient = _in_a_stretch(patient)
+    patient = patient.in_order
     (x, y), (vx, vy) = _windows(patient)
     x_all, vx_all = x, vx
     y, vy = y[:, :MOST_OUTPUTS], vy[:, :MOST_OUTPUTS]
@@ -183,10 +178,10 @@ def pairs(patient: Patient) -> Figures:
             usable[shift] = _r2(said[:, own][:, free], held_out[:, own][:, free])
     promising = sorted(usable, key=lambda shift: -usable[shift])[:PROMISING]
     alone = {each: _shifted_alone((x, moved), (vx, held_out), shifts.index(each) + 1, width) for each in promising}
-    slides = _slides(patient.train.series())
-    if slides:  # what an earlier window was asked for stands in this one, perhaps as a difference of two numbers
+    moved_on = slides(patient.train.series())
+    if moved_on:  # what an earlier window was asked for stands in this one, perhaps as a difference of two numbers
         alone = {each: skill for each, skill in alone.items() if each > 0 or skill < GIVEN}
-    sliding = slides or _continues(patient.train.series())  # then neighbours share steps, and so do batches' means
+    sliding = moved_on or continues(patient.train.series())  # then neighbours share steps, and so do batches' means
     highest = max(alone.values(), default=0.0)
     # Of a season, shifts to both sides fit: the one that needs what was before is the plainer.
     best = next((shift for shift in sorted(alone, reverse=True) if alone[shift] >= NEARLY * highest), 0)
@@ -248,7 +243,7 @@ def _shifted_alone(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], at:
     return _line_skill(x, y[:, own][:, free], vx, vy[:, own][:, free]) if free.any() else 0.0
 
 
-def _slides(x: Tensor) -> bool:
+def slides(x: Tensor) -> bool:
     """Whether a window is the one before, moved on by a step or a few."""
     steps = x.shape[1]
     rows = range(min(len(x) - 1, 8))
@@ -257,7 +252,7 @@ def _slides(x: Tensor) -> bool:
     )
 
 
-def _continues(x: Tensor) -> bool:
+def continues(x: Tensor) -> bool:
     """Whether a window begins near where the one before ends, beside where others begin."""
     if not x.is_floating_point():
         return False

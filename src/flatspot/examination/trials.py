@@ -30,6 +30,10 @@ WORK: Final = 5e10
 FARTHEST: Final = 20.0
 """Units from the centre, at most, of inputs that a trial standardises: beyond them stand fillers and faults."""
 
+LOW: Final = 0.05
+HIGH: Final = 4.0
+"""The size of a matrix by one that keeps sizes, outside of which it is drawn anew where weights are reset."""
+
 LOOK: Final = 20
 """Steps from look to look at whether the loss is finite."""
 
@@ -43,7 +47,7 @@ class Change:
         fresh: begin with fresh weights, not with those at hand. rate: the learning rates' factor.
         inputs, targets: standardise them. free: without weight decay and dropout. clip: gradients to this norm.
         all_weights: train those too that are fixed or that the optimizer does not hold. balanced: draw each
-            class as often. ending: move what was filled in at the end of a window to its beginning. reset: begin with
+            class as often. ending: move what was filled in at one end of a window to its other end. reset: begin with
             torch's own starting weights. alone: each call begins with the state that a fresh copy has.
             peak: at the highest rate of the schedule, where the optimizer says so. times: so many times as many steps.
     """
@@ -132,9 +136,9 @@ class _Data:
 def _data(patient: Patient, change: Change) -> _Data:
     train, val = patient.train, patient.val
     if change.inputs:
-        train, val = _standardised(train, train), _standardised(val, train)
+        train, val = _standardised(patient, train), _standardised(patient, val)
     if change.ending:
-        train, val = _filler_first(train), _filler_first(val)
+        train, val = _filler_moved(train), _filler_moved(val)
     if not change.targets:
         return _Data(train, val)
     y = torch.cat([y for _, y in train.batches])
@@ -145,13 +149,15 @@ def _data(patient: Patient, change: Change) -> _Data:
     return _Data(replace(train, batches=scaled, _joined=[]), val, centre, unit)
 
 
-def _standardised(samples: Samples, by: Samples) -> Samples:
+def _standardised(patient: Patient, samples: Samples) -> Samples:
     """Each channel of the floating inputs by centre and unit of its bulk over training samples and steps."""
-    series = by.series()
+    series = patient.train.series()
     if not series.is_floating_point():
         raise NotGiven("the inputs are whole numbers")
-    centre, unit = bulk(widest(by.steps()))
+    centre, unit = bulk(widest(patient.train.steps()))
     mean, std = centre.to(series), unit.where(unit > 0, 1.0).to(series)
+    if patient.numbered is not None:
+        mean, std = torch.where(patient.numbered, 0.0, mean), torch.where(patient.numbered, 1.0, std)
     batches = []
     for x, y in samples.batches:
         slot = series_among(x, len(y))
@@ -160,37 +166,57 @@ def _standardised(samples: Samples, by: Samples) -> Samples:
 
 
 def _scaled(each: Tensor, slot: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return ((each - mean) / std).clamp(-FARTHEST, FARTHEST) if each is slot else each
+    same = (mean == 0) & (std == 1)  # numbers that are looked up among them
+    return torch.where(same, each, ((each - mean) / std).clamp(-FARTHEST, FARTHEST)) if each is slot else each
 
 
-def _filler_first(samples: Samples) -> Samples:
-    """What repeats at the end of a sample stands at its beginning."""
+def _filler_moved(samples: Samples) -> Samples:
+    """What repeats at the end of a sample stands at its beginning; what repeats at its beginning, at its end."""
     if any_packed(samples.batches[0][0]):
         raise NotGiven("the sequences are packed, so there is no filler")
-
-    def turned(each: Tensor, count: int) -> Tensor:
-        axis = sample_axis(each, count)
-        if axis is None or each.dim() < 2 or each.shape[1 - axis] < 2:
-            return each
-        series = each if axis == 0 else each.transpose(0, 1)
-        same = (series == series[:, -1:]).reshape(*series.shape[:2], -1).all(dim=2)
-        tail = same.flip(1).long().cumprod(dim=1).sum(dim=1) - 1
-        rows = [row.roll(int(shift), dims=0) for row, shift in zip(series, tail, strict=True)]
-        whole = torch.stack(rows)
-        return whole if axis == 0 else whole.transpose(0, 1)
-
-    batches = [(mapped(x, partial(turned, count=len(y))), y) for x, y in samples.batches]
+    batches = [(mapped(x, partial(_turned, count=len(y))), y) for x, y in samples.batches]
     return replace(samples, batches=batches, _joined=[])
 
 
+def _turned(each: Tensor, count: int) -> Tensor:
+    axis = sample_axis(each, count)
+    if axis is None or each.dim() < 2 or each.shape[1 - axis] < 2:
+        return each
+    series = each if axis == 0 else each.transpose(0, 1)
+    tail, head = _repeats(series), _repeats(series.flip(1))
+    shifts = tail if bool(tail.sum() >= head.sum()) else -head
+    rows = [row.roll(int(shift), dims=0) for row, shift in zip(series, shifts, strict=True)]
+    whole = torch.stack(rows)
+    return whole if axis == 0 else whole.transpose(0, 1)
+
+
+def _repeats(series: Tensor) -> Tensor:
+    """How many steps before the last are equal to it, `[sample]`."""
+    same = (series == series[:, -1:]).reshape(*series.shape[:2], -1).all(dim=2)
+    return same.flip(1).long().cumprod(dim=1).sum(dim=1) - 1
+
+
 def reset(model: nn.Module) -> None:
-    """Torch's own starting weights; of linear layers and convolutions such as keep sizes (LeCun et al. 1998)."""
+    """Torch's own starting weights; of linear layers and convolutions such as keep sizes (LeCun et al. 1998).
+
+    Matrices of an author's own layers have no start of torch's: those that begin constant, or far from a usual scale,
+    are drawn by Glorot & Bengio (2010), which asks not on which side the inputs are.
+    """
     for part in model.modules():
         reset = getattr(part, "reset_parameters", None)
         if callable(reset):
             reset()
+        if not type(part).__module__.startswith("torch."):
+            _redraw([each for each in part.parameters(recurse=False) if each.dim() > 1])
         if isinstance(part, (nn.Linear, nn.modules.conv._ConvNd)):
             nn.init.kaiming_normal_(part.weight, nonlinearity="linear")
+
+
+def _redraw(matrices: list[nn.Parameter]) -> None:
+    for each in matrices:
+        size = each.detach().square().mean().sqrt().item() * math.sqrt(0.5 * (each[0].numel() + len(each)))
+        if min(each.shape) > 1 and (not LOW < size < HIGH or bool((each == each.flatten()[0]).all())):
+            nn.init.xavier_normal_(each)
 
 
 def _optimizer(patient: Patient, model: nn.Module, change: Change) -> Optimizer:

@@ -3,10 +3,11 @@
 import copy
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, final
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from flatspot.examination.patient import NotGiven, Patient, strays, value
 from flatspot.examination.samples import leaves, mapped, sample_axis, series_among, take
@@ -35,6 +36,12 @@ MOST_OF_IT: Final = 0.3
 MOST_CHANNELS: Final = 8
 """Channels that are tried one by one."""
 
+WHOLE: Final = frozenset({"long", "int", "short", "to", "type", "round", "floor", "ceil", "trunc", "bucketize"})
+"""What makes whole numbers."""
+
+LEAST: Final = 0.01
+"""Of the mean size of random predictions, what keeps them away from zero where they must lie above it."""
+
 LARGE: Final = 1e4
 """Inputs of this standard deviation reach what any threshold leaves to be reached."""
 
@@ -55,12 +62,7 @@ def loss_shape(patient: Patient) -> Figures:
         said = patient.ask(x).detach()
     if not said.is_floating_point():
         raise NotGiven("the predictions are no floating numbers")
-    random = torch.randn(said.shape, generator=generator).to(said)
-    if patient.fit.kind == "numbers" and y.isfinite().all():
-        random = random * y.std().clamp(min=1e-30) + y.mean()
-        random = random.clamp(0, 1) if _lies_between(said) and _lies_between(y) else random
-    elif patient.fit.chances or _lies_between(said):
-        random = random.sigmoid()
+    random = _in_range(patient, torch.randn(said.shape, generator=generator).to(said), said, y)
     with random_states_kept(), torch.no_grad():
         paired = float(value(patient.loss, random, y))
         orders = [torch.randperm(len(y), generator=generator) for _ in range(PERMUTATIONS)]
@@ -74,6 +76,18 @@ def loss_shape(patient: Patient) -> Figures:
         "loss/targets_axes": float(y.dim()),
         "loss/outputs_axes": float(said.dim()),
     }
+
+
+def _in_range(patient: Patient, random: Tensor, said: Tensor, y: Tensor) -> Tensor:
+    """Random predictions such as the loss takes: of the targets' spread, chances, or (of a logarithm) above zero."""
+    if patient.fit.kind == "numbers" and y.isfinite().all():
+        random = random * y.std().clamp(min=1e-30) + y.mean()
+        random = random.clamp(0, 1) if _lies_between(said) and _lies_between(y) else random
+    elif patient.fit.chances or _lies_between(said):
+        random = random.sigmoid()
+    with random_states_kept(), torch.no_grad():
+        finite = bool(value(patient.loss or _none, random, y).isfinite())
+    return random if finite else random.abs() + LEAST * random.abs().mean()
 
 
 def _stretched(patient: Patient, random: Tensor, y: Tensor) -> bool:
@@ -233,14 +247,51 @@ def arrival(patient: Patient) -> Figures:
             figures.get("arrival/series", 0.0), _series_moves(patient, asked, x, count, own)
         )
         figures["arrival/channels"] = max(figures.get("arrival/channels", 0.0), _channels(patient, asked, x, own))
-        figures |= _normal(patient, asked, x, name)
+        figures |= _unless_refused(patient, asked, x, name)
         moved = max(figures[f"arrival/{name}_real"], figures.get(f"arrival/{name}_normal", 0.0))
         figures |= {"arrival/moves": max(moved, figures.get("arrival/moves", 0.0))}
-    if not figures["arrival/moves"]:
+    figures["arrival/cast"] = _cast_alike(patient, _models(patient)[-1][1])
+    if not figures["arrival/moves"] and "arrival/refused" not in figures:
         large = (_normal(patient, each, x, name, LARGE) for name, each in _models(patient))
         figures["arrival/large"] = max(float(max(each.values(), default=0.0) > 0) for each in large)
         figures |= _arrives_with_other_weights(patient, x)
     return figures | {"arrival/is_fresh": float(patient.make_model is not None)}
+
+
+def _unless_refused(patient: Patient, model: nn.Module, x: Any, name: str) -> Figures:
+    """What normal numbers do; of a program that refuses them (as numbers of words, say), that it does."""
+    try:
+        return _normal(patient, model, x, name)
+    except Exception:  # noqa: BLE001 - it is a stranger's program
+        return {"arrival/refused": 1.0}
+
+
+@final
+class _Casts(TorchFunctionMode):
+    """Hears where floating numbers that differ between samples become whole ones that do not.
+
+    Only what hangs on no weight counts: inputs, and what is made of them by themselves.
+    """
+
+    def __init__(self) -> None:
+        self.alike = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        given = args[0] if args else None
+        if getattr(func, "__name__", "") in WHOLE and isinstance(given, Tensor) and isinstance(found, Tensor):
+            counted = given.is_floating_point() and not given.requires_grad and found.shape == given.shape
+            if counted and found.dim() and found.dtype is not torch.bool and bool((given != given[:1]).any()):
+                self.alike |= bool((found == found[:1]).all())
+        return found
+
+
+def _cast_alike(patient: Patient, model: nn.Module) -> float:
+    """Whether samples become alike where inputs are made whole numbers: numbers of words, of bins, of hours."""
+    x, _ = patient.train.batches[0]
+    with undisturbed(model), random_states_kept(model), _Casts() as heard:
+        patient.ask(x, model)
+    return float(heard.alike)
 
 
 def _arrives_with_other_weights(patient: Patient, x: Any) -> Figures:
@@ -274,6 +325,8 @@ def _channels(patient: Patient, model: nn.Module, x: Any, own: Tensor) -> float:
     if not series.is_floating_point() or series.dim() != 3:
         return 1.0
     used = [each for each in range(series.shape[2]) if bool(series[..., each].any())]
+    if patient.numbered is not None and len(patient.numbered) == series.shape[2]:
+        used = [each for each in used if not patient.numbered[each]]  # there noise is refused
     asked = [used[int(at)] for at in torch.linspace(0, len(used) - 1, min(len(used), MOST_CHANNELS))]
     noise = 1 + 0.5 * torch.rand(series.shape[:2], generator=torch.Generator().manual_seed(0)).to(series)
     moved = anywhere = 0
@@ -290,9 +343,9 @@ def _normal(patient: Patient, model: nn.Module, x: Any, name: str, std: float = 
     """The same of normal numbers in the place of the floating inputs: their outputs' spread beside their size."""
     if not any(each.is_floating_point() and each.dim() > 1 for each in leaves(x)):
         series = series_among(x, len(x) if isinstance(x, Tensor) else len(_answers(patient, model, x)))
-        other = _answers(patient, model, _with(x, series, _drawn_from(series)))
+        other = _answers(patient, model, _with(x, series, _drawn_from(patient, series)))
         return {f"arrival/{name}_normal": float(not torch.equal(other, _answers(patient, model, x)))}
-    drawn = [_answers(patient, model, _drawn(x, seed, std)) for seed in (0, 1)]
+    drawn = [_answers(patient, model, _drawn(patient, x, seed, std)) for seed in (0, 1)]
     spread = drawn[0].double().reshape(len(drawn[0]), -1)
     moved = (drawn[0] - drawn[1]).double().abs().max().item()
     return {
@@ -301,12 +354,18 @@ def _normal(patient: Patient, model: nn.Module, x: Any, name: str, std: float = 
     }
 
 
-def _drawn(x: Any, seed: int, std: float = 1.0) -> Any:
+def _drawn(patient: Patient, x: Any, seed: int, std: float = 1.0) -> Any:
+    """Normal numbers in the place of floating inputs; of those that are looked up, others of them."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(each: Tensor) -> Tensor:
-        floating = each.is_floating_point() and each.dim() > 1
-        return (std * torch.randn(each.shape, generator=generator)).to(each) if floating else each
+        if not each.is_floating_point() or each.dim() < 2:
+            return each
+        normal = (std * torch.randn(each.shape, generator=generator)).to(each)
+        kept = patient.numbered
+        if kept is None or len(kept) != each.shape[-1]:
+            return normal
+        return torch.where(kept, each[torch.randperm(len(each), generator=generator)], normal)
 
     return mapped(x, draw)
 
@@ -329,7 +388,7 @@ def steps_read(patient: Patient) -> Figures:
     told = [step for step in range(steps) if not torch.equal(series, others[step])]
     read = [place for place, step in enumerate(told) if _moves_with(patient, model, x, own, series, others[step])]
     if not read:  # the step that is read may hold the same for all samples
-        told, drawn = list(range(steps)), _drawn_from(series)
+        told, drawn = list(range(steps)), _drawn_from(patient, series)
         others = [_with_step_of(series, drawn, len(own), step) for step in told]
         read = [step for step in told if _moves_with(patient, model, x, own, series, others[step])]
     if not read:
@@ -419,9 +478,13 @@ def _moves_with(patient: Patient, model: nn.Module, x: Any, own: Tensor, series:
     return bool(_differ(own, _answers(patient, model, _with(x, series, other))).any())
 
 
-def _drawn_from(series: Tensor) -> Tensor:
+def _drawn_from(patient: Patient, series: Tensor) -> Tensor:
     """The same numbers, each anywhere in the batch and its windows."""
-    order = torch.randperm(series.numel(), generator=torch.Generator().manual_seed(0)).to(series.device)
+    generator = torch.Generator().manual_seed(0)
+    if patient.numbered is not None:  # each number only where its like stands
+        rows = series.reshape(-1, series.shape[-1])
+        return rows[torch.randperm(len(rows), generator=generator).to(series.device)].reshape(series.shape)
+    order = torch.randperm(series.numel(), generator=generator).to(series.device)
     return series.flatten()[order].reshape(series.shape)
 
 

@@ -56,6 +56,7 @@ HIGH: Final = 4.0
 COPIES: Final = 0.3
 STUCK: Final = 0.9
 SYMPTOM: Final = 0.5
+SLOW: Final = 0.02
 
 
 def judge(
@@ -70,6 +71,7 @@ def judge(
     stages_fresh_copies: float = 0.0,
     units_standard_saturated: float = 0.0,
     units_standard_dead: float = 0.0,
+    head_rate_share: float = 1.0,
 ) -> Finding | None:
     faint = weights_largest_scale < FAINT and trial_again_skill < LEARNS * skill_possible
     if skill_missing < DAMAGE or (trial_reset_closes < CLOSES and not faint):
@@ -97,5 +99,5 @@ def judge(
         try_first="for part in model.modules(): getattr(part, 'reset_parameters', lambda: None)()",
         override="model.recurrent_init=auto",
         confidence=(graded(trial_reset_closes, CLOSES, 0.9, 0.7) if trial_reset_closes >= CLOSES else 0.75)
-        * (SYMPTOM if stuck else 1.0),
+        * (SYMPTOM if stuck or head_rate_share <= SLOW else 1.0),  # with another head the rest adapts to it
     )

@@ -36,10 +36,12 @@ def judge(
     arrival_moves: float = 1.0,
     arrival_large: float = 0.0,
     arrival_reset: float = 0.0,
+    ceiling_staircase: float = 0.0,
 ) -> Finding | None:
     if skill_missing < DAMAGE:
         return None
-    if not arrival_moves and arrival_large and not arrival_reset and units_now_dead < LINE:
+    unreached = not arrival_moves and arrival_large and not arrival_reset
+    if unreached and units_now_dead < LINE and not ceiling_staircase:
         return _out_of_reach()
     if units_now_dead < LINE:
         return None

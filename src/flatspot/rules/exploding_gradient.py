@@ -43,6 +43,7 @@ CLOSES: Final = 0.35
 TAIL: Final = 20.0
 FAR_GROWTH: Final = 50.0
 FAR_TAIL: Final = 100.0
+FILLED: Final = 0.3
 
 
 def judge(
@@ -53,19 +54,25 @@ def judge(
     trial_again_largest_norm: float = 0.0,
     reach_fresh_early: float = 1.0,
     reach_now_early: float = 1.0,
+    trial_slower_norm_tail: float = 1.0,
+    padding_share: float = 0.0,
 ) -> Finding | None:
     if skill_missing < DAMAGE:
         return None
     if trial_clipped_closes < CLOSES:
-        growth = min(reach_fresh_early, reach_now_early)
+        growth = min(reach_fresh_early, reach_now_early) if padding_share < FILLED else 0.0  # no output follows filler
         return _grows(growth) if growth > FAR_GROWTH else None
     grows = reach_fresh_early > GROWS
-    if trial_again_norm_tail < TAIL and trial_again_largest_norm < 100 * TAIL and not grows:
+    lost = (
+        trial_again_norm_tail < TAIL and trial_slower_norm_tail > FAR_TAIL
+    )  # at this rate all later ones are as large
+    tail = trial_slower_norm_tail if lost else trial_again_norm_tail
+    if tail < TAIL and trial_again_largest_norm < 100 * TAIL and not grows:
         return None
     what = (
         f"a fresh copy follows early steps {reach_fresh_early:.3g} times as much as late ones (line: {GROWS:g})"
-        if grows and trial_again_norm_tail < TAIL
-        else f"the largest gradient norm is {trial_again_norm_tail:.3g} times the median (line: {TAIL:g})"
+        if grows and tail < TAIL
+        else f"the largest gradient norm is {tail:.3g} times the median (line: {TAIL:g})"
     )
     return Finding(
         cause="exploding-gradient",
@@ -75,7 +82,7 @@ def judge(
         override="trainer.gradient_clip_val=1.0",
         confidence=max(
             graded(trial_clipped_closes - 0.5 * max(trial_slower_closes, 0.0), 0.0, 0.5, 0.6, 0.9),
-            0.85 if trial_again_norm_tail > FAR_TAIL or grows else 0.0,
+            0.85 if tail > FAR_TAIL or grows else 0.0,
         ),
     )
 

@@ -15,7 +15,8 @@ Other real samples, and numbers of mean 0 and standard deviation 1, are put in t
 copy (or of the model, where there is none). The outputs stay bitwise the same. Where they stay the same for raw
 inputs alone, it is the scale of these; where numbers of a standard deviation of 10,000 move them, there is a way, and
 units on it are dead; where they move with torch's own starting weights, it is the weights that it began with. Where a
-model takes more than the series (its length, say), the series is also swapped alone.
+model takes more than the series (its length, say), the series is also swapped alone. And it is listened to where the
+model makes whole numbers of its inputs (numbers of words, of bins): scaled to lie between 0 and 1 they all become 0.
 
 ## What to try
 
@@ -40,6 +41,7 @@ EXPLAINS: Final = (
     "unscaled-targets",
     "over-regularised",
     "exploding-gradient",
+    "unscaled-inputs",
 )
 SICK: Final = {"arrival_moves": 0.0, "arrival_is_fresh": 1.0}
 FEW: Final = 0.5
@@ -58,14 +60,20 @@ def judge(
     arrival_series: float = 1.0,
     arrival_channels: float = 1.0,
     skill_missing: float = 0.0,
+    arrival_cast: float = 0.0,
+    arrival_refused: float = 0.0,
+    ceiling_staircase: float = 0.0,
 ) -> Finding | None:
+    if arrival_cast and skill_missing >= DAMAGE:
+        return _cast_away(arrival_all)
     if arrival_all and not arrival_series and skill_missing >= DAMAGE:
         return _series_alone()
     if arrival_all and arrival_channels < FEW and skill_missing >= DAMAGE and not arrival_large:
         return _most_channels(arrival_channels)
     dead = units_standard_dead if arrival_is_fresh else units_now_dead
-    stuck = max(dead, units_standard_saturated) >= 1 or arrival_reset  # there is a way, and what it began with shuts it
-    if arrival_moves or arrival_large or stuck:
+    # There is a way, and it is shut by what it began with, or ends at a staircase.
+    stuck = max(dead, units_standard_saturated) >= 1 or arrival_reset or ceiling_staircase
+    if arrival_moves or arrival_large or arrival_refused or stuck:
         return None
     return Finding(
         cause="input-never-arrives",
@@ -75,6 +83,19 @@ def judge(
         means="nothing of the input reaches the output",
         try_first="print(h.std(dim=0).mean())  # after each layer: where does it become 0?",
         confidence=0.95 if arrival_is_fresh else 0.75,
+    )
+
+
+def _cast_away(moves: float) -> Finding:
+    return Finding(
+        cause="input-never-arrives",
+        seen=(
+            "inputs that differ between samples become whole numbers that do not; other samples "
+            f"{'move the outputs by other inputs alone' if moves else 'leave the outputs bitwise the same'}"
+        ),
+        means="the model makes whole numbers (of words, of bins) of inputs that were scaled, and all are the same",
+        try_first="print(x.long().unique())  # what the embedding is given",
+        confidence=0.8 if moves else 0.95,
     )
 
 

@@ -38,6 +38,8 @@ WELL: Final = {**SICK, "trial_slower_closes": 0.0}
 LINE: Final = 0.35
 TAIL: Final = 100.0
 LOST: Final = 0.5
+RAILS: Final = 0.6
+STUCK: Final = 0.5
 
 
 def judge(
@@ -52,6 +54,8 @@ def judge(
     settings_peak: float = 0.0,
     skill_possible: float = 1.0,
     reach_fresh_early: float = 1.0,
+    trial_slower_norm_tail: float = 1.0,
+    units_standard_saturated: float = 0.0,
 ) -> Finding | None:
     if skill_missing >= DAMAGE and trial_peak_skill is not None:
         lost = (trial_again_skill - max(trial_peak_skill, 0.0)) / max(skill_possible, 1e-9)
@@ -60,7 +64,9 @@ def judge(
     closes = max(trial_slower_closes, trial_slowest_closes)
     if skill_missing < DAMAGE or closes < LINE:
         return None
-    explodes = trial_clipped_closes >= LINE and (trial_again_norm_tail > TAIL or reach_fresh_early > GROWS)
+    tail = max(trial_again_norm_tail, trial_slower_norm_tail)
+    explodes = trial_clipped_closes >= LINE and (tail > TAIL or reach_fresh_early > GROWS)
+    stuck = units_standard_saturated >= RAILS  # from the start: smaller steps help, and are not what is wrong
     share = 10 if trial_slower_closes >= 0.8 * closes else 100
     return Finding(
         cause="learning-rate-too-high",
@@ -73,7 +79,7 @@ def judge(
         try_first=f"optimizer = type(optimizer)(model.parameters(), lr={settings_rate / share:g})",
         override=f"optimizer.lr={settings_rate / share:g}",
         # Where clipping cures as well, single gradients were too large rather than all steps.
-        confidence=graded(closes, LINE, 0.85, 0.65, 0.93) * (0.7 if explodes else 1.0),
+        confidence=graded(closes, LINE, 0.85, 0.65, 0.93) * (0.7 if explodes else 1.0) * (STUCK if stuck else 1.0),
     )
 
 

@@ -10,9 +10,9 @@ Behind enough filler every state forgets what stood before it: all samples end i
 
 ## How we know
 
-The steps at the end of each sample that repeat its last one are counted. A copy is trained on samples whose filler
-was moved to the beginning; it is this cause where that one learns, or where many samples with a filler, and not all,
-get bitwise the same answer.
+The steps at the end of each sample that repeat its last one are counted, and those at its beginning, which a model
+that turns its windows round reads last. A copy is trained on samples whose filler was moved to the other end; it is
+this cause where that one learns, or where many samples with a filler, and not all, get bitwise the same answer.
 
 ## What to try
 
@@ -31,6 +31,7 @@ EXPLAINS: Final = (
     "head-ignores-state",
     "saturated-units",
     "wrong-timestep",
+    "exploding-gradient",
 )
 SICK: Final = {"padding_share": 0.9, "padding_median": 0.6, "skill_missing": 0.9, "trial_ending_closes": 0.8}
 WELL: Final = {**SICK, "trial_ending_closes": 0.0}
@@ -47,12 +48,15 @@ def judge(
     padding_median: float = 0.0,
     padding_same_answers: float = 0.0,
     steps_last_read: float = 1.0,
+    padding_front: float = 0.0,
 ) -> Finding | None:
     alike = padding_same_answers >= ANSWERS and steps_last_read > HALF  # and not because the beginning is read
     if padding_share >= SHARE and skill_missing >= DAMAGE and alike:
         return _one_answer(padding_same_answers)
-    if padding_share < SHARE or skill_missing < DAMAGE or trial_ending_closes < LINE:
+    if max(padding_share, padding_front) < SHARE or skill_missing < DAMAGE or trial_ending_closes < LINE:
         return None
+    if padding_share < SHARE:
+        return _turned(padding_front, trial_ending_closes) if steps_last_read > HALF else None
     return Finding(
         cause="padding-dominates",
         seen=(
@@ -62,6 +66,19 @@ def judge(
         means="what the network remembers at the end is the filler",
         try_first="packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)",
         confidence=graded(trial_ending_closes, LINE, 0.9, 0.75),
+    )
+
+
+def _turned(share: float, closes: float) -> Finding:
+    return Finding(
+        cause="padding-dominates",
+        seen=(
+            f"{share:.0%} of the samples begin with filler, which is moved to their end; so {closes:.0%} of the gap "
+            f"closes (line: {LINE:.0%})"
+        ),
+        means="the model reads the window from its end, and the filler last",
+        try_first="x = x.flip(1)  # no more: the filler stands in front as it is",
+        confidence=graded(closes, LINE, 0.9, 0.75),
     )
 
 

@@ -13,7 +13,8 @@ After enough repetitions every start ends in the same place, as every contractio
 
 Diversity and skill are measured along the horizon: in line for the first steps, gone for the last, where a straight
 line from the window still finds something. Where the last weights are asked again and again for one answer, how
-different samples are is held against each other at the first time and at the last.
+different samples are is held against each other at the first time and at the last. They may say small steps alone, and
+differ little from the first on, where a copy that is trained on the whole answer learns.
 
 ## What to try
 
@@ -24,7 +25,14 @@ from typing import Final
 
 from flatspot.diagnosis import DAMAGE, Finding, graded
 
-EXPLAINS: Final = ("undertrained", "vanishing-gradient", "head-ignores-state", "too-little-data", "saturated-units")
+EXPLAINS: Final = (
+    "undertrained",
+    "vanishing-gradient",
+    "head-ignores-state",
+    "too-little-data",
+    "saturated-units",
+    "bad-init",
+)
 SICK: Final = {
     "horizon_first_ratio": 0.9,
     "horizon_last_ratio": 0.05,
@@ -36,6 +44,8 @@ WELL: Final = {**SICK, "horizon_last_ratio": 0.7, "horizon_last_skill": 0.5}
 FALL: Final = 3.0
 LOST: Final = 0.2
 VARIED: Final = 0.2
+FAINT: Final = 0.1
+LEARNS: Final = 0.5
 
 
 def judge(
@@ -48,9 +58,13 @@ def judge(
     horizon_call_first: float = 0.0,
     horizon_call_last: float = 1.0,
     skill_missing: float = 0.0,
+    trial_again_skill: float = 0.0,
+    skill_possible: float = 1.0,
 ) -> Finding | None:
     fades = horizon_call_first / max(horizon_call_last, 1e-9)
-    if horizon_calls and skill_missing > DAMAGE and horizon_call_first > VARIED and fades > FALL:
+    # A copy that is trained on the whole rollout learns: then this one was not, and says its steps' small differences.
+    varied = FAINT if trial_again_skill >= LEARNS * skill_possible else VARIED
+    if horizon_calls and skill_missing > DAMAGE and horizon_call_first > varied and fades > FALL:
         return _by_calls(horizon_calls, horizon_call_first, horizon_call_last)
     lost = horizon_late_reference - max(horizon_last_skill, 0.0)
     falls = horizon_first_ratio / max(horizon_last_ratio, 1e-9)

@@ -52,6 +52,9 @@ LINE: Final = 0.35
 RAILS: Final = 0.6
 STILL: Final = 0.5
 MORE: Final = 0.3
+MILD: Final = 3.0
+SMALL: Final = 0.1
+FORGETS: Final = 1e-3
 
 
 def judge(
@@ -65,10 +68,15 @@ def judge(
     units_standard_saturated: float = 0.0,
     inputs_smallest_bulk: float = 1.0,
     trial_slower_closes: float = 0.0,
+    reach_fresh_early: float = 1.0,
+    lag_needs_early: float = 0.0,
 ) -> Finding | None:
     closes = max(trial_inputs_closes, trial_both_closes - max(trial_targets_closes, 0.0))
     if skill_missing < DAMAGE or closes < LINE:
         return None
+    mild = max(inputs_largest_offset, inputs_largest_std) < MILD and inputs_smallest_std > SMALL
+    forgets = mild and lag_needs_early and reach_fresh_early < FORGETS  # of standardised inputs too
+    symptom = forgets or units_standard_saturated > RAILS or trial_slower_closes > closes + MORE
     far = inputs_smallest_bulk < inputs_smallest_std
     tails = f" (a few far values make it: the bulk has {inputs_smallest_bulk:.3g})" if far else ""
     return Finding(
@@ -81,9 +89,9 @@ def judge(
         means="the first layer cannot tell the samples apart",
         try_first="x = (x - x_train.mean(dim=(0, 1))) / x_train.std(dim=(0, 1))",
         override="data.scale=standard",
-        # Units at their rails for scaled inputs too have another reason to be there; and slower steps may mend more.
-        confidence=graded(closes, LINE, 0.9, 0.7)
-        * (STILL if units_standard_saturated > RAILS or trial_slower_closes > closes + MORE else 1.0),
+        # Units at their rails for scaled inputs too have another reason to be there, and so has what is forgotten where
+        # scales are hardly odd: larger inputs only shout louder; and slower steps may mend more.
+        confidence=graded(closes, LINE, 0.9, 0.7) * (STILL if symptom else 1.0),
     )
 
 

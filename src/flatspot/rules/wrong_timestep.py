@@ -49,8 +49,9 @@ def judge(
     steps_last_read: float = 1.0,
     steps_missed: float = 0.0,
     units_now_saturated: float = 0.0,
+    ceiling_staircase: float = 0.0,
 ) -> Finding | None:
-    if skill_missing < DAMAGE or sizes_steps < FEWEST or not steps_read:
+    if skill_missing < DAMAGE or sizes_steps < FEWEST or not steps_read or ceiling_staircase:
         return None
     if steps_last_read > LINE:
         lost = steps_missed >= MISSED and units_now_saturated < RAILS  # or what was seen is lost at the rails
