@@ -299,17 +299,34 @@ def test_the_console_script_says_what_it_can_do(tmp_path):
     assert unknown.returncode == 2
 
 
-def test_two_processes_end_in_one_table(quick, python, tmp_path):
-    """Lightning starts the second process with the command line as it was typed."""
+def test_two_processes_end_in_one_table_with_the_numbers_of_one(train, quick, python, tmp_path):
+    """Lightning starts the second process with the command line as it was typed. A step has as many windows as ever."""
     flatspot = Path(sys.executable).with_name("flatspot")
-    overrides = [*quick, "trainer.devices=2", "trainer.accelerator=cpu", "hydra.run.dir=run"]
-    done = python.run(flatspot, "train", *overrides, cwd=tmp_path)
+    asked = ("examine=full", "optimizer.lr=0.01", "trainer.max_epochs=2")
+    mine = [word for word in quick if word.partition("=")[0] not in {each.partition("=")[0] for each in asked}]
+    processes = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu", "hydra.run.dir=two")
+    done = python.run(flatspot, "train", *mine, *asked, *processes, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
     assert done.stdout.count("test error in sunspots") == 1
-    assert len([line for line in done.stdout.splitlines() if line.startswith("epoch ")]) == 1
-    assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "done"
-    assert [each.when for each in evidence.read(tmp_path / "run")] == ["start", "epoch", "trained", "end"]
-    assert [path.name for path in (tmp_path / "run").glob("*.log")] == ["train.log"]
+    assert len([line for line in done.stdout.splitlines() if line.startswith("epoch ")]) == 2
+    two = tmp_path / "two"
+    assert json.loads((two / "status.json").read_text())["status"] == "done"
+    assert [each.when for each in evidence.read(two)] == ["start", "epoch", "epoch", "trained", "examined", "end"]
+    assert [path.name for path in two.glob("*.log")] == ["train.log"]
+    one = train(*asked, folder=tmp_path / "one")
+    assert one.code == 0
+    for ours, theirs in zip(evidence.read(one.folder), evidence.read(two), strict=True):
+        assert ours.step == theirs.step
+        assert ours.values == pytest.approx(theirs.values, rel=1e-3, abs=1e-4), ours.when
+
+
+def test_processes_that_cannot_share_a_step_are_refused(quick, python, tmp_path):
+    processes = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu", "hydra.run.dir=two")
+    refused = python.run(ROOT / "train.py", *quick, *processes, "data.batch_size=33", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "error: data.batch_size=33: must be a multiple of 2, the processes that share a step" in refused.stderr
+    assert refused.stderr.count("error: data.batch_size") == 1
 
 
 def test_help_shows_every_knob_with_its_comment(train):

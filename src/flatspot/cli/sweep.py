@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import math
@@ -44,7 +45,6 @@ FIGURES: Final = {
 }
 """The columns of `results.csv`, and where they stand in `metrics.json`."""
 
-
 RECORDS: Final = ".jobs"
 """The folder of a sweep in which its jobs say how they ended, while it runs."""
 
@@ -85,13 +85,13 @@ class Sweep:
             BadInput: if its folder is another job's; and whatever the job raises.
         """
         config = HydraConfig.get()
-        folder, records = Path(config.runtime.output_dir), self._records(Path(config.sweep.dir).absolute())
+        folder, records = Path(config.runtime.output_dir), self._records(Path(config.runtime.cwd, config.sweep.dir))
         typed = (_setting(each) for each in config.overrides.task)
         settings = {key: value for key, value in typed if key != "resume"}
         record = {"number": int(config.job.num), "folder": str(folder), "settings": settings}
         kept, failure = False, None
         try:
-            _refuse_shared(records, folder, config.sweep.subdir)
+            _claim(records, folder, config.sweep.subdir)
             _write(records, {**record, "failure": KILLED})
             kept = done_before is not None and done_before(folder)
             if not kept:
@@ -101,10 +101,10 @@ class Sweep:
             failure = reason(error).partition("\n")[0]
             raise
         finally:
-            _write(records, {**record, "failure": failure})
-            ended = _job({**record, "failure": failure})
-            said = f"{'#' + str(ended.number):>6}  {'done before: ' if kept else ''}{line(ended)}"
-            print(said, flush=True)  # noqa: T201 - the command's answer
+            ended = {**record, "failure": failure, **({} if failure else _looked_up(folder))}
+            _write(records, ended)
+            told = line(_job(ended))
+            print(f"{'#' + str(ended['number']):>6}  {'done before: ' if kept else ''}{told}", flush=True)  # noqa: T201
 
     def end(self) -> tuple[int, int]:
         """Print the table, write it as `sweep.json` and the jobs as `results.csv` and `results.parquet`.
@@ -114,11 +114,11 @@ class Sweep:
         if self._folder is None or not self.begun:
             return 0, 0
         records = self._records(self._folder)
-        whole = sorted(
-            (_job(json.loads(path.read_text(encoding="utf-8"))) for path in records.glob("*.json")), key=_number
+        held = sorted(
+            (json.loads(path.read_text(encoding="utf-8")) for path in records.glob("[!.]*.json")), key=_number
         )
-        series = {_series(Path(job.folder)) for job in whole if job.metrics is not None}
-        jobs = [replace(job, folder=shown(Path(job.folder))) for job in whole]  # from here, not from a job's own
+        series = {each["series"] for each in held if each["failure"] is None}
+        jobs = [replace(job, folder=shown(Path(job.folder))) for job in map(_job, held)]  # from here, not from its own
         classify = any(job.classifies for job in jobs)
         error: ErrorName = "error" if classify else "mase" if len(series) > 1 else "mae"
         write_text(self._folder / "results.csv", _results(jobs))
@@ -127,21 +127,18 @@ class Sweep:
         print(f"\n{summary(jobs, error=error)}")  # noqa: T201
         folder = shown(self._folder)
         print(f"\nsweep   {folder}\nlook    tensorboard --logdir {quoted(folder)}")  # noqa: T201
-        self._forget(records)
+        _forget(records)
         return sum(job.failure is not None for job in jobs), len(jobs)
 
     def _records(self, folder: Path) -> Path:
         return folder / RECORDS / self._token
 
-    def _forget(self, records: Path) -> None:
-        """All of it stands in the results now."""
-        shutil.rmtree(records, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another sweep's are there
-            records.parent.rmdir()
 
-
-def _held(records: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text(encoding="utf-8")) for path in records.glob("[!.]*.json")]
+def _forget(records: Path) -> None:
+    """All of it stands in the results now."""
+    shutil.rmtree(records, ignore_errors=True)
+    with contextlib.suppress(OSError):  # another sweep's are there
+        records.parent.rmdir()
 
 
 def _write(records: Path, record: Mapping[str, Any]) -> None:
@@ -149,21 +146,30 @@ def _write(records: Path, record: Mapping[str, Any]) -> None:
     write_json(records / f"{record['number']}.json", record)
 
 
-def _refuse_shared(records: Path, folder: Path, subdir: str) -> None:
-    if str(folder) in {each["folder"] for each in _held(records)}:
-        raise BadInput(f"hydra.sweep.subdir={subdir}: two jobs would share a folder")
+def _claim(records: Path, folder: Path, subdir: str) -> None:
+    """A folder is one job's; of many jobs none looks through all the others."""
+    records.mkdir(parents=True, exist_ok=True)
+    try:
+        (records / f"{hashlib.sha256(str(folder).encode()).hexdigest()}.claim").touch(exist_ok=False)
+    except FileExistsError:
+        raise BadInput(f"hydra.sweep.subdir={subdir}: two jobs would share a folder") from None
+
+
+def _looked_up(folder: Path) -> dict[str, Any]:
+    """What of a job's files the end of the sweep asks for, and would take long to read for many."""
+    return {"series": _series(folder), "half_life": _half_life(folder)}
 
 
 def _job(record: Mapping[str, Any]) -> Job:
     """A job, with the figures that stand in its folder."""
     folder, failure = Path(record["folder"]), record["failure"]
     metrics = _read(folder / "metrics.json") if failure is None else None
-    life = _half_life(folder) if metrics is not None else math.nan
+    life = math.nan if record.get("half_life") is None else record["half_life"]
     return Job(record["number"], record["folder"], record["settings"], metrics, failure, life)
 
 
-def _number(job: Job) -> int:
-    return job.number
+def _number(record: Mapping[str, Any]) -> int:
+    return int(record["number"])
 
 
 def _setting(override: str) -> tuple[str, str]:
@@ -252,9 +258,9 @@ def _objective(folder: Path, *, several: bool) -> Objective:
     return found if several else error
 
 
-def _half_life(folder: Path) -> float:
-    """The last half-life of the sensitivity that a run wrote down; NaN: none."""
+def _half_life(folder: Path) -> float | None:
+    """The last half-life of the sensitivity that a run wrote down."""
     try:
-        return latest(read(folder)).get("sensitivity/half_life", math.nan)
+        return latest(read(folder)).get("sensitivity/half_life")
     except BadInput:  # the job is done, and its folder is not ours to mend
-        return math.nan
+        return None

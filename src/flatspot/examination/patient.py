@@ -10,6 +10,7 @@ from typing import Any, Final, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Optimizer
 
 from flatspot.errors import BadInput
@@ -28,6 +29,17 @@ REFUSED: Final = -3.0
 
 SURE: Final = 20.0
 """A logit that is as good as certain."""
+
+
+def _steps_in(part: nn.Module, given: tuple[Any, ...]) -> int:
+    """Of one call: a cell takes one, a layer as many as its input has, in each of its layers."""
+    if not isinstance(part, nn.RNNBase):
+        return 1
+    x = given[0] if given else None
+    if isinstance(x, PackedSequence):
+        return part.num_layers * len(x.batch_sizes)
+    batched = isinstance(x, Tensor) and x.dim() == 3
+    return part.num_layers * (x.shape[1 if batched and part.batch_first else 0] if isinstance(x, Tensor) else 1)
 
 
 @final
@@ -87,6 +99,25 @@ class Patient:
     def place(self) -> int:
         """Which of the tensors that the model returns is the prediction."""
         return self._reading[0]
+
+    @cached_property
+    def steps_taken(self) -> int:
+        """The time steps of all of torch's recurrent layers and cells in one call, one after the other."""
+        taken = 0
+
+        def count_steps(part: nn.Module, given: tuple[Any, ...], _: Any) -> None:
+            nonlocal taken
+            taken += _steps_in(part, given)
+
+        kinds = (nn.RNNBase, nn.RNNCellBase)
+        hooks = [each.register_forward_hook(count_steps) for each in self.model.modules() if isinstance(each, kinds)]
+        try:
+            with undisturbed(self.model):
+                self.call(self.train.batches[0][0])
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return taken
 
     @cached_property
     def several(self) -> int | None:

@@ -27,6 +27,10 @@ FEWEST_STEPS: Final = 20
 WORK: Final = 5e10
 """Multiplications that a trial may take, roughly: a larger network makes fewer steps."""
 
+A_STEP: Final = 2.5e6
+"""As many multiplications take as long as one step of a small recurrent layer, there and back: for a network that goes
+through its window many times in one call (a rollout, say) these count and not its size."""
+
 FARTHEST: Final = 20.0
 """Units from the centre, at most, of inputs that a trial standardises: beyond them stand fillers and faults."""
 
@@ -95,7 +99,7 @@ def steps_of(patient: Patient) -> int:
     x = patient.train.series()
     weights = sum(each.numel() for each in patient.model.parameters()) or 1
     steps = x.shape[1] if x.dim() > 1 else 1
-    work = 6.0 * weights * patient.train.batch_size * steps
+    work = max(6.0 * weights * patient.train.batch_size * steps, A_STEP * patient.steps_taken)
     return int(max(FEWEST_STEPS, min(MOST_STEPS, WORK / work)))
 
 

@@ -85,9 +85,8 @@ class EpochKeeper(Callback):
         if self._began:
             # The epoch that begins is a whole one, like every other: its loader is asked anew, after its seed is set.
             trainer.fit_loop.restarting = trainer.fit_loop._resuming_from_checkpoint = False
-            trainer.fit_loop.epoch_progress.current.ready += (
-                1  # Lightning counts an epoch that was begun before once less
-            )
+            # Lightning counts an epoch that was begun before once less.
+            trainer.fit_loop.epoch_progress.current.ready += 1
         if trainer.is_global_zero:
             for half in self._folder.glob(".*.ckpt.*"):
                 half.unlink(missing_ok=True)
@@ -147,14 +146,16 @@ def read(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is none.
-        BadInput: naming the file that is torn or corrupt.
+        BadInput: naming the file that is torn or corrupt, or of another version.
     """
     try:
         _refuse_torn(path)
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        _ = content["callbacks"], content["global_step"], content["epoch"], content["state_dict"]
+        _ = content["global_step"], content["epoch"], content["callbacks"][EpochKeeper.__qualname__]["ended"]
     except FileNotFoundError:
         raise
+    except (KeyError, TypeError) as error:
+        raise BadInput(f"{path}: is no checkpoint of this version: {reason(error)}") from error
     except Exception as error:
         raise BadInput(f"{path}: torn or corrupt ({reason(error).partition(chr(10))[0]})") from error
     return content
