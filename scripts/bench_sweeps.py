@@ -43,14 +43,14 @@ SMALL: Final = (
 MARK: Final = "<!-- results -->"
 
 PARTS: Final = {
-    "the pictures for TensorBoard": "log_picture",
-    "Hydra composes the configuration (twice a job)": "load_sweep_config",
-    "the thorough looks of the monitors": "look",
-    "the examination": "look_for_causes",
-    "the verdict: references, test in original units": "examine_model",
-    "checkpoints": "save_checkpoint",
+    "pictures for TensorBoard": ("monitors/publishing.py", "log_picture"),
+    "Hydra composes the configuration, twice a job": ("config_loader_impl.py", "load_sweep_config"),
+    "thorough looks of the monitors": ("monitors/looking.py", "look"),
+    "the examination": ("examination/own.py", "look_for_causes"),
+    "references, and the verdict in original units": ("examination/own.py", "examine_model"),
+    "checkpoints": ("trainer/trainer.py", "save_checkpoint"),
 }
-"""Where a job's time goes beside its training, by the function that does it."""
+"""Where a job's time goes beside its training, by file and function."""
 
 SIZES: Final = {
     "training windows (`data.steps`)": ("data.steps={}", (2_072, 8_072, 32_072)),
@@ -137,8 +137,12 @@ def profiled(overrides: list[str]) -> dict[str, float]:
     profile = cProfile.Profile()
     profile.runcall(run, "seed=0,1,2,3,4,5,6")
     held: dict[Any, Any] = pstats.Stats(profile).stats  # type: ignore[attr-defined] # set, but not declared
-    spent = {name: figures[3] for (_, _, name), figures in held.items()}
-    return {part: spent.get(name, 0.0) / 7 for part, name in PARTS.items()}
+    return {part: _spent(held, *where) / 7 for part, where in PARTS.items()}
+
+
+def _spent(held: dict[Any, Any], file: str, function: str) -> float:
+    """Seconds in a function and in what it calls; it must have been called."""
+    return float(next(each[3] for (path, _, name), each in held.items() if path.endswith(file) and name == function))
 
 
 def throughput(asked: argparse.Namespace) -> str:

@@ -48,7 +48,7 @@ def main():
     series = Series("waves", ("level",), 1, values[:, None])
     # 266 training windows, which two processes share evenly, and 59 validation windows, which they do not.
     split = Split(val_share=61 / 400, test_share=59 / 400)
-    data = SeriesDataModule(series, window=12, horizon=3, batch_size=32 // processes, split=split)
+    data = SeriesDataModule(series, window=12, horizon=3, batch_size=32, split=split)
     torch.manual_seed(0)
     trainer = Trainer(
         accelerator="cpu",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,8 @@ def run_to_go_on(typed: Sequence[str]) -> Path | None:
         return None
     folder = Path(value).expanduser()
     _refuse_no_run(folder, value)
-    others = [word for word in typed if "=" in word and not word.startswith("-") and word not in named]
+    words = [word for word in typed if "=" in word or word.startswith("~")]
+    others = [word for word in words if not word.startswith("-") and word not in named]
     if others and first_process():  # Lightning types Hydra's keys for the others
         raise BadInput(f"resume={value}: the run goes on with its own settings; {others[0]} cannot be given with it")
     return folder.resolve()
@@ -168,9 +170,9 @@ def put_aside(folder: Path) -> Path | None:
     if not [each for each in left if each.name != "status.json"]:
         return None
     attempts = folder / "attempts"
-    number = 1 + sum(1 for _ in attempts.iterdir()) if attempts.exists() else 1
-    aside = attempts / str(number)
+    aside = next(each for each in (attempts / str(number) for number in count(1)) if not each.exists())
     aside.mkdir(parents=True)
-    for each in left:
+    # Checkpoints first: without them nothing is gone on from, should this be broken off. What says how it stood, last.
+    for each in sorted(left, key=lambda path: (path.name != "checkpoints", path.name == "status.json")):
         each.rename(aside / each.name)
     return aside

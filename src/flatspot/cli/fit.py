@@ -19,8 +19,7 @@ from torch.optim import Optimizer
 
 from flatspot.activations import ACTIVATIONS
 from flatspot.cli.build import build_data, build_model, build_trainer, refuse_processes
-from flatspot.cli.folder import shown, write_text
-from flatspot.cli.job import SIGTERM_CODE
+from flatspot.cli.folder import SIGTERM_CODE, shown, write_text
 from flatspot.cli.loggers import ended
 from flatspot.cli.results import error_of, keep, log_end, metrics_of
 from flatspot.cli.threads import cores
@@ -33,7 +32,7 @@ from flatspot.evaluate import batches, reference
 from flatspot.examination.gathering import Gathered
 from flatspot.examination.own import Examination, examine_model, look_for_causes
 from flatspot.models.sequence_module import SequenceModule
-from flatspot.monitors.keeping import EpochKeeper, epochs_of, steps_of
+from flatspot.monitors.keeping import EpochKeeper, epochs_of, steps_of, threads_of
 from flatspot.nn.denormals import flushed
 from flatspot.nn.zoo import ZooLayer
 from flatspot.registry import nearest
@@ -104,16 +103,16 @@ def fit_and_report(
     """
     with _by_itself():
         _set_up_process(config)
-        if share is not None and config["threads"] is None:
-            _take(share)
+        if config["threads"] is None:
+            _take(threads_of(begun) if begun is not None else share)
         return _fit_and_report(config, panel, folder, started, several=several, begun=begun)
 
 
-def _take(share: int) -> None:
-    """No more threads than this job's share of the machine."""
-    taken = min(share, torch.get_num_threads())
-    torch.set_num_threads(taken)
-    log.info("note   takes %s of %s threads: other jobs of the sweep run beside it", taken, cores())
+def _take(threads: int | None) -> None:
+    """As many threads as are this job's share of the machine, or as it took before it was stopped; None: torch's."""
+    if threads is not None:
+        torch.set_num_threads(min(threads, cores()))
+        log.info("note   takes %s of the %s cores, of which others may take the rest", torch.get_num_threads(), cores())
 
 
 def fit_and_examine(config: Mapping[str, Any], panel: Panel, folder: Path, part: Part) -> tuple[Examination, float]:

@@ -2,7 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -16,14 +19,24 @@ State = Literal["running", "done", "failed"]
 
 STOPPED: Final = "stopped (SIGTERM)"
 
+PATIENCE: Final = 2.0
+"""Seconds that a process waits for one that is about to end."""
+
+SIGTERM_CODE: Final = 143
+
 INTERRUPTED: Final = ("interrupted", STOPPED)
 """Why a run ended that did not fail by itself."""
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader, or a crash, meets the old one or the new one and nothing between."""
+    write_whole(path, lambda half: half.write_text(text, encoding="utf-8"))
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """The same for what writes a file by itself."""
     half = path.with_name(f".{path.name}.{os.getpid()}")
-    half.write_text(text, encoding="utf-8")
+    write(half)
     half.replace(path)
 
 
@@ -50,6 +63,21 @@ def write_status(folder: Path, state: State, why: str | None = None) -> None:
         write_json(folder / "status.json", {**said, "flatspot": flatspot.__version__})
 
 
+def end_at_sigterm() -> Any:  # noqa: ANN401 - as `signal` has it
+    """A scheduler must not take a killed run for a done one.
+
+    Returns:
+        What was done at the signal before; None: this thread hears no signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    return signal.signal(signal.SIGTERM, _end)
+
+
+def _end(*_: object) -> None:
+    sys.exit(SIGTERM_CODE)
+
+
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Inside, no other process runs a job in the folder; one that is killed lets go of it.
@@ -62,10 +90,10 @@ def alone_in(folder: Path) -> Iterator[None]:
         return
     lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=PATIENCE)
     except Timeout:
         raise BadInput(f"{shown(folder)}: another process is at this run") from None
-    except OSError:  # a file system without locks: as it was before there were any
+    except (OSError, NotImplementedError):  # a file system without locks: as it was before there were any
         yield
         return
     try:

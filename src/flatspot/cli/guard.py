@@ -43,13 +43,36 @@ ENGINES: Final = {("hydra", "launcher"), ("hydra", "sweeper")}
 """Below these some texts are run (a cluster's `setup`, a `custom_search_space`, Ray's `runtime_env`) or decide who runs
 our jobs: a text that is none of these must be typed."""
 
-ENGINES_TEXTS: Final = frozenset(
-    {
-        *("${hydra.sweep.dir}/.submitit/%j", "${hydra.job.name}"),  # submitit's
-        *("processes", "2*n_jobs", "auto", "r"),  # joblib's
-        *("minimize", "maximize"),  # Optuna's
-    }
+ENGINES_TEXTS: Final = {
+    ("hydra", "launcher", "submitit_folder"): "${hydra.sweep.dir}/.submitit/%j",
+    ("hydra", "launcher", "name"): "${hydra.job.name}",
+    ("hydra", "launcher", "prefer"): "processes",
+    ("hydra", "launcher", "pre_dispatch"): "2*n_jobs",
+    ("hydra", "launcher", "batch_size"): "auto",
+    ("hydra", "launcher", "mmap_mode"): "r",
+    ("hydra", "sweeper", "direction"): "minimize",
+    ("hydra", "sweeper", "direction", "0"): "minimize",
+    ("hydra", "sweeper", "direction", "1"): "minimize",
+}
+"""Their own defaults."""
+
+FREE: Final = {("hydra", "launcher", "additional_parameters"), ("hydra", "launcher", "ray")}
+"""Below these an engine takes any key, and so any key but these must be typed, whatever its value."""
+
+RAYS: Final = frozenset(
+    ("hydra", "launcher", "ray", part, key)
+    for part, key in (
+        ("init", "address"),
+        ("init", "num_cpus"),
+        ("init", "object_store_memory"),
+        ("remote", "num_cpus"),
+        ("remote", "num_gpus"),
+    )
 )
+"""Numbers that are Ray's, and the address, which is none unless it is typed."""
+
+SHOWN: Final = {("hydra", "help"), ("hydra", "hydra_help")}
+"""Texts of several lines that are only shown."""
 
 HANDLERS: Final = frozenset({"logging.StreamHandler", "logging.FileHandler", "logging.NullHandler"})
 
@@ -119,6 +142,8 @@ def refuse_foreign(composed: DictConfig, typed: Collection[str] = ()) -> None:
     node = OmegaConf.to_container(composed, resolve=False)
     below = node.get("hydra") if isinstance(node, dict) else None
     for keys, value in _leaves(below, ("hydra",)):
+        if keys[:2] not in SHOWN and not all(str(each).isprintable() for each in (*keys, value)):
+            raise BadInput(f"{'.'.join(keys)}={value}: refused; a line break in it would be another line of a script")
         if not _is_known(keys, value):
             raise BadInput(f"{'.'.join(keys)}={value}: refused; things are named, never imported from a config")
         if keys[:2] in ENGINES and not _is_harmless(keys, value, typed):
@@ -127,10 +152,11 @@ def refuse_foreign(composed: DictConfig, typed: Collection[str] = ()) -> None:
 
 def _is_harmless(keys: Keys, value: object, typed: Collection[str]) -> bool:
     """Whether a launcher or sweeper may be given this value, wherever it comes from, or was typed."""
-    known = "_target_" in keys or keys[:3] == ("hydra", "sweeper", "params")
-    if known or not isinstance(value, str) or value in ENGINES_TEXTS:
+    if ".".join(keys) in typed or (keys[-1].isdecimal() and ".".join(keys[:-1]) in typed):  # a list is typed whole
         return True
-    return any(".".join(keys[:length]) in typed for length in range(3, len(keys) + 1))
+    if "_target_" in keys or keys[:3] == ("hydra", "sweeper", "params") or ENGINES_TEXTS.get(keys) == value:
+        return True
+    return not isinstance(value, str) and (keys[:3] not in FREE or keys in RAYS)
 
 
 def _leaves(node: object, keys: Keys) -> Iterator[tuple[Keys, object]]:
@@ -149,7 +175,7 @@ def _is_known(keys: Keys, value: object) -> bool:
         return _is_known_logging(keys, value)
     if keys[1:3] == ("job", "env_set") and LOADERS_VARIABLES.match(keys[-1]):
         return False
-    if keys[:2] in ENGINES and value in ENGINES_TEXTS:
+    if ENGINES_TEXTS.get(keys) == value:
         return True
     is_text = keys in TEXTS or (*keys[:-1], "*") in TEXTS
     return "ext://" not in str(value) and (is_text or "${" not in str(value))

@@ -5,14 +5,11 @@ What is wrong with a file or a key is found before torch is imported.
 
 import inspect
 import logging
-import signal
-import sys
-import threading
 import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -20,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from flatspot.cli import STARTED
 from flatspot.cli.again import is_half_done, put_aside
-from flatspot.cli.folder import STOPPED, alone_in, first_process, shown, write_status
+from flatspot.cli.folder import SIGTERM_CODE, STOPPED, alone_in, end_at_sigterm, first_process, shown, write_status
 from flatspot.cli.schema import SHAPING_KEYS, SOURCE_KEYS, checked
 from flatspot.cli.threads import cores, share
 from flatspot.data.datasets import DATASETS
@@ -29,8 +26,6 @@ from flatspot.data.tables import csv
 from flatspot.errors import BadInput, reason
 
 log = logging.getLogger(__name__)
-
-SIGTERM_CODE: Final = 143
 
 Left = Literal["half done", "failed"]
 
@@ -55,6 +50,8 @@ def run(cfg: DictConfig, *, goes_on: bool = False) -> float | None:
     with alone_in(folder):
         _speak_for_one()
         left = _left_in(folder) if goes_on else None
+        if left == "failed":  # before it says that it is running: a half done one would be taken up
+            _tell_of(put_aside(folder))
         write_status(folder, "running")
         try:
             mae = _run(checked(cfg), folder, started, left)
@@ -71,8 +68,7 @@ def _speak_for_one() -> None:
         _close_log()
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         _hush_console()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _end)
+    end_at_sigterm()
 
 
 def _refuse_finished(folder: Path) -> None:
@@ -81,11 +77,6 @@ def _refuse_finished(folder: Path) -> None:
         raise BadInput(
             f"{shown(folder)}: holds a run already; give another folder with hydra.run.dir= or hydra.sweep.dir="
         )
-
-
-def _end(*_: object) -> None:
-    """A scheduler must not take a killed run for a done one."""
-    sys.exit(SIGTERM_CODE)
 
 
 def _hush_console() -> None:
@@ -132,15 +123,20 @@ def _taken_up(folder: Path, left: Left) -> Path | None:
     kept = folder / "checkpoints"
     if not first_process():
         return kept / LAST if (kept / LAST).exists() else None
-    begun, wrong = checkpoint_to_go_on_from(kept) if left == "half done" else (None, [])
+    if left == "failed":
+        return None
+    begun, wrong = checkpoint_to_go_on_from(kept)
     for each in wrong:
         log.warning("%s", each)
     if begun is None:
-        aside = put_aside(folder)
+        _tell_of(put_aside(folder))
         write_status(folder, "running")
-        if aside is not None:
-            log.info("note   begins anew; what was there is kept in %s", shown(aside))
     return begun
+
+
+def _tell_of(aside: Path | None) -> None:
+    if aside is not None:
+        log.info("note   begins anew; what was there is kept in %s", shown(aside))
 
 
 def read_panel(data: Mapping[str, Any]) -> Panel:

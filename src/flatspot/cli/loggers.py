@@ -12,6 +12,8 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from flatspot.errors import BadInput
 from flatspot.registry import Registry
 
+BESIDE: Final = ".metrics.csv.before"
+
 
 @final
 class RunFolderTensorBoard(TensorBoardLogger):
@@ -29,13 +31,20 @@ class RunFolderTensorBoard(TensorBoardLogger):
 
 
 def _csv(folder: Path, begun: int) -> Logger:
-    """Lightning's writer begins the file anew: of a run that goes on it is told again what stood there."""
-    held = _rows(folder / ExperimentWriter.NAME_METRICS_FILE, before=begun) if begun else []
+    """Lightning's writer begins the file anew: of a run that goes on it is told again what stood there.
+
+    Until that is done the rows stand beside it, where the next try finds them.
+    """
+    place, aside = (folder / name for name in (ExperimentWriter.NAME_METRICS_FILE, BESIDE))
+    if begun and not aside.exists() and place.exists():
+        place.rename(aside)
+    held = _rows(aside, before=begun) if begun else []
     logger = CSVLogger(save_dir=folder, name="", version="")
     for step, figures in held:
         logger.log_metrics(dict(figures), step=step)
     if held:
         logger.save()
+    aside.unlink(missing_ok=True)
     return logger
 
 
@@ -43,8 +52,8 @@ def _rows(path: Path, *, before: int) -> list[tuple[int, dict[str, float]]]:
     """The rows of steps before a step; a row that a crash has torn was the last one."""
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if (row["step"] or "").isdecimal() and None not in row.values()]
+    *whole, _ = path.read_text(encoding="utf-8").split("\n")  # behind the last line break stands nothing, or a torn row
+    rows = [row for row in csv.DictReader(whole) if (row["step"] or "").isdecimal() and None not in row.values()]
     kept = ((int(row.pop("step")), row) for row in rows)
     return [
         (step, {name: _number(value) for name, value in row.items() if value}) for step, row in kept if step < before

@@ -11,13 +11,13 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from flatspot.cli.folder import shown, write_json, write_text
+from flatspot.cli.folder import shown, write_json, write_text, write_whole
 from flatspot.cli.schema import SHAPING_KEYS
 from flatspot.errors import BadInput, reason
 from flatspot.evidence import latest, read
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 Objective = float | tuple[float, ...] | None
+
+
+class Begin(Protocol):
+    """Runs a job."""
+
+    def __call__(self, *, again: bool) -> None:
+        """Run it; `again`: from what an earlier try has left."""
+
 
 FIGURES: Final = {
     **{name: ("test", name) for name in ("mae", "rmse", "mase", "smape", "r2", "accuracy", "balanced_accuracy", "f1")},
@@ -68,15 +76,20 @@ class Sweep:
         return self._folder is not None and self._records(self._folder).is_dir()
 
     def compose(self, config: DictConfig) -> None:
-        """Learn from the first configuration that Hydra composes where the jobs will leave their records."""
-        if self._folder is None and config.hydra.mode == RunMode.MULTIRUN:
+        """Learn from the first configuration that Hydra composes where the jobs will leave their records.
+
+        Raises:
+            BadInput: for a search that is to make something else small than error, and flatness.
+        """
+        if self._folder is None:
+            _check_direction(config.hydra.sweeper)
             self._folder = Path(str(config.hydra.sweep.dir)).absolute()
 
-    def run(self, job: Callable[[], object], done_before: Callable[[Path], bool] | None = None) -> Objective:
+    def run(self, job: Begin, done_before: Callable[[Path], bool]) -> Objective:
         """Run the job that Hydra has just set up, and tell in a line how it ended.
 
         Args:
-            done_before: whether a folder holds the job done, which is then not run again; None: it is not asked.
+            job: begins it, or takes up what an earlier try has left. done_before: whether a folder holds it done.
 
         Returns:
             What a sweeper is to make small.
@@ -85,23 +98,26 @@ class Sweep:
             BadInput: if its folder is another job's; and whatever the job raises.
         """
         config = HydraConfig.get()
-        folder, records = Path(config.runtime.output_dir), self._records(Path(config.runtime.cwd, config.sweep.dir))
+        assert self._folder is not None  # noqa: S101 - Hydra has composed something before a job
+        folder, records = Path(config.runtime.output_dir), self._records(self._folder)
         typed = (_setting(each) for each in config.overrides.task)
         settings = {key: value for key, value in typed if key != "resume"}
         record = {"number": int(config.job.num), "folder": str(folder), "settings": settings}
-        kept, failure = False, None
+        kept, looked_up = False, {}
+        failure: str | None = KILLED
         try:
-            _claim(records, folder, config.sweep.subdir)
+            again = _claim(records, folder, config)
             _write(records, {**record, "failure": KILLED})
-            kept = done_before is not None and done_before(folder)
+            kept = done_before(folder)
             if not kept:
-                job()
-            return _objective(folder, several="direction" in config.sweeper and _are_several(config.sweeper.direction))
+                job(again=again)
+            failure, looked_up = None, _looked_up(folder)
+            return _objective(folder, several=_are_several(config.sweeper))
         except BaseException as error:
             failure = reason(error).partition("\n")[0]
             raise
         finally:
-            ended = {**record, "failure": failure, **({} if failure else _looked_up(folder))}
+            ended = {**record, "failure": failure, **looked_up}
             _write(records, ended)
             told = line(_job(ended))
             print(f"{'#' + str(ended['number']):>6}  {'done before: ' if kept else ''}{told}", flush=True)  # noqa: T201
@@ -122,7 +138,7 @@ class Sweep:
         classify = any(job.classifies for job in jobs)
         error: ErrorName = "error" if classify else "mase" if len(series) > 1 else "mae"
         write_text(self._folder / "results.csv", _results(jobs))
-        _table(jobs).write_parquet(self._folder / "results.parquet")
+        write_whole(self._folder / "results.parquet", _table(jobs).write_parquet)
         write_json(self._folder / "sweep.json", answer(jobs, error=error))
         print(f"\n{summary(jobs, error=error)}")  # noqa: T201
         folder = shown(self._folder)
@@ -146,13 +162,23 @@ def _write(records: Path, record: Mapping[str, Any]) -> None:
     write_json(records / f"{record['number']}.json", record)
 
 
-def _claim(records: Path, folder: Path, subdir: str) -> None:
-    """A folder is one job's; of many jobs none looks through all the others."""
+def _claim(records: Path, folder: Path, config: HydraConf) -> bool:
+    """A folder is one job's; of many jobs none looks through all the others.
+
+    Returns:
+        Whether it is the same job's already: a scheduler begins one again that it has stopped.
+    """
     records.mkdir(parents=True, exist_ok=True)
+    claim = records / f"{hashlib.sha256(str(folder).encode()).hexdigest()}.claim"
+    number = str(config.job.num)
     try:
-        (records / f"{hashlib.sha256(str(folder).encode()).hexdigest()}.claim").touch(exist_ok=False)
+        with claim.open("x", encoding="utf-8") as file:
+            file.write(number)
     except FileExistsError:
-        raise BadInput(f"hydra.sweep.subdir={subdir}: two jobs would share a folder") from None
+        if claim.read_text(encoding="utf-8") != number:
+            raise BadInput(f"hydra.sweep.subdir={config.sweep.subdir}: two jobs would share a folder") from None
+        return True
+    return False
 
 
 def _looked_up(folder: Path) -> dict[str, Any]:
@@ -233,13 +259,25 @@ def _table(jobs: Sequence[Job]) -> "pl.DataFrame":
     return pl.DataFrame(columns, schema=types, strict=False)
 
 
-def _are_several(direction: object) -> bool:
-    """Whether a sweeper minimises two things: the error, and how flat the outputs are."""
-    if not isinstance(direction, ListConfig):
-        return False
-    if len(direction) != 2:
-        raise BadInput(f"hydra.sweeper.direction={direction}: one for the error, or two, for error and flatness")
-    return True
+def _directions(sweeper: DictConfig) -> list[str]:
+    """What is to become of what a search looks at; nothing is looked at where all combinations are run."""
+    direction = sweeper.get("direction", [])
+    asked = direction if isinstance(direction, ListConfig | list) else [direction]
+    return [str(getattr(each, "name", each)) for each in asked]
+
+
+def _check_direction(sweeper: DictConfig) -> None:
+    asked = _directions(sweeper)
+    if asked not in ([], ["minimize"], ["minimize", "minimize"]):
+        raise BadInput(
+            f"hydra.sweeper.direction={sweeper.direction}: minimize for the error, or [minimize,minimize] for error "
+            f"and flatness"
+        )
+
+
+def _are_several(sweeper: DictConfig) -> bool:
+    """Whether a search makes two things small: the error, and how flat the outputs are."""
+    return len(_directions(sweeper)) == 2
 
 
 def _objective(folder: Path, *, several: bool) -> Objective:
@@ -249,7 +287,10 @@ def _objective(folder: Path, *, several: bool) -> Objective:
     a search that looked at the test rows would leave none to test on. Flatness is 1 for outputs that are all the same,
     and 0 for ones that differ as much as the targets do, or more.
     """
-    epochs = [entry.values for entry in read(folder) if "loss/val" in entry.values]
+    try:
+        epochs = [entry.values for entry in read(folder) if "loss/val" in entry.values]
+    except BadInput:  # the job is done, and its folder is not ours to mend
+        return None
     best: Mapping[str, float] = min(epochs, key=lambda values: values["loss/val"], default={})
     error = best.get("error/mae_val", 1 - best.get("error/accuracy_val", math.nan))
     found = (error, 1 - min(best.get("diversity/ratio_val", math.nan), 1.0)) if several else (error,)

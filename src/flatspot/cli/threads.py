@@ -5,8 +5,13 @@ from typing import Final
 
 from omegaconf import DictConfig
 
-AT_ONCE: Final = {"JoblibLauncher": "joblib", "LocalLauncher": "local", "RayLauncher": "ray"}
-"""Launchers that begin several jobs on one machine; a cluster gives each job cores of its own."""
+AT_ONCE: Final = {
+    "JoblibLauncher": "joblib",
+    "LocalLauncher": "submitit",
+    "SlurmLauncher": "slurm",
+    "RayLauncher": "ray",
+}
+"""Launchers that begin several jobs at once."""
 
 
 def cores() -> int:
@@ -22,8 +27,8 @@ def share(launcher: DictConfig, available: int) -> int | None:
     Args:
         launcher: Hydra's configuration of it. available: cores.
 
-    Joblib begins `n_jobs` at once (below 0: all cores but as many less one), submitit's local executor all of them, and
-    Ray as many as have the cores that each asks for.
+    Joblib begins `n_jobs` at once (below 0: all cores but as many less one), submitit's local executor all of them; on
+    SLURM and Ray a job has what it asks for, and where it does not say, on SLURM what it is given.
     """
     kind = AT_ONCE.get(str(launcher.get("_target_", "")).rpartition(".")[2])
     if kind == "joblib":
@@ -32,4 +37,6 @@ def share(launcher: DictConfig, available: int) -> int | None:
         return max(available // at_once, 1) if at_once > 1 else None
     if kind == "ray":
         return max(int(launcher.ray.remote.get("num_cpus") or 1), 1)
-    return 1 if kind == "local" else None
+    if kind in {"submitit", "slurm"}:
+        return launcher.cpus_per_task or (1 if kind == "submitit" else None)
+    return None

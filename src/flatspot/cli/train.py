@@ -3,10 +3,10 @@
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from flatspot.cli.again import as_one_types, done_before, goes_on, is_done, run_to_go_on, settings_of
 from flatspot.cli.extensions import offer
-from flatspot.cli.folder import first_process, shown
+from flatspot.cli.folder import end_at_sigterm, first_process, shown
 from flatspot.cli.guard import guard, guard_worker
 from flatspot.cli.help import help_text
 from flatspot.cli.schema import explained
@@ -121,6 +121,12 @@ class _Jobs:
         vars(self).update(state)
         guard_worker(self._typed)
 
+    def composed(self, cfg: DictConfig) -> None:
+        """What Hydra has composed; of a sweep first of all what goes for all jobs, before any is begun."""
+        if cfg.hydra.mode == RunMode.MULTIRUN:
+            goes_on(cfg, several=True)
+            self.sweep.compose(cfg)
+
     def run(self, cfg: DictConfig) -> Objective:
         """Hydra's task: one job; a failed one has its own record and does not keep the next from running."""
         sys.argv = self._argv  # Lightning starts its other processes with it: only Hydra's parser sees another
@@ -142,8 +148,10 @@ class _Jobs:
     def _one_of_many(self, cfg: DictConfig) -> Objective:
         from flatspot.cli.job import run
 
-        again = goes_on(cfg, several=True)
-        return self.sweep.run(partial(run, cfg, goes_on=again), partial(done_before, cfg) if again else None)
+        def begin(*, again: bool) -> None:
+            run(cfg, goes_on=again or goes_on(cfg, several=True))
+
+        return self.sweep.run(begin, lambda folder: goes_on(cfg, several=True) and done_before(cfg, folder))
 
 
 def _compose_and_run(typed: list[str]) -> None:
@@ -163,7 +171,7 @@ def _compose_and_run(typed: list[str]) -> None:
     try:
         _run_hydra(jobs, typed)
     except Exception as error:
-        if jobs.begun or jobs.sweep.begun or isinstance(error, (HydraException, OmegaConfBaseException)):
+        if _is_told(error, jobs):
             raise
         raise BadInput(" ".join((str(error) or reason(error)).split())) from error
     finally:
@@ -174,16 +182,26 @@ def _compose_and_run(typed: list[str]) -> None:
         raise jobs.errors[0]
 
 
+def _is_told(error: Exception, jobs: _Jobs) -> bool:
+    """Whether an error says by itself what went wrong; any other, before a job was begun, is the user's to mend."""
+    if jobs.sweep.begun and not jobs.begun:
+        print("\nthe launcher ended early: jobs that are not below were not begun; go on with resume=auto")  # noqa: T201
+    return jobs.begun or jobs.sweep.begun or isinstance(error, (HydraException, OmegaConfBaseException))
+
+
 def _run_hydra(jobs: _Jobs, typed: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to us, instead of printing and exiting with 1
     offer(typed)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # Optuna's storage: it tells of each of its plugins
     original, sys.argv = sys.argv, [sys.argv[0], *_flags_first(typed)]
+    before = end_at_sigterm()
     try:
-        with guard(typed, jobs.sweep.compose):
+        with guard(typed, jobs.composed):
             hydra.main(config_path=str(conf_dir()), config_name="train", version_base="1.3")(jobs.run)()
     finally:
         sys.argv = original
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _flags_first(typed: list[str]) -> list[str]:

@@ -360,7 +360,7 @@ def _weight_share(patient: Patient, name: str) -> float:
     own, begun = (named.get(name) for named in (_named(patient), counterparts(patient.model, patient.fresh())))
     if own is None or begun is None or begun.shape != own.shape or not begun.any():
         return math.nan
-    return float(own.norm() / begun.norm())
+    return float(own.detach().norm() / begun.detach().norm())
 
 
 def _named(patient: Patient) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, final
 from zipfile import BadZipFile, ZipFile
@@ -11,12 +12,17 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from flatspot.errors import BadInput, reason
 
 BEST: Final = "best.ckpt"
 LAST: Final = "last.ckpt"
 PREVIOUS: Final = "previous.ckpt"
+
+
+class Torn(BadInput):
+    """A file that is not as it was written."""
 
 
 @final
@@ -64,14 +70,21 @@ class EpochKeeper(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What `checkpoint_to_go_on_from` asks, and the seconds of training."""
-        return {"ended": self._ended, "seconds": self.seconds}
+        return {"ended": self._ended, "seconds": self.seconds, "threads": torch.get_num_threads()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the clock."""
         self._before = float(state_dict["seconds"])
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """The run folder may have been moved since: the best checkpoint is the one in it."""
+        """The run folder may have been moved since: the best checkpoint is the one in it. The data must be the same.
+
+        Raises:
+            BadInput: for data of other figures.
+        """
+        data: Any = trainer.datamodule  # type: ignore[attr-defined] # set, but not declared
+        if data is not None and not _same(data.state_dict(), checkpoint.get(type(data).__qualname__)):
+            raise BadInput(f"{self._folder.parent}: the data are not those that the run was begun with")
         kept = next((each for each in trainer.checkpoint_callbacks if isinstance(each, ModelCheckpoint)), None)
         state = checkpoint["callbacks"].get(kept.state_key) if kept is not None else None
         if kept is not None and state is not None:
@@ -135,29 +148,31 @@ def _whole(path: Path, wrong: list[str]) -> dict[str, Any] | None:
         return read(path)
     except FileNotFoundError:
         return None
-    except BadInput as error:
+    except Torn as error:
         wrong.append(str(error))
         path.replace(path.with_name(f"{path.name}.corrupt"))
-        return None
+    except BadInput as error:
+        wrong.append(str(error))
+    return None
 
 
 def read(path: Path) -> dict[str, Any]:
     """A checkpoint whose every byte is as it was written; no code runs.
 
     Raises:
-        FileNotFoundError: there is none.
-        BadInput: naming the file that is torn or corrupt, or of another version.
+        OSError: there is none, or it cannot be read.
+        Torn: naming the file. BadInput: it is of another version.
     """
     try:
         _refuse_torn(path)
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         _ = content["global_step"], content["epoch"], content["callbacks"][EpochKeeper.__qualname__]["ended"]
-    except FileNotFoundError:
-        raise
+    except (OSError, MemoryError):
+        raise  # the file may be as it was
     except (KeyError, TypeError) as error:
         raise BadInput(f"{path}: is no checkpoint of this version: {reason(error)}") from error
     except Exception as error:
-        raise BadInput(f"{path}: torn or corrupt ({reason(error).partition(chr(10))[0]})") from error
+        raise Torn(f"{path}: torn or corrupt ({reason(error).partition(chr(10))[0]})") from error
     return content
 
 
@@ -177,6 +192,20 @@ def steps_of(path: Path) -> int:
 def epochs_of(path: Path) -> int:
     """Whole epochs that a checkpoint has behind it."""
     return int(read(path)["epoch"])
+
+
+def threads_of(path: Path) -> int:
+    """Threads that the fit took: with another number the last bits may differ."""
+    return int(read(path)["callbacks"][EpochKeeper.__qualname__]["threads"])
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether what is known of two sets of data is the same: all tables of numbers in it."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return all(_same(each, other.get(name)) for name, each in one.items())
+    if isinstance(one, Tensor):
+        return isinstance(other, Tensor) and torch.equal(one.nan_to_num(), other.nan_to_num())
+    return True
 
 
 def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
@@ -203,3 +232,4 @@ def _same_file(held: Path, place: Path) -> None:
     except OSError:  # a file system without links
         shutil.copyfile(held, half)
     half.replace(place)
+    half.unlink(missing_ok=True)  # a link that is moved to what it links to stays

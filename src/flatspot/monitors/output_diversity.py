@@ -150,8 +150,8 @@ class OutputDiversityMonitor(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on as before the fit was broken off."""
         for part, watch in self._watches.items():
-            watch.measured = state_dict["measured"][part]
-            watch.reader.decided = state_dict["reader"]
+            watch.measured = state_dict["measured"].get(part, 0)
+            watch.reader.decided = state_dict["reader"] or (None, None)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Start anew."""
