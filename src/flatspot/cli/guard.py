@@ -90,6 +90,9 @@ TEXTS: Final = (
     ("hydra", "sweeper", "params", "*"),
     ("hydra", "help", "*"),
     ("hydra", "hydra_help", "*"),
+    ("hydra", "overrides", "hydra", "*"),
+    ("hydra", "overrides", "task", "*"),
+    ("hydra", "job", "override_dirname"),
 )
 """Plain text, which may be put together from other values. Elsewhere `${...}` could bring in a branch unseen."""
 
