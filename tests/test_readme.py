@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,9 @@ def test_every_command_composes_and_builds(command):
         return
     assert words[:2] == ["python", "train.py"]
     overrides = [word for word in words[2:] if word != "-m"]
+    if "sweep=ray" in words and find_spec("hydra_plugins.hydra_ray_launcher") is None:
+        pytest.skip("the extra ray is not installed")
+    overrides = [re.sub(r"=range\(\d+\)$", "=0", word) for word in overrides]
     overrides = [re.sub(r"^([\w.]+=[^\[]*?),.*", r"\1", word) for word in overrides]  # of a sweep, the first job
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = checked(compose("train", overrides))

@@ -325,3 +325,47 @@ def test_killed_at_random_it_ends_the_same(train, resume, quick, python, tmp_pat
     assert code == 0, err
     assert "goes on after " in out
     assert_ends_alike(whole.folder, tmp_path / "run")
+
+
+@pytest.mark.parametrize("operation", [1, 4, 9, 14, 19])
+def test_it_may_be_broken_off_between_any_two_files(train, resume, monkeypatch, tmp_path, operation):
+    """As the n-th file is about to take its place, of a run whose checkpoints, status and figures are all moved so."""
+    whole = train(*LONG, folder=tmp_path / "whole")
+    code, tries = 0, 0
+    for _ in range(2):  # and once more as it goes on
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", breaking(Path.replace, operation))
+            begun = (tmp_path / "run" / ".hydra" / "config.yaml").exists()
+            code = resume("resume=run")[0] if begun else train(*LONG).code
+            tries += code == 130
+        if code == 0:
+            break
+    if code:
+        code, _, err = resume("resume=run")
+        assert code == 0, err
+    assert tries
+    assert_ends_alike(whole.folder, tmp_path / "run")
+    assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
+
+
+def breaking(meant, operation):
+    """The function, which is broken off at its n-th call, before it has done anything."""
+    calls = iter(range(1, 10**6))
+
+    def broken(*given):
+        if next(calls) == operation:
+            raise KeyboardInterrupt
+        return meant(*given)
+
+    return broken
+
+
+def test_data_that_have_changed_are_not_gone_on_with(train, resume, monkeypatch, tmp_path):
+    rows = [f"{(number * 7) % 13 + number % 5}" for number in range(600)]
+    (tmp_path / "my.csv").write_text("y\n" + "\n".join(rows))
+    mine = (*LONG, "data=csv", "data.path=my.csv")
+    broken_off(train, monkeypatch, tmp_path / "run", *mine, epoch=2)
+    (tmp_path / "my.csv").write_text("y\n" + "\n".join([*rows, "5", "6", "7"]))
+    code, _, err = resume("resume=run")
+    assert code == 2
+    assert "run: the data are not those that the run was begun with" in err
