@@ -219,6 +219,7 @@ LOGGING = "hydra:\n  job_logging:\n    handlers:\n      x:\n        "
     [
         ('hydra:\n  callbacks:\n    x:\n      "\\x5ftarget_": shutil.copyfile', "hydra.callbacks.x._target_"),
         ("hydra:\n  launcher:\n    _target_: os.system", "hydra.launcher._target_=os.system"),
+        ("hydra:\n  callbacks:\n    let_go:\n      _target_: os.system", "hydra.callbacks.let_go._target_=os.system"),
         ("evil:\n  x:\n    _target_: os.system\nhydra:\n  callbacks: ${evil}", "hydra.callbacks=${evil}"),
         ("hydra:\n  callbacks:\n    x: '${oc.create:{a: 1}}'", "hydra.callbacks.x="),
         (LOGGING + '"()": shutil.copyfile\n        src: a.csv', "hydra.job_logging.handlers.x.()"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from omegaconf import OmegaConf
 
 from flatspot.cli.train import conf_dir
@@ -281,3 +282,12 @@ def test_resume_takes_auto_in_a_sweep(typed, flags, said, train):
     refused = train(*typed, flags=flags)
     assert refused.code == 2
     assert said in refused.err
+
+
+def test_what_hydra_keeps_of_a_job_is_no_configuration(train, tmp_path, monkeypatch):
+    """Of many jobs they would fill the memory."""
+    kept = []
+    meant = BasicLauncher.launch
+    monkeypatch.setattr(BasicLauncher, "launch", lambda *given: kept.extend(meant(*given)) or kept)
+    assert train("seed=0,1", f"hydra.sweep.dir={tmp_path / 'sweep'}", flags=["-m"]).code == 0
+    assert [(each.cfg, each.hydra_cfg, each.status.name) for each in kept] == [(None, None, "COMPLETED")] * 2

@@ -33,6 +33,7 @@ TARGETS: Final[dict[Keys, frozenset[str]]] = {
             "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper",
         }
     ),
+    ("hydra", "callbacks", "let_go", "_target_"): frozenset({"flatspot.cli.letting_go.LetGo"}),
     ("hydra", "sweeper", "sampler", "_target_"): frozenset(
         f"optuna.samplers.{name}Sampler" for name in ("TPE", "Random", "CmaEs", "NSGAII", "MOTPE", "Grid")
     ),
