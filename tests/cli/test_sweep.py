@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from omegaconf import OmegaConf
 
+from flatspot.cli.letting_go import LetGo
 from flatspot.cli.train import conf_dir
 from flatspot.examination.own import examine_model
 
@@ -287,7 +287,13 @@ def test_resume_takes_auto_in_a_sweep(typed, flags, said, train):
 def test_what_hydra_keeps_of_a_job_is_no_configuration(train, tmp_path, monkeypatch):
     """Of many jobs they would fill the memory."""
     kept = []
-    meant = BasicLauncher.launch
-    monkeypatch.setattr(BasicLauncher, "launch", lambda *given: kept.extend(meant(*given)) or kept)
+    meant = LetGo.on_job_end
+
+    def end(self, config, job_return, **given):
+        assert job_return.cfg is not None
+        meant(self, config, job_return, **given)
+        kept.append(job_return)
+
+    monkeypatch.setattr(LetGo, "on_job_end", end)
     assert train("seed=0,1", f"hydra.sweep.dir={tmp_path / 'sweep'}", flags=["-m"]).code == 0
     assert [(each.cfg, each.hydra_cfg, each.status.name) for each in kept] == [(None, None, "COMPLETED")] * 2

@@ -33,7 +33,6 @@ TARGETS: Final[dict[Keys, frozenset[str]]] = {
             "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper",
         }
     ),
-    ("hydra", "callbacks", "let_go", "_target_"): frozenset({"flatspot.cli.letting_go.LetGo"}),
     ("hydra", "sweeper", "sampler", "_target_"): frozenset(
         f"optuna.samplers.{name}Sampler" for name in ("TPE", "Random", "CmaEs", "NSGAII", "MOTPE", "Grid")
     ),
@@ -97,6 +96,9 @@ TEXTS: Final = (
 )
 """Plain text, which may be put together from other values. Elsewhere `${...}` could bring in a branch unseen."""
 
+OURS: Final = {"let_go": {"_target_": "flatspot.cli.letting_go.LetGo"}}
+"""The callbacks that Hydra is given, by no config: what it would keep of each job is dropped."""
+
 _guards = False
 """Whether this process is a launcher's worker that is guarded already."""
 
@@ -119,6 +121,8 @@ def guard(typed: Sequence[str], seen: Callable[[DictConfig], None] | None = None
     def load_and_check(self: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:  # noqa: ANN401 - as Hydra's
         composed = load(self, *args, **kwargs)
         refuse_foreign(composed, keys)
+        if "hydra" in composed:
+            OmegaConf.update(composed, "hydra.callbacks", OURS, force_add=True)
         if seen is not None:
             seen(composed)
         return composed

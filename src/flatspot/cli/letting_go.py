@@ -8,7 +8,7 @@ from hydra.experimental.callback import Callback
 
 @final
 class LetGo(Callback):
-    """Drops the configurations as a job ends: they stand in its folder, and those of many jobs would fill the memory."""
+    """Drops the configurations as a job ends: they stand in its folder, and many would fill the memory."""
 
     def on_job_end(self, config: Any, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - Hydra's
         """Keep the value and the status, which a sweeper asks for."""
