@@ -32,7 +32,7 @@ from flatspot.evaluate import batches, reference
 from flatspot.examination.gathering import Gathered
 from flatspot.examination.own import Examination, examine_model, look_for_causes
 from flatspot.models.sequence_module import SequenceModule
-from flatspot.monitors.keeping import EpochKeeper, epochs_of, steps_of, threads_of
+from flatspot.monitors.keeping import Begun, EpochKeeper
 from flatspot.nn.denormals import flushed
 from flatspot.nn.zoo import ZooLayer
 from flatspot.registry import nearest
@@ -84,7 +84,7 @@ def fit_and_report(
     started: float,
     *,
     several: bool,
-    begun: Path | None = None,
+    begun: Begun | None = None,
     share: int | None = None,
 ) -> float | None:
     """Train on the rows, keep what was measured in the run folder, and say how it went.
@@ -104,7 +104,7 @@ def fit_and_report(
     with _by_itself():
         _set_up_process(config)
         if config["threads"] is None:
-            _take(threads_of(begun) if begun is not None else share)
+            _take(share if begun is None else begun.threads)
         return _fit_and_report(config, panel, folder, started, several=several, begun=begun)
 
 
@@ -150,11 +150,11 @@ def _by_itself() -> Iterator[None]:
 
 
 def _fit_and_report(
-    config: Mapping[str, Any], panel: Panel, folder: Path, started: float, *, several: bool, begun: Path | None
+    config: Mapping[str, Any], panel: Panel, folder: Path, started: float, *, several: bool, begun: Begun | None
 ) -> float | None:
     data = build_data(config, panel)
     model = build_model(config, data)
-    trainer = build_trainer(config, folder, begun=0 if begun is None else steps_of(begun))
+    trainer = build_trainer(config, folder, begun=0 if begun is None else begun.steps)
     if several:
         refuse_processes(trainer)
     with ended(trainer.loggers):
@@ -168,15 +168,15 @@ def _run(
     trainer: Trainer,
     folder: Path,
     started: float,
-    begun: Path | None,
+    begun: Begun | None,
 ) -> float | None:
     if trainer.is_global_zero:
         write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
         _announce(config, data, model, trainer)
         if begun is not None:
-            log.info("note   goes on after %s epochs, from %s", epochs_of(begun), shown(begun))
+            log.info("note   goes on after %s epochs, from %s", begun.epochs, shown(begun.path))
     with _told_when_stopped():
-        trainer.fit(model, datamodule=data, ckpt_path=begun, weights_only=True)
+        trainer.fit(model, datamodule=data, ckpt_path=None if begun is None else begun.path, weights_only=True)
     fit_seconds = _seconds(trainer)
     optimizer = next(iter(trainer.optimizers), None)
     with _told_when_stopped():

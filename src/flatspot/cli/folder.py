@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from filelock import FileLock, Timeout
-
 import flatspot
 from flatspot.errors import BadInput
 
@@ -88,6 +86,8 @@ def alone_in(folder: Path) -> Iterator[None]:
     if not first_process():
         yield
         return
+    from filelock import FileLock, Timeout  # a quarter of what `--help` takes
+
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=PATIENCE)

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -24,6 +24,9 @@ from flatspot.data.datasets import DATASETS
 from flatspot.data.panel import Panel, Series, panel_of
 from flatspot.data.tables import csv
 from flatspot.errors import BadInput, reason
+
+if TYPE_CHECKING:
+    from flatspot.monitors.keeping import Begun
 
 log = logging.getLogger(__name__)
 
@@ -108,23 +111,21 @@ def _run(cfg: DictConfig, folder: Path, started: float, left: Left | None) -> fl
     from flatspot.cli.fit import fit_and_report
 
     several = HydraConfig.get().mode == RunMode.MULTIRUN
-    begun = None if left is None else _taken_up(folder, left)
+    begun = _taken_up(folder) if left == "half done" else None
     own = share(HydraConfig.get().launcher, cores()) if several else None
     return fit_and_report(config, panel, folder, started, several=several, begun=begun, share=own)
 
 
-def _taken_up(folder: Path, left: Left) -> Path | None:
+def _taken_up(folder: Path) -> "Begun | None":
     """The checkpoint that a run goes on from; None: there is none, what else was left is put aside, and it begins anew.
 
     Only the first process looks for it; others of the same run begin after it has.
     """
-    from flatspot.monitors.keeping import LAST, checkpoint_to_go_on_from
+    from flatspot.monitors.keeping import LAST, Begun, checkpoint_to_go_on_from, read
 
     kept = folder / "checkpoints"
     if not first_process():
-        return kept / LAST if (kept / LAST).exists() else None
-    if left == "failed":
-        return None
+        return Begun.at(kept / LAST, read(kept / LAST)) if (kept / LAST).exists() else None
     begun, wrong = checkpoint_to_go_on_from(kept)
     for each in wrong:
         log.warning("%s", each)

@@ -171,6 +171,7 @@ def _compose_and_run(typed: list[str]) -> None:
     try:
         _run_hydra(jobs, typed)
     except Exception as error:
+        _tell_of_launcher(jobs)
         if _is_told(error, jobs):
             raise
         raise BadInput(" ".join((str(error) or reason(error)).split())) from error
@@ -182,10 +183,14 @@ def _compose_and_run(typed: list[str]) -> None:
         raise jobs.errors[0]
 
 
-def _is_told(error: Exception, jobs: _Jobs) -> bool:
-    """Whether an error says by itself what went wrong; any other, before a job was begun, is the user's to mend."""
+def _tell_of_launcher(jobs: _Jobs) -> None:
+    """Where jobs ran in other processes, and what began them has failed, the table is not of all of them."""
     if jobs.sweep.begun and not jobs.begun:
         print("\nthe launcher ended early: jobs that are not below were not begun; go on with resume=auto")  # noqa: T201
+
+
+def _is_told(error: Exception, jobs: _Jobs) -> bool:
+    """Whether an error says by itself what went wrong; any other, before a job was begun, is the user's to mend."""
     return jobs.begun or jobs.sweep.begun or isinstance(error, (HydraException, OmegaConfBaseException))
 
 

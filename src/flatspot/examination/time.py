@@ -150,6 +150,18 @@ def _lengthened(x: Tensor, y: Tensor, apart: int) -> tuple[Tensor, Tensor]:
     return torch.cat(parts, dim=1), y[first:]
 
 
+def _usable(x: Tensor, moved: Tensor, said: Tensor, held_out: Tensor, shifts: list[int]) -> dict[int, float]:
+    """R² by shift, of targets that are no plain copy of a number of the window."""
+    width = moved.shape[1] // (len(shifts) + 1)
+    usable: dict[int, float] = {}
+    for at, shift in enumerate(shifts, start=1):
+        own = slice(at * width, (at + 1) * width)
+        free = ~_copied(x, moved[:, own])
+        if free.any():
+            usable[shift] = _r2(said[:, own][:, free], held_out[:, own][:, free])
+    return usable
+
+
 def pairs(patient: Patient) -> Figures:
     """Whether targets fit other samples better than their own: some samples later or earlier.
 
@@ -170,12 +182,7 @@ def pairs(patient: Patient) -> Figures:
     said = straight_line(x, moved, vx)
     width = y.shape[1]
     skills = [_r2(said[:, at : at + width], held_out[:, at : at + width]) for at in range(0, held_out.shape[1], width)]
-    usable: dict[int, float] = {}
-    for at, shift in enumerate(shifts, start=1):
-        own = slice(at * width, (at + 1) * width)
-        free = ~_copied(x, moved[:, own])
-        if free.any():
-            usable[shift] = _r2(said[:, own][:, free], held_out[:, own][:, free])
+    usable = _usable(x, moved, said, held_out, shifts)
     promising = sorted(usable, key=lambda shift: -usable[shift])[:PROMISING]
     alone = {each: _shifted_alone((x, moved), (vx, held_out), shifts.index(each) + 1, width) for each in promising}
     moved_on = slides(patient.train.series())

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 from zipfile import BadZipFile, ZipFile
@@ -121,7 +122,29 @@ class EpochKeeper(Callback):
         trainer.save_checkpoint(last, weights_only=False)  # the optimizer and all else, too
 
 
-def checkpoint_to_go_on_from(folder: Path) -> tuple[Path | None, list[str]]:
+@final
+@dataclass(frozen=True)
+class Begun:
+    """What a fit that goes on has behind it.
+
+    Args:
+        path: of the checkpoint. epochs: whole ones. steps: of the optimizer. threads: that it took; with another number
+            the last bits may differ.
+    """
+
+    path: Path
+    epochs: int
+    steps: int
+    threads: int
+
+    @classmethod
+    def at(cls, path: Path, kept: Mapping[str, Any]) -> "Begun":
+        """From a checkpoint that was read."""
+        threads = kept["callbacks"][EpochKeeper.__qualname__]["threads"]
+        return cls(path, int(kept["epoch"]), int(kept["global_step"]), int(threads))
+
+
+def checkpoint_to_go_on_from(folder: Path) -> tuple[Begun | None, list[str]]:
     """The newest whole checkpoint of a fit that is to go on, as `last.ckpt`, and what is wrong with those passed over.
 
     Args:
@@ -138,7 +161,7 @@ def checkpoint_to_go_on_from(folder: Path) -> tuple[Path | None, list[str]]:
         if kept is not None and not kept["callbacks"][EpochKeeper.__qualname__]["ended"]:
             if path.name == PREVIOUS:
                 _same_file(path, folder / LAST)
-            return folder / LAST, wrong
+            return Begun.at(folder / LAST, kept), wrong
     return None, wrong
 
 
@@ -166,7 +189,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         _refuse_torn(path)
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        _ = content["global_step"], content["epoch"], content["callbacks"][EpochKeeper.__qualname__]["ended"]
+        _ = Begun.at(path, content), content["callbacks"][EpochKeeper.__qualname__]["ended"]
     except (OSError, MemoryError):
         raise  # the file may be as it was
     except (KeyError, TypeError) as error:
@@ -182,21 +205,6 @@ def _refuse_torn(path: Path) -> None:
         torn = held.testzip()
     if torn is not None:
         raise BadZipFile(f"{torn} is not what was written")
-
-
-def steps_of(path: Path) -> int:
-    """Optimizer steps that a checkpoint has behind it."""
-    return int(read(path)["global_step"])
-
-
-def epochs_of(path: Path) -> int:
-    """Whole epochs that a checkpoint has behind it."""
-    return int(read(path)["epoch"])
-
-
-def threads_of(path: Path) -> int:
-    """Threads that the fit took: with another number the last bits may differ."""
-    return int(read(path)["callbacks"][EpochKeeper.__qualname__]["threads"])
 
 
 def _same(one: object, other: object) -> bool:

@@ -78,9 +78,7 @@ def judge(
         return None
     usual = not weights_constant_share and weights_smallest_scale > LOW and weights_largest_scale < HIGH
     usual = usual and weights_largest_bias <= BIAS and stages_fresh_copies <= COPIES
-    stuck = (
-        usual and max(units_standard_saturated, units_standard_dead) >= STUCK
-    )  # then it is the units that are odd, and not the weights
+    stuck = usual and max(units_standard_saturated, units_standard_dead) >= STUCK  # the units are odd, not the weights
     what = (
         f"{weights_constant_share:.0%} of the weight matrices begin constant"
         if weights_constant_share

@@ -92,11 +92,10 @@ def judge(
     if by_optimizer and not gradients_all_away and not helps and gradients_away_share < MUCH:
         return None
     unsure = by_optimizer and not gradients_all_away and (untried or not helps)
-    place = OUTSIDE if gradients_stray_share == share else FIXED if gradients_fixed_share == share else NOT_HELD
-    what = place if by_optimizer else CUT
+    what = OUTSIDE if gradients_stray_share == share else FIXED if gradients_fixed_share == share else NOT_HELD
     return Finding(
         cause="frozen-weights",
-        seen=f"{share:.0%} of the weights {what} (line: {LINE:.0%})",
+        seen=f"{share:.0%} of the weights {what if by_optimizer else CUT} (line: {LINE:.0%})",
         means="these stay as they were drawn, whatever the loss says",
         try_first="optimizer = torch.optim.Adam(model.parameters())  # and no .detach() on the way",
         confidence=graded(share, LINE, 0.5, 0.75, 0.93) * (UNTRIED if unsure else 1.0),

@@ -83,19 +83,23 @@ def judge(
     most = max(shifted, broken, reordered)
     # What lies some windows back is out of a short window's reach, and of one that slides on.
     out_of_reach = (sizes_steps <= SHORT or pairs_sliding) and pairs_best_shift > 0
+    confidence = UNSURE if out_of_reach and most == shifted else graded(most, SHIFTED, 0.7, 0.65)
+    if most == broken:
+        both = f"{references_within_val:.2f} among held-out pairs and {among:.2f} among training pairs"
+        return _others(f"{both} (line: {LINE} more)", confidence)
     found = f"{pairs_reordered:.2f} with targets {ORDERS},"
     if most == shifted:
         found = f"{pairs_best_shifted:.2f} with targets {pairs_best_shift:+.0f} samples away"
-    beside = f"and {pairs_straight:.2f} with their own (line: {SHIFTED} more)"
-    if most == broken:
-        found = f"{references_within_val:.2f} among held-out pairs"
-        beside = f"and {among:.2f} among training pairs (line: {LINE} more)"
+    return _others(f"{found} and {pairs_straight:.2f} with their own (line: {SHIFTED} more)", confidence)
+
+
+def _others(found: str, confidence: float) -> Finding:
     return Finding(
         cause="misaligned-pairs",
-        seen=f"a straight line finds {found} {beside}",
+        seen=f"a straight line finds {found}",
         means="the targets belong to other inputs",
         try_first="dataset = [(x[i], y[i]) for i in order]  # one index for both",
-        confidence=UNSURE if out_of_reach and most == shifted else graded(most, SHIFTED, 0.7, 0.65),
+        confidence=confidence,
     )
 
 
