@@ -310,7 +310,7 @@ def settings(patient: Patient) -> Figures:
         )
         figures["settings/rate_now"] = max(float(each["lr"]) for each in groups)
         figures["settings/rate"] = max(rate_of(patient.optimizer, each) for each in groups)
-        figures["settings/peak"] = max(float(each.get("max_lr", each["lr"])) for each in groups)
+        figures["settings/peak"] = max(peak_of(each) for each in groups)
         figures["settings/steps"] = _steps(patient)
         figures |= _shrinks(groups, figures)
     return figures
@@ -339,6 +339,11 @@ def rate_of(optimizer: Optimizer, group: dict[str, Any]) -> float:
         return _rate_by_size(group, now) if 0 < now < begun and _never_at(optimizer, group, begun) else begun
     one = len({float(each["lr"]) for each in optimizer.param_groups}) == 1
     return max(now, float(optimizer.defaults.get("lr", now))) if one else now
+
+
+def peak_of(group: dict[str, Any]) -> float:
+    """The highest learning rate of a group that its schedule notes, or the one at hand, which may have grown."""
+    return max(float(group.get("max_lr", 0.0)), float(group["lr"]))
 
 
 def _rate_by_size(group: dict[str, Any], now: float) -> float:

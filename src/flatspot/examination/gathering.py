@@ -462,7 +462,17 @@ EXPERIMENTS: Final[tuple[tuple[str, Change, Callable[[Mapping[str, float]], bool
     (
         "reset",
         Change(reset=True),
-        lambda seen: _reaches(seen) and _unexplained(seen) and not _mixed(seen) and _begins_oddly(seen),
+        lambda seen: (
+            _reaches(seen)
+            and _unexplained(seen)
+            and not _mixed(seen)
+            and (_begins_oddly(seen) or seen.get("memory/moved", 0.0) > 0)
+        ),
+    ),
+    (  # what a carried state has done to the weights at hand, a few steps without it do not undo
+        "alone_anew",
+        Change(alone=True, reset=True),
+        lambda seen: _unexplained(seen) and seen.get("memory/moved", 0.0) > 0,
     ),
     (
         "on",

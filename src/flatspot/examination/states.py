@@ -8,6 +8,7 @@ from typing import Any, Final, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 
 from flatspot.examination.data import rate_of, settings
@@ -206,6 +207,7 @@ def _stages(patient: Patient, model: nn.Module, x: Any, count: int, name: str) -
         f"stages/{name}_least": min(told),
         f"stages/{name}_count": float(len(told)),
         f"stages/{name}_layers": float(len(layers)),
+        f"stages/{name}_bottom": layers[0] if layers else math.nan,
         f"stages/{name}_top": layers[-1] if layers else math.nan,
         f"stages/{name}_output": relative_spread(values["output"]) if "output" in values else math.nan,
         f"stages/{name}_copies": _copies(last),
@@ -332,7 +334,7 @@ def head(patient: Patient) -> Figures:
     try:
         name = _head_of(patient)
     except NotGiven:
-        train, val = (each.raw.flatten(1).unsqueeze(1) for each in (patient.on_train, patient.on_val))
+        train, val = (each.raw.reshape(len(each.raw), 1, -1) for each in (patient.on_train, patient.on_val))
         said = straight_line(train, patient.on_train.targets, val)
         return {"head/refit_skill": scoring(patient).of(said, patient.on_val.targets)}
     train, val = (_read(patient, name, samples) for samples in (patient.train, patient.val))
@@ -349,16 +351,21 @@ def head(patient: Patient) -> Figures:
         "head/state_spread": relative_spread(train),
         "head/weight_norm": size,
         "head/rate_share": _rate_share(patient, part),
-        "head/weight_share": _weight_share(patient, f"{name}.weight"),
+        "head/weight_share": _weight_share(patient, name),
     }
 
 
 def _weight_share(patient: Patient, name: str) -> float:
-    """The size of the head's weights by that of a fresh copy's; NaN where there is none, or it begins at zero."""
+    """The size of a part's weights by that of a fresh copy's; NaN where there is none, or it begins at zero."""
     if patient.make_model is None:
         return math.nan
-    own, begun = (named.get(name) for named in (_named(patient), counterparts(patient.model, patient.fresh())))
-    if own is None or begun is None or begun.shape != own.shape or not begun.any():
+    fresh = patient.fresh()
+    part, other = (dict(model.named_modules()).get(name) for model in (patient.model, fresh))
+    if part is not None and other is not None and is_parametrized(part):
+        own, begun = part.weight, other.weight  # as the layer reads it, not what it is made from
+    else:
+        own, begun = (each.get(f"{name}.weight") for each in (_named(patient), counterparts(patient.model, fresh)))
+    if not (isinstance(own, Tensor) and isinstance(begun, Tensor)) or begun.shape != own.shape or not begun.any():
         return math.nan
     return float(own.detach().norm() / begun.detach().norm())
 
@@ -441,7 +448,8 @@ def _hooked(model: nn.Module, note: Callable[..., Any]) -> Iterator[None]:
     """Inside, `note(name, inputs, output)` hears the modules without children; what it returns takes the place."""
     handles = []
     for name, part in model.named_modules():
-        if not any(True for _ in part.children()) and any(True for _ in part.parameters(recurse=False)):
+        children = [] if is_parametrized(part) else list(part.children())  # its weight is its own, however it is made
+        if not children and (is_parametrized(part) or any(True for _ in part.parameters(recurse=False))):
             hook = lambda _, given, output, name=name: note(name, given, output)  # noqa: E731
             handles.append(part.register_forward_hook(hook))
     try:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from flatspot.examination.data import bulk, rate_of
+from flatspot.examination.data import bulk, peak_of, rate_of
 from flatspot.examination.outputs import balanced_accuracy, scoring
 from flatspot.examination.patient import Answers, LossOf, NotGiven, Patient, strays, value
 from flatspot.examination.samples import Samples, any_packed, mapped, sample_axis, series_among
@@ -119,7 +119,10 @@ def trial(patient: Patient, change: Change, steps: int | None = None) -> Outcome
         if change.alone:
             forgetful(model)
         if change.balanced:
-            patient = replace(patient, loss=_unweighted(patient.loss))
+            many = _labels_many(patient)  # then no draw of samples evens out its labels
+            loss = _unweighted(patient.loss)
+            patient = replace(patient, loss=_by_class(patient, loss) if many else loss)
+            change = replace(change, balanced=not many)
         optimizer = _optimizer(patient, model, change)
         data = _data(patient, change)
         losses, norms = _train(patient, model, optimizer, data, change, steps or steps_of(patient))
@@ -233,8 +236,7 @@ def _optimizer(patient: Patient, model: nn.Module, change: Change) -> Optimizer:
     for group in theirs.param_groups:
         names = [place[id(each)] for each in group["params"] if id(each) in place]
         options = {name: each for name, each in group.items() if name not in {"params", "initial_lr"}}
-        begun = rate_of(theirs, group)
-        options["lr"] = float(group.get("max_lr", begun) if change.peak else begun) * change.rate
+        options["lr"] = (peak_of(group) if change.peak else rate_of(theirs, group)) * change.rate
         if change.free and "weight_decay" in options:
             options["weight_decay"] = 0.0
         groups.append({**options, "params": [named[name] for name in names if name in named]})
@@ -273,6 +275,32 @@ def _unweighted(loss: LossOf) -> LossOf:
     for name in weighs:
         setattr(free, name, torch.ones_like(getattr(free, name)))
     return free
+
+
+def _by_class(patient: Patient, loss: LossOf) -> LossOf:
+    """The mean over the classes of the loss of their own labels."""
+    axis = patient.fit.axis
+
+    def by_class(predictions: Tensor, targets: Tensor) -> Tensor:
+        if patient.fit.kind == "labels":
+            said, true = predictions.flatten(), targets.flatten()
+            classes = (true > 0.5).long()
+        else:
+            said = predictions.movedim(axis, -1).flatten(0, -2)
+            one_hot = targets.shape == predictions.shape
+            true = targets.movedim(axis, -1).flatten(0, -2) if one_hot else targets.flatten()
+            classes = true.argmax(dim=1) if one_hot else true
+        named = [classes == each for each in torch.unique(classes)]
+        return torch.stack([value(loss, said[each], true[each]) for each in named]).mean()
+
+    return by_class
+
+
+def _labels_many(patient: Patient) -> bool:
+    """Whether a sample has several labels: one a step, say."""
+    answers = patient.on_train
+    classes = answers.raw.shape[patient.fit.axis] if patient.fit.kind == "classes" else 1
+    return patient.fit.kind != "numbers" and answers.targets.shape[1] > classes
 
 
 def _without_dropout(model: nn.Module) -> None:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.rnn import PackedSequence
 
 from flatspot.probes.diversity import output_diversity
@@ -226,7 +227,7 @@ def _stops(module: nn.Module, name: str, seen: set[nn.Module]) -> Iterator[tuple
     if module in seen:
         return
     seen.add(module)
-    children = list(module.named_children())
+    children = [] if is_parametrized(module) else list(module.named_children())
     if not children or _is_recurrent(module):
         yield name or "own", module
         return

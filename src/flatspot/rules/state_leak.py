@@ -44,16 +44,20 @@ def judge(
     memory_moved: float,
     skill_missing: float,
     trial_alone_closes: float | None = None,
+    trial_alone_anew_closes: float = 0.0,
+    trial_reset_closes: float = 0.0,
     trial_again_skill: float = 0.0,
     skill_possible: float = 1.0,
 ) -> Finding | None:
     if not memory_moved or skill_missing < DAMAGE:
         return None
     begun_anew = trial_again_skill > LEARNS * skill_possible  # the damage came later than a short experiment sees
-    helps = trial_alone_closes is not None and trial_alone_closes >= LINE
+    anew = trial_alone_anew_closes if trial_alone_anew_closes - trial_reset_closes >= LINE else 0.0
+    closes = max(trial_alone_closes or 0.0, anew)
+    helps = closes >= LINE
     if trial_alone_closes is not None and not helps and not begun_anew:
         return None
-    told = f"; a copy that forgets between them closes {trial_alone_closes:.0%} of the gap" if helps else ""
+    told = f"; a copy that forgets between them closes {closes:.0%} of the gap" if helps else ""
     return Finding(
         cause="state-leak",
         seen=f"the same batch is answered differently after other batches{told}",

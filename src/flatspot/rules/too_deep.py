@@ -35,6 +35,7 @@ WELL: Final = {**SICK, "stages_fresh_last": 0.4}
 FACTOR: Final = 20.0
 LAYERS: Final = 4
 LEARNS: Final = 0.5
+VARIED: Final = 0.02
 FAINT: Final = 0.05
 DEAD: Final = 0.95
 
@@ -45,6 +46,7 @@ def judge(
     stages_fresh_count: float,
     skill_missing: float,
     stages_fresh_top: float | None = None,
+    stages_fresh_bottom: float | None = None,
     stages_fresh_layers: float = 0.0,
     trial_again_skill: float = 0.0,
     skill_possible: float = 1.0,
@@ -56,13 +58,13 @@ def judge(
         return None  # one layer of stuck units takes all, at any depth
     if weights_largest_scale < FAINT:
         return None  # weights of nearly nothing lose samples in a single layer
-    if skill_missing < DAMAGE or stages_fresh_first < 0.02 or trial_again_skill > LEARNS * skill_possible:
+    if skill_missing < DAMAGE or trial_again_skill > LEARNS * skill_possible:
         return None
-    last, layers = stages_fresh_last, stages_fresh_count
+    first, last, layers = stages_fresh_first, stages_fresh_last, stages_fresh_count
     if stages_fresh_top is not None and layers < LAYERS <= stages_fresh_layers:
-        last, layers = stages_fresh_top, stages_fresh_layers
-    factor = stages_fresh_first / max(last, 1e-12)
-    if factor < FACTOR or layers < LAYERS:
+        first, last, layers = max(first, stages_fresh_bottom or 0.0), stages_fresh_top, stages_fresh_layers
+    factor = first / max(last, 1e-12)
+    if first < VARIED or factor < FACTOR or layers < LAYERS:
         return None
     return Finding(
         cause="too-deep",
