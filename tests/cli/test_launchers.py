@@ -108,6 +108,33 @@ def test_a_worker_that_is_killed_is_named(quick, python, tmp_path):
     assert "the launcher ended early" in swept.stdout
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_sweep_that_is_stopped_leaves_a_table_and_no_worker(quick, python, tmp_path, sent, code):
+    endless = ("trainer.max_epochs=100000", "early_stopping.patience=null", "hydra.sweep.dir=sweep")
+    small = [word for word in quick if "max_epochs" not in word]
+    folders = [tmp_path / "sweep" / number for number in "01"]
+
+    def stop(process):
+        for _ in range(2400):
+            if all((each / "train.log").exists() and "epoch" in (each / "train.log").read_text() for each in folders):
+                break
+            time.sleep(0.05)
+        assert all(any(_at_work_in(each)) for each in folders)
+        os.kill(process, sent)
+
+    swept = python.run(
+        ROOT / "train.py", "-m", *small, *endless, "seed=0,1", *LAUNCHERS["joblib"], cwd=tmp_path, meanwhile=stop
+    )
+    assert swept.returncode == code, swept.stderr
+    assert statuses(tmp_path / "sweep") == ["failed", "failed"]
+    for _ in range(200):
+        if not any(any(_at_work_in(each)) for each in folders):
+            break
+        time.sleep(0.05)
+    assert not any(any(_at_work_in(each)) for each in folders)
+
+
 def _at_work_in(folder):
     """The processes that hold a file of this folder open."""
     for process in Path("/proc").glob("[0-9]*"):

@@ -1077,3 +1077,135 @@ def test_what_comes_on_slowly_is_trained_for_longer():
     optimizer = fit(model, x[:400], y[:400], epochs=2, optimizer=torch.optim.SGD(model.parameters(), lr=5e-3))
     report = examined(model, x, y, optimizer, Net)
     assert causes(report)[0] == "undertrained"
+
+
+class Remembers(Net):
+    """Goes on from the state that the last batch left."""
+
+    state = None
+
+    def forward(self, x):
+        before = None if self.state is None or self.state.shape[1] != len(x) else self.state
+        _, after = self.gru(x, before)
+        self.state = after.detach()
+        return self.head(after[-1])
+
+
+def test_a_state_that_training_has_grown_used_to_is_shown_by_one_that_begins_anew():
+    """Without `make_model` a few steps that forget do not undo what was learned of others' ends."""
+    torch.manual_seed(0)
+    x = torch.randn(640, 12, 1)
+    y = 2 * x[:, :2].mean(dim=1)
+    model = Remembers()
+    optimizer = fit(model, x[:400], y[:400], epochs=30)
+    report = examined(model, x, y, optimizer, None)
+    assert causes(report)[0] == "state-leak"
+    evidence = report.evidence
+    assert evidence["trial_alone_anew/skill"] > evidence.get("trial_reset/skill", 0.0) + 0.2
+
+
+class Normed(Net):
+    """Its head is held to a norm, as Keras' `max_norm` does."""
+
+    def __init__(self):
+        super().__init__()
+        nn.utils.parametrize.register_parametrization(self.head, "weight", Held())
+
+
+class Held(nn.Module):
+    def forward(self, weight):
+        return 0.02 * weight / weight.norm()
+
+
+def test_a_head_whose_weight_is_made_from_another_is_a_head():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Normed()
+    report = examined(model, x, y, fit(model, x[:400], y[:400]), Normed)
+    assert causes(report)[0] == "head-ignores-state"
+    assert report.evidence["head/weight_norm"] == pytest.approx(0.02)
+    assert report.evidence["head/weight_share"] == pytest.approx(1.0)
+    assert not {"head-range", "head-ignores-state"} & set(report.not_examined)
+
+
+class Storeys(nn.Module):
+    """Many convolutions before a single recurrent layer."""
+
+    def __init__(self, storeys=20):
+        super().__init__()
+        pairs = [(nn.Conv1d(12 if storey else 1, 12, 3, padding=1), nn.GELU()) for storey in range(storeys)]
+        self.tower = nn.Sequential(*(each for pair in pairs for each in pair))
+        self.gru = nn.GRU(12, 12, batch_first=True)
+        self.head = nn.Linear(12, 1)
+
+    def forward(self, x):
+        return self.head(self.gru(self.tower(x.mT).mT)[0][:, -1])
+
+
+def test_depth_before_the_recurrent_layer_is_depth():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Storeys()
+    report = examined(model, x, y, fit(model, x[:400], y[:400], epochs=4), Storeys)
+    assert causes(report)[0] == "too-deep"
+    assert report.evidence["stages/fresh_bottom"] > 20 * report.evidence["stages/fresh_top"]
+
+
+def test_a_rate_that_only_grows_is_its_own_peak():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    grows = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: step + 1.0)  # the share was meant
+    for _ in range(10):
+        for a, b in loader(x[:400], y[:400], shuffle=True):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(a), b).backward()
+            optimizer.step()
+            grows.step()
+    report = examined(model, x, y, optimizer, Net)
+    assert causes(report)[0] == "learning-rate-too-high"
+    assert report.evidence["settings/peak"] == pytest.approx(0.01 * 101)
+    assert report.evidence["settings/rate"] == pytest.approx(0.01)
+
+
+class Tags(nn.Module):
+    def __init__(self, classes=1):
+        super().__init__()
+        self.gru = nn.GRU(1, 12, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(24, classes)
+
+    def forward(self, x):
+        return self.head(self.gru(x)[0]).squeeze(2) if self.head.out_features == 1 else self.head(self.gru(x)[0]).mT
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_a_rare_class_among_the_labels_of_each_step(classes):
+    torch.manual_seed(0)
+    rare = (torch.rand(640, 20) < 0.03).long()
+    x = (torch.randn(640, 20) + 2.0 * rare).unsqueeze(2)
+    y = rare.float() if classes == 1 else rare
+    loss = nn.BCEWithLogitsLoss() if classes == 1 else nn.CrossEntropyLoss()
+    model = Tags(classes)
+    slow = torch.optim.Adam(model.parameters(), lr=2e-3)
+    report = examined(model, x, y, fit(model, x[:400], y[:400], loss, 8, slow), lambda: Tags(classes), loss=loss)
+    assert "class-imbalance" in causes(report)
+    assert report.evidence["trial_balanced/balanced_accuracy"] > 0.75
+    assert report.evidence["skill/balanced_accuracy"] < 0.55
+
+
+def test_a_season_that_was_there_before_is_no_other_scale():
+    """The last quarter of a year is quiet, as an earlier one was: nothing is scaled in another way."""
+    torch.manual_seed(0)
+    strength = torch.tensor([2.0, 0.3, 2.0, 2.0]).repeat_interleave(200)
+    series = torch.randn(800, 10, 1) * strength[:, None, None]
+    quiet = torch.randn(200, 10, 1) * 0.3
+    x = torch.cat([series, quiet])
+    y = x[:, -4:].mean(dim=1)
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = fit(model, x[:800], y[:800], epochs=1)
+    seen = examined(model, x, y, optimizer, Net, cut=800).evidence
+    assert seen["inputs/val_std_ratio"] < 1.3
+    other = examined(model, torch.cat([series, 20 * quiet]), y, optimizer, Net, cut=800).evidence
+    assert other["inputs/val_std_ratio"] > 2.0  # no stretch of the training samples was so loud

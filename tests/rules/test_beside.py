@@ -3,7 +3,15 @@
 import pytest
 
 from flatspot.diagnosis import consult
-from flatspot.rules import RULES, flat_target, head_ignores_state, misaligned_pairs, rollout_converges
+from flatspot.rules import (
+    RULES,
+    diagnose,
+    flat_target,
+    head_ignores_state,
+    misaligned_pairs,
+    rollout_converges,
+    too_little_data,
+)
 from flatspot.rules import exploding_gradient as exploding
 from flatspot.rules import input_never_arrives as arrives
 
@@ -135,3 +143,20 @@ def test_a_rollout_of_small_steps_is_told_by_a_copy_that_is_trained_on_all_of_th
     assert rollout_converges.judge(**fades, trial_again_skill=0.5).cause == "rollout-converges"
     assert rollout_converges.judge(**fades, trial_again_skill=0.1) is None
     assert rollout_converges.judge(**{**fades, "horizon_call_last": 0.14}, trial_again_skill=0.5) is None
+
+
+def test_what_a_network_lacks_on_the_validation_samples_alone_is_no_fault_of_it():
+    """The test split is as good as can be: a quiet season for validation, say."""
+    there = {"skill/val": 0.0, "skill/train": 0.3, "skill/missing": 1.0, "head/refit_skill": 0.7, "skill/possible": 0.7}
+    assert "head-ignores-state" in [each.cause for each in diagnose(there).findings]
+    tested = {"skill/model_test": 0.68, "skill/ridge_test": 0.7, "diversity/ratio_test": 0.8}
+    assert not diagnose(there | tested).findings
+    assert diagnose(there | tested).verdict == "healthy"
+    as_poor = {**tested, "skill/model_test": 0.01}
+    assert "head-ignores-state" in [each.cause for each in diagnose(there | as_poor).findings]
+
+
+def test_errors_that_are_as_large_in_training_are_not_known_by_heart():
+    apart = {"skill_train": 0.9, "skill_val": 0.1, "sizes_train": 500.0}
+    assert too_little_data.judge(**apart).cause == "too-little-data"
+    assert too_little_data.judge(**apart, skill_train_in_val=0.2) is None

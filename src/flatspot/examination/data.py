@@ -45,6 +45,9 @@ MANY_STEPS: Final = 10_000
 """Steps of a training that are reckoned with at least, and where nobody knows how many there were."""
 
 HALF: Final = 2
+
+FEWEST: Final = 50
+"""Samples of a stretch, below which its spread is too uncertain to be held against another one's."""
 """A step counts as padding where it equals the last one and that is so for two or more at the end."""
 
 
@@ -168,7 +171,7 @@ def inputs(patient: Patient) -> Figures:
             "inputs/smallest_std": std.min().item(),
             "inputs/smallest_bulk": bulk(channels)[1][varied].min().item(),
         }
-    return figures | _shifted(found, varied, patient.val.series(), x)
+    return figures | _shifted(found, varied, patient.val.series(), x, patient.val.every / patient.train.every)
 
 
 def bulk(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -201,19 +204,42 @@ def _distance(first: Tensor, second: Tensor) -> float:
     return (0.5 * (shares[0] - shares[1]).abs().sum()).item()
 
 
-def _shifted(train: Moments, varied: Tensor, val: Tensor, x: Tensor) -> Figures:
-    """How far the held-out inputs are from the training inputs, in units of these."""
+def _shifted(train: Moments, varied: Tensor, val: Tensor, x: Tensor, pace: float) -> Figures:
+    """How far the held-out inputs are from the training inputs, in units of these.
+
+    Spreads are held against those of training stretches that are as long, and the nearest counts: what a series has
+    done before, in some season, it may do again.
+
+    Args:
+        pace: how many training samples stand for one held-out sample's stretch of time.
+    """
     if not varied.any():
         return {}
-    found = moments(widest(val).reshape(-1, x.shape[-1]) if x.dim() > 2 else widest(val).reshape(-1, 1))
+    found = _of_channels(val)
     gap = (torch.minimum((found.mean - train.mean).abs(), _jump(x, val)) / train.std)[varied]
-    ratio = (found.std / train.std)[varied].clamp(min=1e-12).log().abs().exp()
+    stretches = [x, *_stretches(x, round(len(val) * pace))]
+    ratio = torch.stack([_apart(found.std, _of_channels(each).std)[varied] for each in stretches]).amin(dim=0)
     few = CHANCE / min(len(x), len(val)) ** 0.5  # of a handful of samples each mean and spread is uncertain
     return {
         "inputs/val_mean_gap": max(gap.max().item() - few, 0.0),
         "inputs/val_std_ratio": max(ratio.max().item() / math.exp(few / math.sqrt(2)), 1.0),
-        "inputs/val_level_ratio": max(_levels(x, val) / math.exp(few / math.sqrt(2)), 1.0),
+        "inputs/val_level_ratio": max(_levels(stretches, val) / math.exp(few / math.sqrt(2)), 1.0),
     }
+
+
+def _of_channels(series: Tensor) -> Moments:
+    return moments(widest(series).reshape(-1, series.shape[-1] if series.dim() > 2 else 1))
+
+
+def _stretches(x: Tensor, count: int) -> list[Tensor]:
+    """Some stretches of so many samples, one half beyond another; none where there is no room for two."""
+    if count < FEWEST or 2 * count > len(x):
+        return []
+    return [x[at : at + count] for at in range(0, len(x) - count + 1, count // 2)]
+
+
+def _apart(first: Tensor, second: Tensor) -> Tensor:
+    return (first / second.clamp(min=1e-24)).clamp(min=1e-12).log().abs().exp()
 
 
 def _jump(x: Tensor, val: Tensor) -> Tensor:
@@ -223,19 +249,21 @@ def _jump(x: Tensor, val: Tensor) -> Tensor:
     return (rows[0].mean(dim=0) - rows[1].mean(dim=0)).abs()
 
 
-def _levels(x: Tensor, val: Tensor) -> float:
+def _levels(stretches: list[Tensor], val: Tensor) -> float:
     """How much more, or less, the windows' own means differ in training than held out, beside what their noise allows.
 
     A scaler that is fitted again for each window takes away its level, which single values do not show.
     """
-    if x.dim() < 2 or x.shape[1] < HALF:
+    if val.dim() < 2 or val.shape[1] < HALF:
         return 1.0
-    spreads = []
-    for each in (x, val):
-        wide = widest(each)
-        noise = wide.std(dim=1).square().mean(dim=0) / wide.shape[1]
-        spreads.append((wide.mean(dim=1).var(dim=0) + 0.1 * noise).clamp(min=1e-24).sqrt())
-    return (spreads[0] / spreads[1]).log().abs().exp().max().item()
+    own = _level_spread(val)
+    return torch.stack([_apart(own, _level_spread(each)) for each in stretches]).amin(dim=0).max().item()
+
+
+def _level_spread(series: Tensor) -> Tensor:
+    wide = widest(series)
+    noise = wide.std(dim=1).square().mean(dim=0) / wide.shape[1]
+    return (wide.mean(dim=1).var(dim=0) + 0.1 * noise).clamp(min=1e-24).sqrt()
 
 
 def variety(patient: Patient) -> Figures:

@@ -81,6 +81,9 @@ ENDS: Final = 0.3
 MAJORITY: Final = 0.7
 """Share of one class from which on classes are drawn as often."""
 
+HARDLY: Final = 0.05
+"""The share of the way from chance to perfect, up to which classes are hardly told apart."""
+
 SLOW: Final = 5e-4
 """Learning rates up to here are not tried slower."""
 
@@ -256,10 +259,18 @@ def suspicious(found: Gathered) -> bool:
     return (
         found.verdict != "healthy"
         or bool(seen.get("loss/blind_to_pairs"))
-        or (seen.get("targets/named", 2) < 2 and seen.get("targets/seen", 2) > 1)
+        or _names_one(seen)
         or train - val > BY_HEART
         or best < LITTLE
     )
+
+
+def _names_one(seen: Mapping[str, float]) -> bool:
+    """Whether of several classes one is named, or another one hardly ever beside a frequent one."""
+    chance = 1 / max(seen.get("targets/seen", 2.0), 2.0)
+    hardly = seen.get("skill/balanced_accuracy", 1.0) <= chance + HARDLY * (1 - chance)
+    one = seen.get("targets/named", 2.0) < 2 and seen.get("targets/seen", 2.0) > 1
+    return one or (hardly and seen.get("targets/majority", 0.0) > MAJORITY)
 
 
 def derived(figures: Mapping[str, float]) -> Figures:

@@ -65,9 +65,13 @@ def diversity(patient: Patient) -> Figures:
 
 
 def skills(patient: Patient) -> Figures:
-    """The model's skill on held-out and on training samples."""
-    judged = scoring(patient)
-    figures = {"skill/val": judged.skill(patient.on_val), "skill/train": judged.skill(patient.on_train)}
+    """The model's skill on held-out and on training samples; of these also in the unit of the held-out samples' loss.
+
+    Targets that vary more in training, over many seasons say, make the same errors a higher skill.
+    """
+    judged, train = scoring(patient), patient.on_train
+    figures = {"skill/val": judged.skill(patient.on_val), "skill/train": judged.skill(train)}
+    figures["skill/train_in_val"] = judged.of(train.outputs, train.targets, patient.on_val.targets)
     if patient.fit.kind != "numbers":
         figures["skill/balanced_accuracy"] = balanced_accuracy(patient, patient.on_val)
     if patient.loss is None or patient.fit.kind == "numbers":

@@ -32,13 +32,17 @@ class Scoring:
         """1 - loss / loss of the best constant for these very targets."""
         return self.of(answers.outputs, answers.targets)
 
-    def of(self, outputs: Tensor, targets: Tensor) -> float:
-        """The same of answers and targets `[sample, output]`; NaN where targets are constant or answers not finite."""
-        y = targets.double()
-        if not outputs.isfinite().all() or not len(y):
+    def of(self, outputs: Tensor, targets: Tensor, beside: Tensor | None = None) -> float:
+        """The same of answers and targets `[sample, output]`; NaN where targets are constant or answers not finite.
+
+        Args:
+            beside: the targets whose best constant's loss is the unit; None: these.
+        """
+        y, known = targets.double(), (targets if beside is None else beside).double()
+        if not outputs.isfinite().all() or not len(y) or not len(known):
             return float("nan")
         with torch.no_grad():
-            floor = float(self.loss(self.constant(y).expand_as(y), y))
+            floor = float(self.loss(self.constant(known).expand_as(known), known))
             found = float(self.loss(outputs.double(), y))
         return 1 - found / floor if floor > 0 else float("nan")
 

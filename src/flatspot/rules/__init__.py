@@ -10,7 +10,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Final
 
-from flatspot.diagnosis import LOOKED_FOR, Diagnosis, Finding, Judge, Rule, consult, verdict_of
+from flatspot.diagnosis import LOOKED_FOR, Diagnosis, Finding, Judge, Rule, consult, held_out, verdict_of
 from flatspot.registry import Registry
 
 
@@ -50,7 +50,7 @@ def diagnose(evidence: Mapping[str, float], unmeasured: Mapping[str, str] | None
     """
     reasons = dict(unmeasured or {})
     asked = RULES if LOOKED_FOR in evidence else {cause: RULES[cause] for cause in RULES.added()}
-    findings, not_examined = consult(asked, evidence, reasons)
+    findings, not_examined = consult(asked, held_out(evidence), reasons)
     findings = tuple(each if each.cause in RULES.added() else at_first_sight(each) for each in findings)
     told = not_examined if LOOKED_FOR in evidence else {**reasons, **not_examined}
     return Diagnosis(verdict_of(evidence), findings, told)

@@ -12,7 +12,9 @@ inputs do tell the classes apart.
 ## How we know
 
 The share of the largest class and the classes that the model names are counted; a copy is trained on batches that
-draw each class as often, and it is looked at whether it then tells them apart.
+draw each class as often (where a sample has many labels, on each class's own loss), and it is looked at whether it then
+tells them apart. Where the loss has got all that there is, the copy must tell them apart more than halfway: of a rare
+class chances below one half may be all that can be known.
 
 ## What to try
 
@@ -21,23 +23,38 @@ Weigh the classes in the loss by the inverse of their frequency, or draw them as
 
 from typing import Final
 
-from flatspot.diagnosis import Finding, graded
+from flatspot.diagnosis import DAMAGE, Finding, graded
 
 EXPLAINS: Final = ("undertrained", "no-signal", "saturated-units", "head-ignores-state", "over-regularised")
 SICK: Final = {"targets_majority": 0.97, "targets_named": 1.0, "balance_gain": 0.4}
 WELL: Final = {"targets_majority": 0.97, "targets_named": 2.0, "balance_gain": 0.0}
 LINE: Final = 0.75
 GAIN: Final = 0.15
+HARDLY: Final = 0.05
+HALF: Final = 0.5
 
 
-def judge(balance_gain: float, targets_majority: float = 0.0, targets_named: float = 2.0) -> Finding | None:
-    if targets_majority < LINE or targets_named > 1 or balance_gain < GAIN:
+def judge(
+    balance_gain: float,
+    targets_majority: float = 0.0,
+    targets_named: float = 2.0,
+    targets_seen: float = 2.0,
+    skill_balanced_accuracy: float = 1.0,
+    skill_missing: float = 1.0,
+    trial_balanced_balanced_accuracy: float = 1.0,
+) -> Finding | None:
+    chance = 1 / max(targets_seen, 2.0)
+    one = targets_named <= 1
+    hardly = skill_balanced_accuracy <= chance + HARDLY * (1 - chance)
+    if targets_majority < LINE or not (one or hardly) or balance_gain < GAIN:
+        return None
+    if skill_missing < DAMAGE and trial_balanced_balanced_accuracy < chance + HALF * (1 - chance):
         return None
     return Finding(
         cause="class-imbalance",
         seen=(
-            f"{targets_majority:.0%} of the samples are of one class, the only one named; drawn as often, the classes' "
-            f"balanced accuracy rises by {balance_gain:.2f} (line: {GAIN})"
+            f"{targets_majority:.0%} of the labels are of one class, {'the only' if one else 'and hardly another'} one "
+            f"named; drawn as often, the classes' balanced accuracy rises by {balance_gain:.2f} (line: {GAIN})"
         ),
         means="the loss is nearly at its least when the frequent class is named for all",
         try_first="loss = nn.CrossEntropyLoss(weight=len(y) / (classes * torch.bincount(y)))",

@@ -11,7 +11,7 @@ Outside of what it knows by heart the network says one thing, or noise.
 
 ## How we know
 
-Skill on training samples is held against skill on held-out ones.
+Skill on training samples is held against skill on held-out ones; where the targets vary more in training, errors are.
 
 ## What to try
 
@@ -29,8 +29,9 @@ GAP: Final = 0.4
 MOST: Final = 0.6
 
 
-def judge(skill_train: float, skill_val: float, sizes_train: float) -> Finding | None:
-    if skill_train - max(skill_val, 0.0) < GAP or skill_val > MOST * skill_train:
+def judge(skill_train: float, skill_val: float, sizes_train: float, skill_train_in_val: float = 1.0) -> Finding | None:
+    gap = min(skill_train, skill_train_in_val) - max(skill_val, 0.0)
+    if gap < GAP or skill_val > MOST * skill_train:
         return None
     return Finding(
         cause="too-little-data",
@@ -41,5 +42,5 @@ def judge(skill_train: float, skill_val: float, sizes_train: float) -> Finding |
         means="it learned the training samples by heart",
         try_first="more samples, a smaller hidden size, or early stopping on held-out samples",
         override="model.hidden_size=8",
-        confidence=graded(skill_train - max(skill_val, 0.0), GAP, 0.9, 0.6, 0.9),
+        confidence=graded(gap, GAP, 0.9, 0.6, 0.9),
     )
