@@ -16,6 +16,7 @@ QUICK = (
     "data.window=12",
     "data.horizon=3",
     "examine=none",  # tests/cli/test_doctor.py asks for it
+    "report=none",  # tests/cli/test_report.py does
     "logger=none",  # TensorBoard's figure takes as long as the rest
 )
 

@@ -1,14 +1,20 @@
 import numpy as np
 import pytest
 
-from flatspot.report.figures import answers_by_truth, confusion_matrix, examples_of, forecast_examples
+from flatspot.errors import BadInput
+from flatspot.report.figures import answers_by_truth, confusion_matrix, forecast_example, forecast_examples
+from flatspot.report.forecasts import FILE, examples_of, kept_of, read_forecasts, write_forecasts
+
+
+def kept(windows):
+    return kept_of(np.zeros((windows, 2)), np.ones((windows, 2)), np.zeros((len(examples_of(windows)), 10)))
 
 
 @pytest.mark.parametrize(("windows", "shown"), [(300, 4), (2, 2), (1, 1)])
 def test_examples_stand_where_their_truth_is(windows, shown):
     truth = np.array([[50.0 + i, 51.0 + i, 52.0 + i] for i in range(windows)])
     pasts = np.array([np.arange(40.0 + i, 50.0 + i) for i in examples_of(windows)])
-    figure = forecast_examples(pasts, truth, truth, name="level")
+    figure = forecast_examples(kept_of(truth, truth, pasts), name="level")
     drawn = [axes for axes in figure.axes if axes.get_visible()]
     assert len(drawn) == shown
     for axes in drawn:
@@ -17,17 +23,17 @@ def test_examples_stand_where_their_truth_is(windows, shown):
         assert lines["window"][-1] + 1 == lines["truth"][0]
 
 
-@pytest.mark.parametrize(("windows", "said"), [(300, "all predictions"), (2000, "500 of 2000 predictions")])
+@pytest.mark.parametrize(("windows", "said"), [(300, "all predictions"), (2000, "300 of 2000 predictions")])
 def test_the_legend_says_how_many_predictions_stand_behind(windows, said):
-    figure = forecast_examples(np.zeros((4, 10)), np.zeros((windows, 2)), np.ones((windows, 2)), name="level")
+    figure = forecast_examples(kept(windows), name="level")
     (label,) = (text.get_text() for text in figure.axes[0].get_legend().get_texts() if "predictions" in text.get_text())
     assert label.startswith(said)
     (faint,) = figure.axes[0].collections
-    assert len(faint.get_segments()) == min(windows, 500)
+    assert len(faint.get_segments()) == min(windows, 300)
 
 
 def test_it_is_drawn_without_a_display_and_without_pyplot():
-    figure = forecast_examples(np.zeros((4, 10)), np.zeros((5, 2)), np.ones((5, 2)), name="level")
+    figure = forecast_examples(kept(5), name="level")
     figure.canvas.draw()
     assert np.asarray(figure.canvas.buffer_rgba()).std() > 0
 
@@ -45,3 +51,65 @@ def test_one_answer_for_all_is_a_level_line_and_a_full_column():
 def test_many_classes_are_drawn_without_their_names():
     figure = confusion_matrix(np.eye(30, dtype=int).tolist(), [f"class {each}" for each in range(30)])
     assert not figure.axes[0].texts
+
+
+@pytest.mark.parametrize("windows", [1, 3, 300, 1234])
+def test_what_is_kept_is_read_back_and_belongs_together(windows, tmp_path):
+    truth = np.arange(windows, dtype=float)[:, None] + np.arange(3.0)
+    pasts = np.stack([np.arange(place - 5.0, place) for place in examples_of(windows)])
+    write_forecasts(tmp_path, kept_of(truth + 0.5, truth, pasts))
+    held = read_forecasts(tmp_path)
+    assert held.total == windows
+    assert len(held.numbers) == min(windows, 300)
+    np.testing.assert_array_equal(held.targets[:, 0], held.numbers)
+    np.testing.assert_array_equal(held.predictions, held.targets + 0.5)
+    np.testing.assert_array_equal(held.pasts[:, -1] + 1, held.targets[held.examples, 0])
+    assert {path.name for path in tmp_path.iterdir()} == {FILE}
+
+
+def test_there_may_be_none(tmp_path):
+    assert read_forecasts(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"predictions": np.zeros((3, 2))},
+        {"predictions": np.zeros((3, 2)), "targets": np.zeros((2, 2))},
+        {"examples": np.array([7])},
+        {"pasts": np.zeros((5, 2))},
+        {"predictions": np.array([{"code": print}], dtype=object)},
+    ],
+)
+def test_a_file_of_something_else_is_named(arrays, tmp_path):
+    whole = {
+        "predictions": np.zeros((3, 2)),
+        "targets": np.zeros((3, 2)),
+        "examples": np.array([0]),
+        "numbers": np.arange(3),
+        "total": np.asarray(3),
+    }
+    given = arrays if len(arrays) == 1 and "predictions" in arrays and arrays["predictions"].dtype != object else None
+    np.savez(tmp_path / FILE, **(given or whole | arrays))
+    with pytest.raises(BadInput, match=r"forecasts\.npz: cannot be read as the run's forecasts"):
+        read_forecasts(tmp_path)
+
+
+def test_a_torn_file_is_named(tmp_path):
+    write_forecasts(tmp_path, kept(5))
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BadInput, match=r"forecasts\.npz"):
+        read_forecasts(tmp_path)
+
+
+def test_forecasts_that_are_not_finite_are_drawn_as_far_as_they_go():
+    held = kept_of(np.full((5, 2), np.nan), np.ones((5, 2)), np.zeros((4, 10)))
+    forecast_example(held, 0, name="level").canvas.draw()
+    forecast_examples(held, name="level").canvas.draw()
+
+
+def test_a_name_with_dollars_is_no_formula():
+    forecast_example(kept(5), 0, name=r"$\frac{$").canvas.draw()
+    answers_by_truth(np.zeros(3), np.arange(3.0), "$x_").canvas.draw()
+    confusion_matrix([[1, 0], [0, 1]], ["$a_", "b$"]).canvas.draw()

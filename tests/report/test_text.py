@@ -19,7 +19,8 @@ def metrics(**changes):
 
 
 def shown(**changes):
-    return summary(metrics(**changes), model="lstm", target="sunspots", run="outputs/a run")
+    looks = ["outputs/a run/report.html", 'tensorboard --logdir "outputs/a run"']
+    return summary(metrics(**changes), model="lstm", target="sunspots", run="outputs/a run", looks=looks)
 
 
 def test_the_table_lines_up():
@@ -33,7 +34,11 @@ def test_verdict_run_and_what_was_not_examined_are_said():
     text = shown()
     assert "verdict          healthy: the outputs vary in line with what the inputs allow" in text
     assert "not examined     causes: no cause was looked for yet" in text
-    assert 'tensorboard --logdir "outputs/a run"' in text
+    assert text.endswith(
+        """
+look             outputs/a run/report.html
+                 tensorboard --logdir "outputs/a run\""""
+    )
 
 
 def test_a_finding_says_what_was_seen_what_it_means_and_what_to_try_first():

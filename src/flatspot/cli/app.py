@@ -126,6 +126,25 @@ def _cured(run: Path) -> str:
     return cure_run(run, lambda what: typer.echo(f"{what} ...", err=True))
 
 
+@app.command("report")
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN_OR_SWEEP", help="A run folder, or a sweep's.")],
+    show: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    traces: Annotated[bool, typer.Option("--traceback", help="Show where bad input was found.")] = False,
+) -> None:
+    """Write report.html into the folder: one page that needs nothing else."""
+
+    def work() -> str:
+        from flatspot.cli.report import report as write
+
+        path = write(folder)
+        if show:
+            typer.launch(path.resolve().as_uri())
+        return str(path)
+
+    _answer(work, traces=traces)
+
+
 def _answer(work: Callable[[], str], *, traces: bool) -> None:
     """Print what comes out, or one sentence for what the user can mend."""
     try:

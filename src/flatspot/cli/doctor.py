@@ -1,22 +1,16 @@
 """`flatspot doctor RUN`: what the evidence of a run says, without torch, in less than half a second."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
 
 import flatspot
-from flatspot import evidence
-from flatspot.diagnosis import LOOKED_FOR, Diagnosis, Finding, as_rule
+from flatspot.cli.record import diagnosed, evidence_of, notes_of, status_of
+from flatspot.diagnosis import Finding, as_rule
 from flatspot.errors import BadInput
 from flatspot.registry import nearest
 from flatspot.report.diagnosis import told
-from flatspot.rules import RULES, diagnose
-
-STATUS: Final = "status.json"
-
-MOST_BYTES: Final = 2**28
-"""Evidence beyond this size is none of a run's."""
+from flatspot.rules import RULES
 
 
 def diagnosis_of(folder: Path, *, as_json: bool) -> tuple[str, bool]:
@@ -27,9 +21,9 @@ def diagnosis_of(folder: Path, *, as_json: bool) -> tuple[str, bool]:
     Raises:
         BadInput: naming the folder, if it is none of a run, or the line of its evidence that is no measurement.
     """
-    status, entries = _status(folder), _evidence(folder)
-    found, figures = _diagnosed(entries)
-    notes = _notes(status, entries)
+    status, entries = status_of(folder), evidence_of(folder)
+    found, figures = diagnosed(entries)
+    notes = notes_of(status, entries)
     if as_json:
         whole = {
             "run": str(folder),
@@ -52,8 +46,8 @@ def examined_run(folder: Path) -> tuple[tuple[Finding, ...], dict[str, float]]:
     Raises:
         BadInput: as `diagnosis_of`.
     """
-    _status(folder)
-    found, figures = _diagnosed(_evidence(folder))
+    status_of(folder)
+    found, figures = diagnosed(evidence_of(folder))
     return found.findings, figures
 
 
@@ -66,55 +60,3 @@ def page_of(cause: str) -> str:
     if cause not in RULES:
         raise BadInput(f"{cause}: is no cause that is known here; {nearest(cause, list(RULES))}")
     return f"# {cause}\n\n{as_rule(cause, RULES[cause]).page.strip()}"
-
-
-def _status(folder: Path) -> dict[str, str]:
-    """What `status.json` says; nothing, where there is none or it is torn."""
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: there is no such run folder")
-    try:
-        held: Any = json.loads((folder / STATUS).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return {str(key): str(value) for key, value in held.items()} if isinstance(held, dict) else {}
-
-
-def _evidence(folder: Path) -> list[evidence.Measurement]:
-    path = folder / evidence.FILE
-    jobs = sorted(each.parent.name for each in folder.glob(f"*/{evidence.FILE}"))
-    if not path.exists() and jobs:
-        raise BadInput(f"{folder}: is a sweep; name one of its runs: {', '.join(jobs[:5])}")
-    if not path.exists() and not (folder / STATUS).exists():
-        raise BadInput(f"{folder}: is no run folder: it holds neither {evidence.FILE} nor {STATUS}")
-    if path.exists() and path.stat().st_size > MOST_BYTES:
-        raise BadInput(f"{path}: is larger than the evidence of any run")
-    return evidence.read(folder)
-
-
-def _diagnosed(entries: list[evidence.Measurement]) -> tuple[Diagnosis, dict[str, float]]:
-    """What the last value of every name says, and of an examination that was made again only the last; and these."""
-    examined = [each for each in entries if each.when == "examined"][-1:]
-    others = [each for each in entries if each.when != "examined"]
-    figures = evidence.latest(others) | evidence.latest(examined)
-    found = diagnose(figures, examined[0].unmeasured if examined else {})
-    notes = others[-1].unmeasured if others else {}
-    return replace(found, not_examined={**notes, **(found.not_examined or {})}), figures
-
-
-def _notes(status: dict[str, str], entries: list[evidence.Measurement]) -> list[str]:
-    """What there is to know about the run itself."""
-    notes = []
-    state, last = status.get("status", "unknown"), entries[-1] if entries else None
-    when = (
-        f"last measured at epoch {last.epoch}, step {last.step}" if last is not None else "before anything was measured"
-    )
-    if state == "failed":
-        notes.append(f"the run failed ({status.get('why', 'no reason is on record')}), {when}")
-    elif state != "done":
-        notes.append(f"the run has not ended, or was killed; {when}")
-    elif not any(LOOKED_FOR in each.values or each.when == "examined" for each in entries):
-        notes.append("no cause was looked for: train with examine=full")
-    theirs = status.get("flatspot", flatspot.__version__)
-    if theirs != flatspot.__version__:
-        notes.append(f"the run is flatspot {theirs}'s, and this is {flatspot.__version__}: some numbers may be missing")
-    return notes

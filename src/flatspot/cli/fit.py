@@ -21,7 +21,8 @@ from flatspot.activations import ACTIVATIONS
 from flatspot.cli.build import build_data, build_model, build_trainer, refuse_processes
 from flatspot.cli.folder import SIGTERM_CODE, shown, write_text
 from flatspot.cli.loggers import ended
-from flatspot.cli.results import error_of, keep, log_end, metrics_of
+from flatspot.cli.report import REPORT, write_report
+from flatspot.cli.results import error_of, forecasts_of, keep, log_end, metrics_of, versions
 from flatspot.cli.threads import cores
 from flatspot.data.answers import training_rows
 from flatspot.data.module import SeriesDataModule
@@ -36,7 +37,7 @@ from flatspot.monitors.keeping import Begun, EpochKeeper
 from flatspot.nn.denormals import flushed
 from flatspot.nn.zoo import ZooLayer
 from flatspot.registry import nearest
-from flatspot.report.text import summary
+from flatspot.report.text import quoted, summary
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ FINDERS: Final = ("flatspot.monitors.output_diversity", "flatspot.monitors.subje
 """Our loggers that say where the predictions were found, which of our own module nobody needs to be told."""
 
 EXAMINE: Final = ["full", "quick", "none"]
+
+REPORTS: Final = ["html", "none"]
 
 EXAMINE_SECONDS: Final = 60.0
 """After these no further measurement is begun."""
@@ -186,12 +189,40 @@ def _run(
     ridge = reference(data)
     causes = _causes(config["examine"], model, data, optimizer)
     examination = examine_model(model, data, ridge=ridge, season=config["data"]["season"], causes=causes)
-    metrics = metrics_of(examination, trainer.global_step, fit_seconds, time.perf_counter() - started)
-    keep(folder, trainer, metrics, examination, ridge)
-    log_end(trainer, config, data, examination)
-    told = {"model": _name(config), "target": ", ".join(data.targets), "run": shown(folder)}
-    log.info("\n%s", summary(metrics, **told, tensorboard="tensorboard" in config["logger"]))
+    told = _about(config, data, model, trainer)
+    metrics = metrics_of(examination, trainer.global_step, fit_seconds, time.perf_counter() - started, told)
+    forecasts = forecasts_of(data, examination)
+    keep(folder, trainer, metrics, examination, ridge, forecasts)
+    log_end(trainer, config, data, examination, forecasts)
+    if config["report"] == "html":
+        write_report(folder)
+    named = {"model": _name(config), "target": ", ".join(data.targets), "run": shown(folder)}
+    looks = _looks(config, folder)
+    log.info("\n%s", summary(metrics, **named, looks=looks))
     return error_of(metrics)
+
+
+def _looks(config: Mapping[str, Any], folder: Path) -> list[str]:
+    """Where to look next."""
+    page = [shown(folder / REPORT)] * (config["report"] == "html")
+    return page + [f"tensorboard --logdir {quoted(shown(folder))}"] * ("tensorboard" in config["logger"])
+
+
+def _about(
+    config: Mapping[str, Any], data: SeriesDataModule, model: SequenceModule, trainer: Trainer
+) -> dict[str, Any]:
+    """What was trained on what."""
+    return {
+        "data": described(data),
+        "targets": list(data.targets),
+        "model": _name(config),
+        "windows": f"{data.window} steps in, {data.horizon} out"
+        if data.task == "forecast"
+        else f"up to {data.window} steps",
+        "weights": f"{sum(each.numel() for each in model.parameters()):,}",
+        "device": str(trainer.strategy.root_device),
+        "versions": versions(),
+    }
 
 
 def _seconds(trainer: Trainer) -> float:
@@ -212,6 +243,8 @@ def _causes(
 def _set_up_process(config: Mapping[str, Any]) -> None:
     if config["examine"] not in EXAMINE:
         raise BadInput(f"examine={config['examine']}: {nearest(str(config['examine']), EXAMINE)}")
+    if config["report"] not in REPORTS:
+        raise BadInput(f"report={config['report']}: {nearest(str(config['report']), REPORTS)}")
     if not 0 <= config["seed"] < 2**32:
         raise BadInput(f"seed={config['seed']}: must lie between 0 and 4294967295")
     lightning.seed_everything(config["seed"], workers=True, verbose=False)

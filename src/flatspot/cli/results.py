@@ -1,11 +1,13 @@
 """What a run leaves behind when it has ended well: evidence, `metrics.json`, the last TensorBoard entries."""
 
 import math
+import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import lightning
 import numpy as np
 import torch
 from lightning import Trainer
@@ -14,6 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+import flatspot
 from flatspot import evidence
 from flatspot.cli.folder import write_json
 from flatspot.data.module import SeriesDataModule
@@ -22,12 +25,22 @@ from flatspot.evaluate import original
 from flatspot.examination.own import Examination
 from flatspot.monitors.publishing import log_picture, takes_pictures
 from flatspot.probes.references import Ridge
-from flatspot.report.figures import answers_by_truth, confusion_matrix, examples_of, forecast_examples
+from flatspot.report.figures import answers_by_truth, confusion_matrix, forecast_examples
+from flatspot.report.forecasts import Forecasts, examples_of, kept_of, write_forecasts
 from flatspot.run import write_reference
 
+MOST_ANSWERS: Final = 2000
+"""Answers of one number each that are kept."""
 
-def metrics_of(examination: Examination, steps: int, fit_seconds: float, seconds: float) -> dict[str, Any]:
-    """What `metrics.json` holds; a number that could not be measured is null."""
+
+def metrics_of(
+    examination: Examination, steps: int, fit_seconds: float, seconds: float, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What `metrics.json` holds; a number that could not be measured is null.
+
+    Args:
+        about: what was trained on what, and with which versions.
+    """
     diagnosis, found = examination.diagnosis(), examination.evaluation
     whole = {
         "test": found.scores(),
@@ -45,6 +58,7 @@ def metrics_of(examination: Examination, steps: int, fit_seconds: float, seconds
         "steps": steps,
         "fit_seconds": round(fit_seconds, 3),
         "seconds": round(seconds, 3),
+        "about": dict(about),
         **found.details(),
     }
     return {name: finite(value) for name, value in whole.items()}
@@ -67,9 +81,32 @@ def finite(value: Any) -> Any:  # noqa: ANN401 - any JSON
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def keep(folder: Path, trainer: Trainer, metrics: Mapping[str, Any], examination: Examination, ridge: Ridge) -> None:
-    """Write the final evidence, `metrics.json`, and the reference, which other data are to be held against too."""
+def versions() -> dict[str, str]:
+    """Of what the numbers depend on."""
+    return {
+        "flatspot": str(flatspot.__version__),
+        "torch": str(torch.__version__),
+        "lightning": lightning.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def keep(
+    folder: Path,
+    trainer: Trainer,
+    metrics: Mapping[str, Any],
+    examination: Examination,
+    ridge: Ridge,
+    forecasts: Forecasts | None,
+) -> None:
+    """Write the final evidence, `metrics.json`, and the reference, which other data are to be held against too.
+
+    Args:
+        forecasts: some of the test split's, for the report; None: there are none.
+    """
     write_reference(folder, ridge)
+    if forecasts is not None:
+        write_forecasts(folder, forecasts)
     when = trainer.current_epoch, trainer.global_step
     if (causes := examination.causes) is not None:
         evidence.append(folder, evidence.measurement("examined", *when, causes.figures, None, causes.unmeasured))
@@ -78,13 +115,19 @@ def keep(folder: Path, trainer: Trainer, metrics: Mapping[str, Any], examination
     write_json(folder / "metrics.json", metrics)
 
 
-def log_end(trainer: Trainer, config: Mapping[str, Any], data: SeriesDataModule, found: Examination) -> None:
+def log_end(
+    trainer: Trainer,
+    config: Mapping[str, Any],
+    data: SeriesDataModule,
+    found: Examination,
+    forecasts: Forecasts | None,
+) -> None:
     """The forecast figure, and the run's settings beside its final figures: TensorBoard's HParams."""
     test = found.evaluation.scores()
     error = {"final/mae": test["mae"]} if "mae" in test else {"final/accuracy": test["accuracy"]}
     figures = error | {"final/diversity_ratio": found.diversity.ratio}
     final = {name: value for name, value in figures.items() if math.isfinite(value)}
-    tag, figure = _figure(data, found) if takes_pictures(trainer) else ("", None)
+    tag, figure = _figure(data, found, forecasts) if takes_pictures(trainer) else ("", None)
     if figure is not None:
         log_picture(trainer, tag, figure, trainer.global_step)
     for logger in trainer.loggers:
@@ -96,18 +139,28 @@ def log_end(trainer: Trainer, config: Mapping[str, Any], data: SeriesDataModule,
         logger.finalize("success")
 
 
-def _figure(data: SeriesDataModule, found: Examination) -> tuple[str, Figure]:
+def _figure(data: SeriesDataModule, found: Examination, kept: Forecasts | None) -> tuple[str, Figure]:
     """Forecasts beside the truth; answers by truth, where numbers are predicted; who was taken for whom."""
+    classes = found.evaluation.classes
+    if classes is not None:
+        return "confusion", confusion_matrix(classes.confusion, data.answers.classes)
+    assert kept is not None  # noqa: S101 - of numbers
+    if kept.pasts is None:
+        return "predictions", answers_by_truth(kept.predictions[:, 0], kept.targets[:, 0], data.targets[0])
+    return "forecast/examples", forecast_examples(kept, name=data.targets[0])
+
+
+def forecasts_of(data: SeriesDataModule, found: Examination) -> Forecasts | None:
+    """Some of the first target's, in original units; None of classes."""
     evaluation = found.evaluation
-    if evaluation.classes is not None:
-        return "confusion", confusion_matrix(evaluation.classes.confusion, data.answers.classes)
-    assert evaluation.predictions is not None and evaluation.targets is not None  # noqa: S101, PT018 - of numbers
+    if evaluation.predictions is None or evaluation.targets is None:
+        return None
     predictions, targets = evaluation.predictions[..., 0].numpy(), evaluation.targets[..., 0].numpy()
     windows = data.every_window("test")
     if data.task != "forecast" or not isinstance(windows, Windows):
-        return "predictions", answers_by_truth(predictions[:, 0], targets[:, 0], data.targets[0])
+        return kept_of(predictions, targets, most=MOST_ANSWERS)
     pasts = originals(data, windows, examples_of(len(predictions)), evaluation.series)
-    return "forecast/examples", forecast_examples(pasts, predictions, targets, name=data.targets[0])
+    return kept_of(predictions, targets, pasts)
 
 
 def originals(

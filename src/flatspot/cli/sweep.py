@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -69,6 +70,7 @@ class Sweep:
     def __init__(self) -> None:
         self._token = secrets.token_hex(8)  # of an earlier sweep in the same folder nothing is read
         self._folder: Path | None = None
+        self._report = False
 
     @property
     def begun(self) -> bool:
@@ -84,6 +86,7 @@ class Sweep:
         if self._folder is None:
             _check_direction(config.hydra.sweeper)
             self._folder = Path(str(config.hydra.sweep.dir)).absolute()
+            self._report = config.get("report") == "html"
 
     def run(self, job: Begin, done_before: Callable[[Path], bool]) -> Objective:
         """Run the job that Hydra has just set up, and tell in a line how it ended.
@@ -142,12 +145,24 @@ class Sweep:
         write_json(self._folder / "sweep.json", answer(jobs, error=error))
         print(f"\n{summary(jobs, error=error)}")  # noqa: T201
         folder = shown(self._folder)
-        print(f"\nsweep   {folder}\nlook    tensorboard --logdir {quoted(folder)}")  # noqa: T201
+        print(f"\nsweep   {folder}")  # noqa: T201
+        if self._report:
+            print(f"look    {_page(self._folder, held, error)}")  # noqa: T201
+        print(f"{'' if self._report else 'look':<8}tensorboard --logdir {quoted(folder)}")  # noqa: T201
         _forget(records)
         return sum(job.failure is not None for job in jobs), len(jobs)
 
     def _records(self, folder: Path) -> Path:
         return folder / RECORDS / self._token
+
+
+def _page(folder: Path, held: Sequence[Mapping[str, Any]], error: ErrorName) -> str:
+    """Write the sweep's page, whose links go from its own folder."""
+    from flatspot.cli.report import REPORT, page_of_jobs  # matplotlib is no matter of a sweep's beginning
+
+    jobs = [replace(job, folder=os.path.relpath(job.folder, folder)) for job in map(_job, held)]
+    write_text(folder / REPORT, page_of_jobs(folder, jobs, error))
+    return shown(folder / REPORT)
 
 
 def _forget(records: Path) -> None:

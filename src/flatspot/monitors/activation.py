@@ -121,7 +121,7 @@ class ActivationMonitor(Callback):
         self._seen[trainer.global_step] = _shares(reports)
         figures = activation_figures(reports)
         log_figures(trainer, figures, step)
-        tell_callbacks(trainer, figures)
+        tell_callbacks(trainer, figures | gate_figures(reports))
         for name, report in reports.items():
             for gate, values in report.gates.items():
                 log_histogram(trainer, f"activation/{name}/{gate}", values, step)
@@ -136,6 +136,14 @@ def activation_figures(reports: Mapping[str, UnitReport]) -> dict[str, float]:
         if each.report is not None and math.isfinite(each.report.horizon.median):
             figures[f"activation/{name}_horizon"] = each.report.horizon.median
     return figures
+
+
+def gate_figures(reports: Mapping[str, UnitReport]) -> dict[str, float]:
+    """How much of each gate is shut, and open: for the evidence; loggers get the whole histogram."""
+    found: dict[str, float] = {}
+    for name, (shut, opened) in _shares(reports).items():
+        found |= {f"activation/{name}_shut": shut, f"activation/{name}_open": opened}
+    return found
 
 
 def _shares(reports: Mapping[str, UnitReport]) -> Shares:

@@ -7,7 +7,7 @@ from typing import Any, Final, final
 from torch import Tensor
 
 from flatspot.errors import reason
-from flatspot.monitors.activation import activation_figures
+from flatspot.monitors.activation import activation_figures, gate_figures
 from flatspot.monitors.subject import Subject
 from flatspot.probes.activations import unit_reports
 from flatspot.probes.diversity import duplicate_share, output_diversity
@@ -124,7 +124,7 @@ def _sensitivity(subject: Subject, seen: Look) -> None:
 
 def _layers(subject: Subject, seen: Look) -> None:
     reports = unit_reports(subject.part, subject.x[:FEW], ask=subject.ask)
-    seen.values |= activation_figures(reports)
+    seen.values |= activation_figures(reports) | gate_figures(reports)
 
 
 def figures_of(seen: Look) -> Mapping[str, float]:

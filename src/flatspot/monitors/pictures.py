@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from flatspot.monitors.looking import Look
 from flatspot.report.curves import diversity_by_station, sensitivity_by_step
 from flatspot.report.figures import answers_by_truth, forecast_examples
+from flatspot.report.forecasts import kept_of
 
 
 def pictures_of(looks: Mapping[int, Look], *, forecasts: bool) -> Iterator[tuple[str, Figure]]:
@@ -36,4 +37,4 @@ def _examples(outputs: NDArray[np.float64], targets: NDArray[np.float64]) -> Fig
     """Of one number for each sample, each by the true one."""
     if outputs.shape[1] == 1:
         return answers_by_truth(outputs[:, 0], targets[:, 0], "target")
-    return forecast_examples(None, outputs, targets, name="target")
+    return forecast_examples(kept_of(outputs, targets), name="target")

@@ -22,6 +22,7 @@ TRIED: Final = {
     "all_weights": "all weights in training",
     "ending": "filler at the beginning",
     "alone": "no state from call to call",
+    "alone_anew": "the same with torch's own starting weights",
     "balanced": "each class as often",
     "slower": "a tenth of the learning rate",
     "slowest": "a hundredth of it",

@@ -10,73 +10,73 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-EXAMPLES: Final = 4
-"""Windows shown in full."""
-
-FAINT: Final = 500
-"""Predictions drawn faint behind, all of them up to here: enough to see a fan or a single line."""
-
+from flatspot.report.forecasts import Forecasts
+from flatspot.report.svg import plain
 
 MOST_NAMED: Final = 20
 """Classes whose names and counts fit into a figure."""
 
 
-def examples_of(windows: int) -> NDArray[np.int64]:
-    """The numbers of the windows that are shown, evenly spread."""
-    return np.unique(np.linspace(0, windows - 1, EXAMPLES).round().astype(np.int64))
-
-
-def forecast_examples(
-    pasts: NDArray[np.float64] | None,
-    predictions: NDArray[np.float64],
-    targets: NDArray[np.float64],
-    *,
-    name: str,
-) -> Figure:
-    """Windows, the truth that followed, the forecast, and the forecasts of all windows of the split faint behind.
+def forecast_examples(kept: Forecasts, *, name: str) -> Figure:
+    """Windows, the truth that followed, the forecast, and the forecasts of other windows of the split faint behind.
 
     Where every faint line is the same curve, the network says one thing whatever it reads.
 
     Args:
-        pasts: `[example, step]` in original units, the windows that `examples_of` names; None: they are not drawn.
-        predictions, targets: `[window, horizon]` in original units, one for every window of the split, in time order.
-        name: of the target, for the axis.
+        kept: in original units. name: of the target, for the axis.
     """
     figure = Figure(figsize=(11, 6), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(2, 2, sharex=True, sharey=True, squeeze=False).ravel()
-    behind = predictions[np.unique(np.linspace(0, len(predictions) - 1, FAINT).round().astype(int))]
-    chosen = examples_of(len(predictions))
-    for axes, number, index in zip(grid, range(len(chosen)), chosen, strict=False):
-        past = None if pasts is None else pasts[number]
-        _draw_example(axes, past, targets[index], predictions[index], behind, len(predictions))
-        kind = "sample" if past is None else "test window"
-        axes.set_title(f"{kind} {index + 1} of {len(predictions)}", fontsize="small")
-    for axes in grid[len(chosen) :]:
+    for number, axes in enumerate(grid[: len(kept.examples)]):
+        _draw_example(axes, kept, number)
+    for axes in grid[len(kept.examples) :]:
         axes.set_visible(False)
     grid[0].legend(loc="upper left", fontsize="small", framealpha=0.9)
     figure.supxlabel("steps from the forecast")
-    figure.supylabel(name)
+    figure.supylabel(plain(name))
     return figure
 
 
-def _draw_example(
-    axes: Axes,
-    past: NDArray[np.float64] | None,
-    truth: NDArray[np.float64],
-    prediction: NDArray[np.float64],
-    behind: NDArray[np.float64],
-    windows: int,
-) -> None:
+def forecast_example(kept: Forecasts, number: int, *, name: str) -> Figure:
+    """One of these windows alone, on axes that all of them have in common, for a page."""
+    figure = small()
+    axes = figure.subplots()
+    _draw_example(axes, kept, number, rasterized=True)
+    parts = [kept.predictions, kept.targets[kept.examples], *([] if kept.pasts is None else [kept.pasts])]
+    shown = np.concatenate([each[np.isfinite(each)] for each in parts])
+    if shown.size:
+        room = 0.04 * np.ptp(shown) or 1.0
+        axes.set_ylim(shown.min() - room, shown.max() + room)
+    axes.set_xlabel("steps from the forecast")
+    axes.set_ylabel(plain(name))
+    return figure
+
+
+def small() -> Figure:
+    """A blank figure of a page's size."""
+    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _draw_example(axes: Axes, kept: Forecasts, number: int, *, rasterized: bool = False) -> None:
+    at = kept.examples[number]
+    behind, truth, prediction = kept.predictions, kept.targets[at], kept.predictions[at]
+    past = None if kept.pasts is None else kept.pasts[number]
     future = np.arange(1, len(truth) + 1)
     faint = np.stack([np.broadcast_to(future, behind.shape), behind], axis=-1)
-    axes.add_collection(LineCollection(list(faint), colors="tab:orange", alpha=0.06, linewidths=0.8))
+    lines = LineCollection(list(faint), colors="tab:orange", alpha=0.06, linewidths=0.8, rasterized=rasterized)
+    axes.add_collection(lines)
     if past is not None:
         axes.plot(np.arange(-len(past) + 1, 1), past, color="0.35", linewidth=1.0, label="window")
-    axes.plot(future, truth, color="tab:blue", linewidth=1.6, label="truth")
-    axes.plot(future, prediction, color="tab:red", linewidth=1.8, label="prediction")
-    axes.plot([], [], color="tab:orange", alpha=0.5, linewidth=0.8, label=_behind_label(len(behind), windows))
+    marker = "o" if len(truth) == 1 else None
+    axes.plot(future, truth, color="tab:blue", linewidth=1.6, label="truth", marker=marker)
+    axes.plot(future, prediction, color="tab:red", linewidth=1.8, label="prediction", marker=marker)
+    axes.plot([], [], color="tab:orange", alpha=0.5, linewidth=0.8, label=_behind_label(len(behind), kept.total))
     axes.axvline(0.5, color="0.7", linewidth=0.8)
+    kind = "sample" if past is None else "test window"
+    axes.set_title(f"{kind} {kept.numbers[at] + 1} of {kept.total}", fontsize="small")
 
 
 def answers_by_truth(predictions: NDArray[np.float64], targets: NDArray[np.float64], name: str) -> Figure:
@@ -91,8 +91,8 @@ def answers_by_truth(predictions: NDArray[np.float64], targets: NDArray[np.float
     ends = [min(targets.min(), predictions.min()), max(targets.max(), predictions.max())]
     axes.plot(ends, ends, color="0.7", linewidth=1.0)
     axes.plot(targets, predictions, ".", color="tab:red", alpha=0.4, markersize=4)
-    axes.set_xlabel(f"{name}, true")
-    axes.set_ylabel(f"{name}, predicted")
+    axes.set_xlabel(f"{plain(name)}, true")
+    axes.set_ylabel(f"{plain(name)}, predicted")
     return figure
 
 
@@ -109,8 +109,9 @@ def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) ->
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     figure.colorbar(axes.imshow(shares, cmap="Blues", vmin=0, vmax=1), label="share of the true class")
     if len(classes) <= MOST_NAMED:
-        axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-        axes.set_yticks(range(len(classes)), classes)
+        names = [plain(each) for each in classes]
+        axes.set_xticks(range(len(classes)), names, rotation=45, ha="right")
+        axes.set_yticks(range(len(classes)), names)
         for (row, column), count in np.ndenumerate(table):
             shade = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{count:.0f}", ha="center", va="center", color=shade)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
@@ -24,23 +24,28 @@ def page(diagnosis: Diagnosis, evidence: Mapping[str, float], notes: Sequence[st
     Args:
         evidence: numbers by name. notes: what was noticed on the way.
     """
-    return _template().render(
-        diagnosis=diagnosis,
-        figures=[(label, value, means) for label, value, means in _figures(evidence)],
-        pages={each.cause: list(_sections(each.cause)) for each in diagnosis.findings},
-        reasons=_by_reason(diagnosis.not_examined or {}),
-        evidence=sorted(evidence.items()),
-        notes=notes,
-    )
+    return template("diagnosis.html").render(told_of(diagnosis, evidence), notes=notes, script=None)
+
+
+def told_of(diagnosis: Diagnosis, evidence: Mapping[str, float]) -> dict[str, Any]:
+    """What any page tells of a diagnosis."""
+    return {
+        "diagnosis": diagnosis,
+        "figures": _figures(evidence),
+        "pages": {each.cause: _sections(each.cause) for each in diagnosis.findings},
+        "reasons": _by_reason(diagnosis.not_examined or {}),
+        "evidence": sorted(evidence.items()),
+    }
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A template, in which whatever is put into it stands as it is written."""
     made = Environment(
         loader=PackageLoader("flatspot.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     made.filters["number"] = number
-    return made.get_template("diagnosis.html")
+    return made.get_template(name)
 
 
 def _figures(evidence: Mapping[str, float]) -> list[tuple[str, float, str]]:

@@ -73,7 +73,7 @@ class Job:
 
 @final
 @dataclass
-class _Setting:
+class Setting:
     """The jobs that differ in their seed alone."""
 
     values: tuple[str, ...]
@@ -82,18 +82,23 @@ class _Setting:
 
     @property
     def count(self) -> int:
+        """Its jobs, failed ones too."""
         return len(self.seeds)
 
     def figures(self, *names: str) -> list[float]:
+        """A figure of each job that is done; NaN for what could not be measured."""
         return [job.figure(*names) for job in self.done]
 
     def finite(self, *names: str) -> list[float]:
+        """The figures that could be measured."""
         return [value for value in self.figures(*names) if math.isfinite(value)]
 
     def verdicts(self) -> str:
+        """How often each was given."""
         return _counted(str(job.metrics["verdict"]) for job in self.done if job.metrics)
 
     def causes(self) -> str:
+        """How often each was named first."""
         return _counted(job.cause or "-" for job in self.done)
 
     def by_seed(self, *names: str) -> dict[str | None, float]:
@@ -102,15 +107,30 @@ class _Setting:
         return {seed: value for seed, value in found.items() if math.isfinite(value)}
 
 
-def summary(jobs: Sequence[Job], *, error: ErrorName = "mae") -> str:
-    """The sweep's table: a row a setting, mean ± std over seeds, best first; then the failures.
+@final
+@dataclass(frozen=True)
+class Answer:
+    """A sweep's table: a row a setting, best first.
+
+    Args:
+        head, rows: the cells as text. labels: how many columns, from the left, say what was set. left: of which
+            columns the text begins at the left.
+    """
+
+    head: list[str]
+    rows: list[list[str]]
+    labels: int
+    left: set[int]
+
+
+def table_of(jobs: Sequence[Job], *, error: ErrorName = "mae") -> Answer:
+    """Each setting's figures, mean ± std over seeds.
 
     Args:
         jobs: all of them.
         error: what is shown and sorted by; `mase` where the jobs forecast different series, whose units differ.
     """
-    keys = varied(jobs)
-    settings = sorted(_grouped(jobs, keys), key=lambda each: _order(each, error))
+    keys, settings = varied(jobs), ordered(jobs, error=error)
     told = any(job.cause for job in jobs)
     lives = any(math.isfinite(job.half_life) for job in jobs)
     head = [*(keys or ["setting"]), "runs", *LABELS[error], "diversity", "verdict", *["cause"] * told]
@@ -124,9 +144,24 @@ def summary(jobs: Sequence[Job], *, error: ErrorName = "mae") -> str:
             [*(setting.values or ("as typed",)), *figures, verdicts, *causes, *[_life(setting)] * lives, seconds]
         )
     labels = max(len(keys), 1)
-    lines = aligned([head, *rows], left={*range(labels), labels + 4, *[labels + 5] * told})
-    beside = _differences(keys, differences(jobs, error=error), error)
-    return "\n".join([_title(jobs, settings), "", *lines, *beside, *_failures(jobs)])
+    return Answer(head, rows, labels, {*range(labels), labels + 4, *[labels + 5] * told})
+
+
+def summary(jobs: Sequence[Job], *, error: ErrorName = "mae") -> str:
+    """The sweep's table, how far each setting is from the best, and the failures, as text.
+
+    Args:
+        jobs: all of them. error: as in `table_of`.
+    """
+    found = table_of(jobs, error=error)
+    lines = aligned([found.head, *found.rows], left=found.left)
+    beside = _differences(varied(jobs), differences(jobs, error=error), error)
+    return "\n".join([title(jobs, error=error), "", *lines, *beside, *_failures(jobs)])
+
+
+def ordered(jobs: Sequence[Job], *, error: ErrorName = "mae") -> list[Setting]:
+    """The settings, least error first."""
+    return sorted(_grouped(jobs, varied(jobs)), key=lambda each: _order(each, error))
 
 
 @final
@@ -149,7 +184,7 @@ class Difference:
 
 def differences(jobs: Sequence[Job], *, error: ErrorName = "mae") -> list[Difference]:
     """Each setting beside the best one, over the same seeds; those with two seeds in common at least."""
-    settings = sorted(_grouped(jobs, varied(jobs)), key=lambda each: _order(each, error))
+    settings = ordered(jobs, error=error)
     if not settings:
         return []
     best = settings[0].by_seed("test", error)
@@ -178,7 +213,7 @@ def student(freedom: int) -> float:
 def answer(jobs: Sequence[Job], *, error: ErrorName = "mae") -> dict[str, Any]:
     """The same for programs: what differs, each setting best first, how far each is from the best, each job."""
     keys = varied(jobs)
-    settings = sorted(_grouped(jobs, keys), key=lambda each: _order(each, error))
+    settings = ordered(jobs, error=error)
     return {
         "error": error,
         "varied": keys,
@@ -191,7 +226,7 @@ def answer(jobs: Sequence[Job], *, error: ErrorName = "mae") -> dict[str, Any]:
     }
 
 
-def _told(setting: _Setting, keys: Sequence[str], error: ErrorName) -> dict[str, Any]:
+def _told(setting: Setting, keys: Sequence[str], error: ErrorName) -> dict[str, Any]:
     figures = {
         error: ("test", error),
         "diversity_ratio": ("diversity", "ratio"),
@@ -230,11 +265,11 @@ def line(job: Job) -> str:
     return f"{error} {own} · diversity {diversity} · {job.metrics['verdict']} · {job.figure('seconds'):.1f} s"
 
 
-def _grouped(jobs: Sequence[Job], keys: Sequence[str]) -> list[_Setting]:
-    settings: dict[tuple[str, ...], _Setting] = {}
+def _grouped(jobs: Sequence[Job], keys: Sequence[str]) -> list[Setting]:
+    settings: dict[tuple[str, ...], Setting] = {}
     for job in jobs:
         values = tuple(job.settings.get(key, "-") for key in keys)
-        setting = settings.setdefault(values, _Setting(values))
+        setting = settings.setdefault(values, Setting(values))
         if job.settings.get(SEED) in setting.seeds:
             continue  # the same job twice says nothing new
         setting.seeds.append(job.settings.get(SEED))
@@ -243,14 +278,14 @@ def _grouped(jobs: Sequence[Job], keys: Sequence[str]) -> list[_Setting]:
     return list(settings.values())
 
 
-def _order(setting: _Setting, error: ErrorName) -> tuple[bool, float]:
+def _order(setting: Setting, error: ErrorName) -> tuple[bool, float]:
     """Least error first; what has none last."""
     errors = setting.figures("test", error)
     mean = statistics.fmean(errors) if errors else math.nan
     return math.isnan(mean), mean
 
 
-def _cells(setting: _Setting, error: ErrorName, decimals: int | None) -> tuple[list[str], str, str]:
+def _cells(setting: Setting, error: ErrorName, decimals: int | None) -> tuple[list[str], str, str]:
     """Runs and figures; the verdicts; the seconds."""
     if not setting.done:
         return [f"0 of {setting.count}", "-", "-", "-"], "-", "-"
@@ -264,7 +299,7 @@ def _cells(setting: _Setting, error: ErrorName, decimals: int | None) -> tuple[l
     return figures, setting.verdicts(), mean_and_std(setting.figures("fit_seconds"), 1)
 
 
-def _life(setting: _Setting) -> str:
+def _life(setting: Setting) -> str:
     known = [job.half_life for job in setting.done if math.isfinite(job.half_life)]
     return mean_and_std(known, 1) if known else "-"
 
@@ -280,23 +315,29 @@ def _differences(keys: Sequence[str], found: Sequence[Difference], error: ErrorN
     if not found:
         return []
     best = ", ".join(found[0].best) or "as typed"
-    title = f"more {LABELS[error][0]} than {best}, seed by seed, and the 95 % interval of the mean (one by one)"
+    told = f"more {LABELS[error][0]} than {best}, seed by seed, and the 95 % interval of the mean (one by one)"
+    return ["", told, "", *aligned(difference_rows(keys, found), left=set(range(max(len(keys), 1))))]
+
+
+def difference_rows(keys: Sequence[str], found: Sequence[Difference]) -> list[list[str]]:
+    """The head, and a row a difference."""
     head = [*(keys or ["setting"]), "seeds", "difference", "from", "to"]
     decimals = decimals_of([abs(value) for each in found for value in (each.mean, each.half) if value])
     rows = []
     for each in found:
         figures = (each.mean, each.mean - each.half, each.mean + each.half)
-        rows.append(
-            [*each.values, str(each.pairs), *(f"{'+' * (value > 0)}{number(value, decimals)}" for value in figures)]
-        )
-    return ["", title, "", *aligned([head, *rows], left=set(range(max(len(keys), 1))))]
+        signed = (f"{'+' * (value > 0)}{number(value, decimals)}" for value in figures)
+        rows.append([*(each.values or ("as typed",)), str(each.pairs), *signed])
+    return [head, *rows]
 
 
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _title(jobs: Sequence[Job], settings: Sequence[_Setting]) -> str:
+def title(jobs: Sequence[Job], *, error: ErrorName = "mae") -> str:
+    """How many jobs, settings and seeds."""
+    settings = ordered(jobs, error=error)
     seeds = len({job.settings.get(SEED) for job in jobs})
     many = f"{len(settings)} setting{'s' * (len(settings) != 1)} × {seeds} seed{'s' * (seeds != 1)}"
     over = ", best first; mean ± std over seeds" if seeds > 1 else ", best first"

@@ -33,16 +33,16 @@ WIDEST: Final = 1e3
 """A column's largest figure by its middle one, beyond which each has its own decimals."""
 
 
-def summary(metrics: Mapping[str, Any], *, model: str, target: str, run: str, tensorboard: bool = True) -> str:
+def summary(metrics: Mapping[str, Any], *, model: str, target: str, run: str, looks: Sequence[str] = ()) -> str:
     """One table of errors beside the baselines, then diversity, verdict, and where to look next.
 
     Args:
         metrics: as in `metrics.json`.
         model: what to call the model. target: what was predicted. run: the run folder.
-        tensorboard: whether there are events of TensorBoard to look at.
+        looks: what to open, or to type, next.
     """
     table = error_table(metrics["test"], metrics["baseline"], model=model, target=target)
-    return "\n".join([*table, "", *_facts(metrics, run, tensorboard=tensorboard)])
+    return "\n".join([*table, "", *_facts(metrics, run, looks)])
 
 
 def error_table(
@@ -60,8 +60,19 @@ def error_table(
         model: what to call the model. target: what was predicted. part: what was tested on.
     """
     what = f"{part} {'error in' if 'mae' in own else 'scores of'} {target}".strip()
+    head, rows = error_rows(own, baselines, model=model)
+    return aligned([[what, *head], *rows])
+
+
+def error_rows(
+    own: Mapping[str, float | None], baselines: Mapping[str, Mapping[str, float | None]], *, model: str
+) -> tuple[list[str], list[list[str]]]:
+    """The heads of the figures, and a row for the model and for each of its baselines, its name first."""
     rows = [(model, own)] + [(label, baselines[name]) for name, label in BASELINES if name in baselines]
-    return _table(what, rows)
+    columns = {key: head for key, head in COLUMNS if any(figures.get(key) is not None for _, figures in rows)}
+    decimals = {key: decimals_of([figures[key] for _, figures in rows]) for key in columns}
+    cells = [[name, *(number(figures[key], decimals[key]) for key in columns)] for name, figures in rows]
+    return list(columns.values()), cells
 
 
 def number(value: float | None, decimals: int | None = None) -> str:
@@ -97,14 +108,6 @@ def mean_and_std(values: Sequence[float], decimals: int | None = None) -> str:
     return f"{shown} ± {number(statistics.stdev(values), places)}"
 
 
-def _table(title: str, rows: Sequence[tuple[str, Mapping[str, float | None]]]) -> list[str]:
-    columns = {key: head for key, head in COLUMNS if any(figures.get(key) is not None for _, figures in rows)}
-    decimals = {key: decimals_of([figures[key] for _, figures in rows]) for key in columns}
-    cells = [[title, *columns.values()]]
-    cells += [[name, *(number(figures[key], decimals[key]) for key in columns)] for name, figures in rows]
-    return aligned(cells)
-
-
 def decimals_of(column: Sequence[float | None]) -> int | None:
     """So many that a column lines up and its largest figure keeps four digits; None where one size cannot fit all."""
     sizes = sorted(abs(value) for value in column if value) or [1.0]
@@ -114,14 +117,14 @@ def decimals_of(column: Sequence[float | None]) -> int | None:
     return max(3 - math.floor(math.log10(largest)), 0)
 
 
-def _facts(metrics: Mapping[str, Any], run: str, *, tensorboard: bool) -> list[str]:
+def _facts(metrics: Mapping[str, Any], run: str, looks: Sequence[str]) -> list[str]:
     facts = [
         ("diversity ratio", _diversity(metrics["diversity"])),
         ("verdict", f"{metrics['verdict']}: {metrics['explained']}"),
         *(fact for finding in metrics["findings"] for fact in _finding(finding)),
         *(("not examined", f"{what}: {why}") for what, why in metrics["not_examined"].items()),
         ("run", run),
-        *([("look", f"tensorboard --logdir {quoted(run)}")] if tensorboard else []),
+        *(("look" if not number else "", each) for number, each in enumerate(looks)),
     ]
     width = max(len(name) for name, _ in facts)
     return [f"{name.ljust(width)}  {text}" for name, text in facts]

@@ -1,0 +1,154 @@
+"""`flatspot report RUN_OR_SWEEP`: one page of HTML beside what it tells of."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from omegaconf import OmegaConf
+
+import flatspot
+from flatspot import evidence
+from flatspot.cli.folder import shown, write_text
+from flatspot.cli.record import diagnosed, evidence_of, notes_of, status_of
+from flatspot.errors import BadInput, reason
+from flatspot.report.forecasts import read_forecasts
+from flatspot.report.run_page import RunRecord, check_metrics, run_page
+from flatspot.report.sweep import LABELS, ErrorName, Job
+from flatspot.report.sweep_page import sweep_page
+
+REPORT: Final = "report.html"
+
+ANSWER: Final = "sweep.json"
+
+FEW: Final = 100
+"""Jobs in whose folders a page is looked for."""
+
+MOST_BYTES: Final = 2**26
+"""A file of figures or settings beyond this size is none that a run has written."""
+
+
+def report(folder: Path) -> Path:
+    """Write the page of a run, also of one that crashed, or of a sweep.
+
+    Returns: where it stands.
+
+    Raises:
+        BadInput: naming the folder that is neither, or the file in it that cannot be read.
+    """
+    return write_sweep_report(folder) if (folder / ANSWER).exists() else write_report(folder)
+
+
+def write_sweep_report(folder: Path) -> Path:
+    """Write the page of a sweep that has ended, from its answer and the figures of its jobs.
+
+    Raises:
+        BadInput: naming the file that cannot be read.
+    """
+    path = folder / ANSWER
+    held = _json(path)
+    try:
+        jobs = [_job(folder, each) for each in held["jobs"]]
+        error = {str(each): each for each in LABELS}[held["error"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as wrong:
+        raise BadInput(f"{shown(path)}: cannot be read as a sweep's answer: {reason(wrong)}") from wrong
+    return _written(folder, page_of_jobs(folder, jobs, error))
+
+
+def page_of_jobs(folder: Path, jobs: Sequence[Job], error: ErrorName) -> str:
+    """The page of a sweep, with links to the pages that its runs have."""
+    links = any((folder / job.folder / REPORT).exists() for job in jobs[:FEW])
+    return sweep_page(jobs, error=error, links=links, version=str(flatspot.__version__))
+
+
+def _job(folder: Path, told: Mapping[str, Any]) -> Job:
+    """A job of the answer, with the figures of its folder: within the sweep's, wherever that was moved to."""
+    parts = Path(str(told["folder"])).parts
+    place = next((Path(*parts[-n:]) for n in range(1, len(parts) + 1) if _within(folder, parts[-n:])), None)
+    failure = None if told["failure"] is None else str(told["failure"])
+    settings = {str(key): str(value) for key, value in told["settings"].items()}
+    if place is None:
+        return Job(int(told["job"]), parts[-1], settings, None, failure or "its folder is not there any more")
+    metrics = _metrics(folder / place / "metrics.json") if failure is None else None
+    life = evidence.latest(evidence_of(folder / place)).get("sensitivity/half_life", math.nan) if metrics else math.nan
+    return Job(int(told["job"]), place.as_posix(), settings, metrics, failure, life)
+
+
+def _within(folder: Path, parts: Sequence[str]) -> bool:
+    return ".." not in parts and (folder / Path(*parts) / "status.json").is_file()
+
+
+def write_report(folder: Path) -> Path:
+    """Write the page of a run, from what its folder holds alone.
+
+    Raises:
+        BadInput: naming the folder that is no run's, or the file in it that cannot be read.
+    """
+    status, entries = status_of(folder), evidence_of(folder)
+    found, figures = diagnosed(entries)
+    config = _text(folder / "config.yaml")
+    metrics = _metrics(folder / "metrics.json")
+    run = RunRecord(
+        folder.resolve().name,
+        found,
+        figures,
+        entries,
+        metrics,
+        config,
+        _settings(folder / "config.yaml", config),
+        read_forecasts(folder),
+        notes_of(status if metrics is None else {**status, "status": "done"}, entries),
+        str(flatspot.__version__),
+    )
+    return _written(folder, run_page(run))
+
+
+def _written(folder: Path, page: str) -> Path:
+    path = folder / REPORT
+    try:
+        write_text(path, page)
+    except OSError as error:
+        raise BadInput(f"{shown(path)}: cannot be written: {error.strerror}") from error
+    return path
+
+
+def _text(path: Path) -> str:
+    if not path.exists():
+        return ""
+    if path.stat().st_size > MOST_BYTES:
+        raise BadInput(f"{shown(path)}: is larger than any that a run has written")
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """What a file of figures holds; nothing, where there is none."""
+    text = _text(path)
+    try:
+        held = json.loads(text) if text else {}
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{shown(path)}: cannot be read: {error}") from error
+    if not isinstance(held, dict):
+        raise BadInput(f"{shown(path)}: cannot be read: it holds no table")
+    return held
+
+
+def _metrics(path: Path) -> dict[str, Any] | None:
+    """Of a run that ended well; None where there are none."""
+    held = _json(path)
+    if not held:
+        return None
+    try:
+        check_metrics(held)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{shown(path)}: cannot be read as a run's figures: {reason(error)}") from error
+    return held
+
+
+def _settings(path: Path, text: str) -> dict[str, Any]:
+    """Plain values alone, of which nothing is resolved: a tag that would build anything is refused."""
+    try:
+        held = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except Exception as error:
+        raise BadInput(f"{shown(path)}: cannot be read as a run's configuration: {reason(error)}") from error
+    return {str(key): value for key, value in held.items()} if isinstance(held, dict) else {}

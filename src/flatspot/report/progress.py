@@ -1,0 +1,160 @@
+"""What a run measured on its way and at its end, drawn from its evidence alone."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from flatspot.evidence import Measurement
+from flatspot.report.curves import diversity_by_station, gate_shares, sensitivity_by_step
+from flatspot.report.figures import small
+from flatspot.report.svg import plain
+from flatspot.report.text import BASELINES
+
+TRAINING: Final = (
+    ("loss", {"train": "loss/train", "val": "loss/val"}, "log"),
+    ("diversity ratio", {"train": "diversity/ratio_train", "val": "diversity/ratio_val"}, "linear"),
+    ("gradient norm", {"mean": "gradient/total", "largest": "gradient/total_max"}, "log"),
+)
+"""The axes of the training curves, from top to bottom: what is drawn on each, and its scale."""
+
+COLOURS: Final = {"train": "tab:blue", "val": "tab:red", "mean": "tab:blue", "largest": "tab:cyan"}
+
+ALIKE: Final = 0.1
+"""The diversity ratio below which an output counts as flat."""
+
+Series = Mapping[int, float]
+"""By optimizer step, one number."""
+
+
+def training_curves(entries: Sequence[Measurement]) -> Figure | None:
+    """Loss, diversity and gradient on one time axis; None where no epoch has ended."""
+    drawn = [
+        (label, {name: found for name, key in names.items() if (found := over_time(entries, key))}, scale)
+        for label, names, scale in TRAINING
+    ]
+    drawn = [(label, lines, scale) for label, lines, scale in drawn if lines]
+    if not drawn:
+        return None
+    figure = Figure(figsize=(5.2, 1.1 + 1.5 * len(drawn)), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (label, lines, scale) in zip(grid, drawn, strict=True):
+        for name, series in lines.items():
+            _line(axes, series, name, COLOURS[name])
+        if scale == "log" and all(value > 0 for series in lines.values() for value in series.values()):
+            _logarithmic(axes)
+        if label == "diversity ratio":
+            axes.axhline(ALIKE, color="0.6", linewidth=0.8, linestyle=":")
+            axes.set_ylim(bottom=0)
+        _furnish(axes, label)
+    grid[-1].set_xlabel("optimizer steps")
+    return figure
+
+
+def over_time(entries: Iterable[Measurement], name: str) -> dict[int, float]:
+    """A number of each epoch, by the optimizer step at which it ended."""
+    return {each.step: each.values[name] for each in entries if each.when == "epoch" and name in each.values}
+
+
+def errors_by_step(tables: Mapping[str, Mapping[str, Sequence[float | None]]], target: str) -> Figure | None:
+    """The MAE at each step of the horizon, beside the baselines'; None of a single step, or where there is no table.
+
+    Args:
+        tables: as `by_step` of `metrics.json`: by model and baseline, and by figure, a number a step.
+    """
+    labels = {"model": "model", **dict(BASELINES)}
+    known = {name: tables[name]["mae"] for name in labels if name in tables and len(tables[name].get("mae", ())) > 1}
+    if "model" not in known:
+        return None
+    figure = small()
+    axes = figure.subplots()
+    for name, values in reversed(known.items()):
+        shown = {step: value for step, value in enumerate(values, start=1) if value is not None}
+        own = name == "model"
+        axes.plot(
+            list(shown), list(shown.values()), label=labels[name], linewidth=2.0 if own else 1.2, zorder=3 if own else 2
+        )
+    axes.set_xlabel("step of the horizon")
+    _furnish(axes, f"MAE in {plain(target)}")
+    return figure
+
+
+def units(entries: Sequence[Measurement]) -> Figure | None:
+    """Shares of units at their rails and of dead ones, of each layer, over the fit; None where none were looked at."""
+    figure = small()
+    axes = figure.subplots()
+    for kind, style in (("saturated", "-"), ("dead", "--")):
+        for name in _named(entries, "activation/", f"_{kind}"):
+            series = {each.step: each.values[name] for each in entries if name in each.values}
+            layer = name.removeprefix("activation/").removesuffix(f"_{kind}")
+            axes.plot(list(series), list(series.values()), style, label=f"{plain(layer)}, {kind}", marker=".")
+    if not axes.lines:
+        return None
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlabel("optimizer steps")
+    _furnish(axes, "share of units")
+    return figure
+
+
+def gates(entries: Sequence[Measurement]) -> Figure | None:
+    """Shares of gate values at their rails at each look; None where there are no gates."""
+    shares = [
+        {
+            name.removeprefix("activation/").removesuffix(end): {
+                each.step: [each.values[name]] for each in entries if name in each.values
+            }
+            for name in _named(entries, "activation/", end)
+        }
+        for end in ("_shut", "_open")
+    ]
+    if not shares[0] or shares[0].keys() != shares[1].keys():
+        return None
+    return gate_shares(*({plain(name): lines for name, lines in each.items()} for each in shares))
+
+
+def stations(entries: Sequence[Measurement]) -> Figure | None:
+    """How different samples are from station to station; None where it was not measured."""
+    looks = {each.step: each for each in entries if "station/spread" in each.curves}
+    if not looks:
+        return None
+    names = _stations_of(looks[max(looks)])
+    lines = {step: each.curves["station/spread"] for step, each in looks.items() if _stations_of(each) == names}
+    return diversity_by_station([plain(each) for each in names], lines)
+
+
+def _stations_of(look: Measurement) -> list[str]:
+    return [name.split("/", 1)[1].removesuffix("/spread") for name in _named([look], "station/", "/spread")]
+
+
+def sensitivity(entries: Sequence[Measurement]) -> Figure | None:
+    """How much the output follows each step of the input; None where it was not measured."""
+    name = "sensitivity/by_step"
+    lines = {each.step: each.curves[name] for each in entries if name in each.curves}
+    return sensitivity_by_step(lines) if lines else None
+
+
+def _named(entries: Iterable[Measurement], begin: str, end: str) -> list[str]:
+    """The names of numbers that begin and end so, in the order in which they came up."""
+    names = dict.fromkeys(name for each in entries for name in each.values)
+    return [name for name in names if name.startswith(begin) and name.endswith(end)]
+
+
+def _line(axes: Axes, series: Series, name: str, colour: str) -> None:
+    axes.plot(list(series), list(series.values()), color=colour, label=name, linewidth=1.6, marker=".", markersize=4)
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _furnish(axes: Axes, label: str) -> None:
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize="small", framealpha=0.7)
