@@ -76,7 +76,10 @@ def _job(folder: Path, told: Mapping[str, Any]) -> Job:
 
 
 def _within(folder: Path, parts: Sequence[str]) -> bool:
-    return ".." not in parts and (folder / Path(*parts) / "status.json").is_file()
+    """Whether a run lies there: no way leads out of the sweep's folder, and no link."""
+    place = folder / Path(*parts)
+    inside = ".." not in parts and place.resolve().is_relative_to(folder.resolve())
+    return inside and (place / "status.json").is_file()
 
 
 def write_report(folder: Path) -> Path:

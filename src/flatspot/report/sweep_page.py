@@ -34,20 +34,20 @@ MOST_RUNS: Final = 2000
 SORT: Final = """
 for (const table of document.querySelectorAll("table.sorts")) {
   const heads = [...table.tHead.rows[0].cells];
+  const text = (row, at) => row.cells[at].textContent.trim();
   const value = (row, at) => {
-    const text = row.cells[at].textContent.trim();
-    const amount = parseFloat(text.replaceAll(",", ""));
-    return Number.isNaN(amount) ? text : amount;
+    const amount = parseFloat(text(row, at).replaceAll(",", ""));
+    return Number.isNaN(amount) ? text(row, at) : amount;
   };
-  const compare = (a, b) => typeof a === "number" && typeof b === "number" ? a - b
-    : typeof a === "number" ? -1 : typeof b === "number" ? 1 : a.localeCompare(b);
+  const compare = (a, b) => typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
   heads.forEach((head, at) => head.querySelector("button").addEventListener("click", () => {
-    const down = head.getAttribute("aria-sort") === "ascending";
+    const turn = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
     heads.forEach(other => other.setAttribute("aria-sort", "none"));
-    head.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const body = table.tBodies[0];
-    const rows = [...body.rows].sort((a, b) => compare(value(a, at), value(b, at)) * (down ? -1 : 1));
-    body.append(...rows);
+    head.setAttribute("aria-sort", turn < 0 ? "descending" : "ascending");
+    const none = row => text(row, at) === "-" ? 1 : 0;
+    const rows = [...table.tBodies[0].rows];
+    rows.sort((a, b) => none(a) - none(b) || turn * compare(value(a, at), value(b, at)));
+    table.tBodies[0].append(...rows);
   }));
 }
 """
