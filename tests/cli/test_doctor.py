@@ -56,6 +56,19 @@ def test_the_cure_is_tried_confirmed_and_told_as_a_command(train):
     assert not list(crawling.folder.glob("*cure*"))
 
 
+def test_causes_that_each_flatten_for_themselves_are_mended_together(train):
+    raw = ("data=sensor", "data.scale=none", "data.scale_target=none", "model.cell=gru", "model.hidden_size=16")
+    sick = train(*raw, "trainer.max_epochs=8", "optimizer.lr=0.01", "examine=full")
+    found = doctor(sick.folder, "--cure")
+    told = found.output.splitlines()
+    both = "data.scale=standard data.scale_target=standard"
+    tried = {line.rsplit(maxsplit=4)[0]: line.split()[-1] for line in told if line.endswith("%") and "=" in line}
+    assert tried["data.scale=standard"] in {"0%", "-"} or tried["data.scale_target=standard"] == "0%"
+    assert float(tried[both].removesuffix("%")) > 50
+    assert told[-1].endswith(f" {both}")
+    assert "'" not in told[-1]
+
+
 def test_a_cure_that_does_not_help_is_said_not_to(crawling):
     """The evidence says that the learning rate is too high, which it is not."""
     path = crawling.folder / evidence.FILE

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import flatspot
+from flatspot.cli.terminal import painted, waiting
 from flatspot.errors import BadInput
 
 FOUND = 1
@@ -68,7 +69,11 @@ def evaluate(
     """Errors over rolling origins, by step and by series, in original units, beside the baselines."""
     from flatspot.cli.evaluate import evaluate_run
 
-    _answer(lambda: evaluate_run(run, data, mending or (), as_json=as_json), traces=traces)
+    def work() -> str:
+        with waiting("evaluating"):
+            return evaluate_run(run, data, mending or (), as_json=as_json)
+
+    _answer(work, traces=traces)
 
 
 @app.command("predict")
@@ -85,7 +90,11 @@ def predict(
     """Forecasts after the end of each series, in original units, with time stamps."""
     from flatspot.cli.predict import predict_run
 
-    _answer(lambda: predict_run(run, data, out, mending or (), every_origin=every_origin), traces=traces)
+    def work() -> str:
+        with waiting("forecasting"):
+            return predict_run(run, data, out, mending or (), every_origin=every_origin)
+
+    _answer(work, traces=traces)
 
 
 @app.command("doctor")
@@ -137,7 +146,8 @@ def report(
     def work() -> str:
         from flatspot.cli.report import report as write
 
-        path = write(folder)
+        with waiting("drawing"):
+            path = write(folder)
         if show:
             typer.launch(path.resolve().as_uri())
         return str(path)
@@ -148,11 +158,11 @@ def report(
 def _answer(work: Callable[[], str], *, traces: bool) -> None:
     """Print what comes out, or one sentence for what the user can mend."""
     try:
-        typer.echo(work())
+        typer.echo(painted(work(), sys.stdout))
     except BadInput as error:
         if traces:
             traceback.print_exception(error)
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(painted(f"error: {error}", sys.stderr), err=True)
         raise typer.Exit(BAD_INPUT) from error
     except KeyboardInterrupt:
         typer.echo("error: interrupted", err=True)

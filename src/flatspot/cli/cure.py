@@ -89,7 +89,7 @@ class Clinic:
 
 
 def cure_run(folder: Path, tell: Callable[[str], None]) -> str:
-    """Try the first suggestions of the doctor one by one, and confirm the best with another seed.
+    """Try the first suggestions of the doctor one by one, then together, and confirm the best with another seed.
 
     Args:
         folder: the run. tell: told what is being tried.
@@ -108,12 +108,9 @@ def cure_run(folder: Path, tell: Callable[[str], None]) -> str:
     theirs = overrides_of(folder)
     seed = int(composed(theirs)["seed"])
     clinic = Clinic(theirs, epochs_of(folder))
-    tries = []
-    for override in ("", *suggested):
-        tell(f"trying {override or 'it as it is'}")
-        tries.append(clinic.attempt(str(override), seed))
-    known = [figures.get("skill/possible", 0.0), *(each.achievable for each in tries)]
-    possible = max([0.0, *(each for each in known if math.isfinite(each))])
+    known = figures.get("skill/possible", 0.0)
+    tries = _tried(clinic, [str(each) for each in suggested], seed, known, tell)
+    possible = possible_of(known, tries)
     lines += [f"{clinic.epochs} epochs each, seed {seed}, validation split; achievable skill {number(possible)}", ""]
     lines += _table(tries, possible)
     best = max(tries[1:], key=lambda each: _order(each.skill))
@@ -122,13 +119,40 @@ def cure_run(folder: Path, tell: Callable[[str], None]) -> str:
     return "\n".join([*lines, "", *_confirmed(clinic, best, possible, tell)])
 
 
+def _tried(clinic: Clinic, suggested: Sequence[str], seed: int, known: float, tell: Callable[[str], None]) -> list[Try]:
+    """The run as it is, and each suggestion by itself; where none of them is enough, the first ones together.
+
+    Raw inputs and raw targets, say, flatten each for itself: to mend one of them changes nothing yet.
+    """
+    tries: list[Try] = []
+
+    def attempt(override: str) -> None:
+        tell(f"trying {override or 'it as it is'}")
+        tries.append(clinic.attempt(override, seed))
+
+    for each in ("", *suggested):
+        attempt(each)
+    for count in range(2, len(suggested) + 1):
+        if any(closed(tries[0], each, possible_of(known, tries)) >= CLOSES for each in tries[1:]):
+            break
+        attempt(" ".join(suggested[:count]))
+    return tries
+
+
+def possible_of(known: float, tries: Sequence[Try]) -> float:
+    """The best skill that anything is known to have."""
+    found = [known, *(each.achievable for each in tries)]
+    return max([0.0, *(each for each in found if math.isfinite(each))])
+
+
 def _confirmed(clinic: Clinic, best: Try, possible: float, tell: Callable[[str], None]) -> list[str]:
     tell(f"confirming {best.override} with another seed")
     again = [clinic.attempt(override, best.seed + 1) for override in ("", best.override)]
     lines = [f"with seed {best.seed + 1}:", "", *_table(again, possible), ""]
     if closed(again[0], again[1], possible) < CLOSES:
         return [*lines, f"{best.override} helped with one seed alone: none of them is sure to help"]
-    command = " ".join(_quoted(each) for each in [*without(clinic.overrides, best.override.split()), best.override])
+    mending = best.override.split()
+    command = " ".join(_quoted(each) for each in [*without(clinic.overrides, mending), *mending])
     return [*lines, f"python train.py {command}"]
 
 
@@ -220,7 +244,7 @@ def _order(skill: float) -> float:
 def _table(tries: Sequence[Try], possible: float) -> list[str]:
     rows = [["", "D", "skill", "seconds", "closes"]]
     for each in tries:
-        share = f"{closed(tries[0], each, possible):.0%}" if each.override and not each.refused else ""
+        share = f"{max(closed(tries[0], each, possible), 0.0):.0%}" if each.override and not each.refused else ""
         figures = [number(value) if math.isfinite(value) else "-" for value in (each.diversity, each.skill)]
         took = f"{each.seconds:.1f}" if math.isfinite(each.seconds) else "-"
         rows.append([each.override or "as it is", *figures, took, share])

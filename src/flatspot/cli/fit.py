@@ -23,6 +23,7 @@ from flatspot.cli.folder import SIGTERM_CODE, shown, write_text
 from flatspot.cli.loggers import ended
 from flatspot.cli.report import REPORT, write_report
 from flatspot.cli.results import error_of, forecasts_of, keep, log_end, metrics_of, versions
+from flatspot.cli.terminal import waiting
 from flatspot.cli.threads import cores
 from flatspot.data.answers import training_rows
 from flatspot.data.module import SeriesDataModule
@@ -182,20 +183,24 @@ def _run(
         trainer.fit(model, datamodule=data, ckpt_path=None if begun is None else begun.path, weights_only=True)
     fit_seconds = _seconds(trainer)
     optimizer = next(iter(trainer.optimizers), None)
-    with _told_when_stopped():
+    with _told_when_stopped(), waiting("testing"):
         trainer.test(model, datamodule=data, ckpt_path=_best(trainer), weights_only=True, verbose=False)
     if not trainer.is_global_zero:
         return None
-    ridge = reference(data)
-    causes = _causes(config["examine"], model, data, optimizer)
-    examination = examine_model(model, data, ridge=ridge, season=config["data"]["season"], causes=causes)
+    with waiting("fitting the references"):
+        ridge = reference(data)
+    with waiting("looking for a cause"):
+        causes = _causes(config["examine"], model, data, optimizer)
+    with waiting("testing beside the baselines"):
+        examination = examine_model(model, data, ridge=ridge, season=config["data"]["season"], causes=causes)
     told = _about(config, data, model, trainer)
     metrics = metrics_of(examination, trainer.global_step, fit_seconds, time.perf_counter() - started, told)
     forecasts = forecasts_of(data, examination)
     keep(folder, trainer, metrics, examination, ridge, forecasts)
-    log_end(trainer, config, data, examination, forecasts)
-    if config["report"] == "html":
-        write_report(folder)
+    with waiting("drawing"):
+        log_end(trainer, config, data, examination, forecasts)
+        if config["report"] == "html":
+            write_report(folder)
     named = {"model": _name(config), "target": ", ".join(data.targets), "run": shown(folder)}
     looks = _looks(config, folder)
     log.info("\n%s", summary(metrics, **named, looks=looks))

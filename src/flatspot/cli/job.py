@@ -19,6 +19,7 @@ from flatspot.cli import STARTED
 from flatspot.cli.again import is_half_done, put_aside
 from flatspot.cli.folder import SIGTERM_CODE, STOPPED, alone_in, end_at_sigterm, first_process, shown, write_status
 from flatspot.cli.schema import SHAPING_KEYS, SOURCE_KEYS, checked
+from flatspot.cli.terminal import paint_logging, waiting
 from flatspot.cli.threads import cores, share
 from flatspot.data.datasets import DATASETS
 from flatspot.data.panel import Panel, Series, panel_of
@@ -71,6 +72,7 @@ def _speak_for_one() -> None:
         _close_log()
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         _hush_console()
+    paint_logging()
     end_at_sigterm()
 
 
@@ -107,7 +109,8 @@ def _left_in(folder: Path) -> Left:
 def _run(cfg: DictConfig, folder: Path, started: float, left: Left | None) -> float | None:
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     config["resume"] = None  # how a run came about is none of its settings
-    panel = read_panel(config["data"])
+    with waiting(f"reading {config['data'].get('path') or config['data']['name']}"):
+        panel = read_panel(config["data"])
     from flatspot.cli.fit import fit_and_report
 
     several = HydraConfig.get().mode == RunMode.MULTIRUN

@@ -24,6 +24,7 @@ from flatspot.cli.guard import guard, guard_worker
 from flatspot.cli.help import help_text
 from flatspot.cli.schema import explained
 from flatspot.cli.sweep import Objective, Sweep
+from flatspot.cli.terminal import painted
 from flatspot.errors import BadInput, reason
 from flatspot.registry import nearest
 
@@ -97,7 +98,7 @@ def _explain(error: Exception) -> int:
 
 def _say(sentence: str, code: int) -> int:
     if first_process():
-        print(f"error: {sentence}", file=sys.stderr)  # noqa: T201 - the command's answer
+        print(painted(f"error: {sentence}", sys.stderr), file=sys.stderr)  # noqa: T201 - the command's answer
     return code
 
 

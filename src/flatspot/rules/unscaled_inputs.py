@@ -36,6 +36,7 @@ EXPLAINS: Final = (
     "learning-rate-too-high",
     "frozen-weights",
     "input-never-arrives",
+    "wrong-timestep",
     "not-finite",
     "too-deep",
     "bad-init",
@@ -71,19 +72,21 @@ def judge(
     reach_fresh_early: float = 1.0,
     lag_needs_early: float = 0.0,
 ) -> Finding | None:
-    closes = max(trial_inputs_closes, trial_both_closes - max(trial_targets_closes, 0.0))
+    together = trial_both_closes - max(trial_targets_closes, 0.0)
+    closes = max(trial_inputs_closes, together)
     if skill_missing < DAMAGE or closes < LINE:
         return None
     mild = max(inputs_largest_offset, inputs_largest_std) < MILD and inputs_smallest_std > SMALL
     forgets = mild and lag_needs_early and reach_fresh_early < FORGETS  # of standardised inputs too
     symptom = forgets or units_standard_saturated > RAILS or trial_slower_closes > closes + MORE
     far = inputs_smallest_bulk < inputs_smallest_std
+    what = "inputs" if trial_inputs_closes >= together else "inputs and targets"
     tails = f" (a few far values make it: the bulk has {inputs_smallest_bulk:.3g})" if far else ""
     return Finding(
         cause="unscaled-inputs",
         seen=(
             f"means up to {inputs_largest_offset:.3g} standard deviations away from 0, standard deviations of "
-            f"{_span(inputs_smallest_std, inputs_largest_std)}{tails}; a copy with standardised inputs closes "
+            f"{_span(inputs_smallest_std, inputs_largest_std)}{tails}; a copy with standardised {what} closes "
             f"{closes:.0%} of the gap (line: {LINE:.0%})"
         ),
         means="the first layer cannot tell the samples apart",

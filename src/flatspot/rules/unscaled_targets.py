@@ -47,15 +47,16 @@ def judge(
     trial_both_closes: float = 0.0,
     trial_inputs_closes: float = 0.0,
 ) -> Finding | None:
-    closes = max(trial_targets_closes, trial_both_closes - max(trial_inputs_closes, 0.0))
+    together = trial_both_closes - max(trial_inputs_closes, 0.0)
+    closes = max(trial_targets_closes, together)
     if skill_missing < DAMAGE or closes < LINE:
         return None
+    what = "targets" if trial_targets_closes >= together else "targets and inputs"
     return Finding(
         cause="unscaled-targets",
         seen=(
-            f"targets of {targets_mean:.4g} ± {targets_std:.3g}; a copy with "
-            f"standardised targets closes {closes:.0%} of "
-            f"the gap (line: {LINE:.0%})"
+            f"targets of {targets_mean:.4g} ± {targets_std:.3g}; a copy with standardised {what} closes {closes:.0%} "
+            f"of the gap (line: {LINE:.0%})"
         ),
         means="the steps are spent on reaching the targets' level, not on what differs between samples",
         try_first="y = (y - y_train.mean()) / y_train.std()  # and back again for predictions",

@@ -1,0 +1,126 @@
+"""A terminal gets colours and signs of life; a pipe, a log file, and whoever sets NO_COLOR get the words alone."""
+
+import io
+import json
+import logging
+import os
+import pty
+import subprocess
+import sys
+import time
+
+import pytest
+
+from flatspot.cli import terminal
+from flatspot.cli.terminal import paint_logging, painted, waiting
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+TOLD = """flat: the outputs are nearly the same for every input
+
+1. unscaled-inputs (83%)
+   seen       9065 is far
+verdict          healthy: in line
+error: no such file"""
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def test_a_terminal_gets_colours_and_the_same_words():
+    said = painted(TOLD, Terminal())
+    assert "\033[31mflat\033[0m: " in said
+    assert "\033[32mhealthy\033[0m: " in said
+    assert "\033[1munscaled-inputs\033[0m (83%)" in said
+    words = said
+    for code in (terminal.GOOD, terminal.BAD, terminal.CAUSE, terminal.SOFT, terminal.END):
+        words = words.replace(code, "")
+    assert words == TOLD
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_nobody_gets_colours_who_wants_none(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    assert painted(TOLD, Terminal()) == TOLD
+
+
+def test_a_pipe_gets_none():
+    assert painted(TOLD, io.StringIO()) == TOLD
+
+
+def test_a_log_file_gets_none_beside_a_terminal_that_does(tmp_path):
+    root = logging.getLogger()
+    before = root.handlers[:]
+    screen, file = logging.StreamHandler(Terminal()), logging.FileHandler(tmp_path / "log")
+    root.handlers[:] = [screen, file]
+    try:
+        paint_logging()
+        paint_logging()
+        root.warning("verdict  flat: all alike")
+    finally:
+        root.handlers[:] = before
+        file.close()
+    assert screen.stream.getvalue() == "verdict  \033[31mflat\033[0m: all alike\n"
+    assert (tmp_path / "log").read_text() == "verdict  flat: all alike\n"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.0, True), (60.0, False)])
+def test_what_takes_long_says_what_it_is(monkeypatch, seconds, said):
+    screen = Terminal()
+    monkeypatch.setattr(terminal, "DELAY", seconds)
+    monkeypatch.setattr(sys, "stderr", screen)
+    with waiting("reading my.csv"):
+        for _ in range(200 * said):
+            if "reading my.csv" in screen.getvalue():
+                break
+            time.sleep(0.02)
+    assert ("reading my.csv" in screen.getvalue()) == said
+
+
+def test_a_pipe_hears_of_no_wait(monkeypatch):
+    monkeypatch.setattr(terminal, "DELAY", 0.0)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with waiting("reading"):
+        time.sleep(0.05)
+    assert sys.stderr.getvalue() == ""
+
+
+def on_a_terminal(*words, **environment):
+    """What a command says to a real one."""
+    ours, theirs = pty.openpty()
+    try:
+        subprocess.run(words, stdout=theirs, stderr=subprocess.PIPE, env=os.environ | environment, check=False)
+        os.close(theirs)
+        return _all_of(ours)
+    finally:
+        os.close(ours)
+
+
+def _all_of(end):
+    said = b""
+    while True:
+        try:
+            more = os.read(end, 4096)
+        except OSError:  # nobody holds the other end any more
+            return said.decode()
+        if not more:
+            return said.decode()
+        said += more
+
+
+def test_the_doctor_on_a_real_terminal_and_in_a_pipe(tmp_path):
+    values = {"diversity/ratio_val": 0.01, "skill/val": 0.0, "references/best": 0.9}
+    line = {"when": "end", "epoch": 1, "step": 1, "values": values}
+    (tmp_path / "evidence.jsonl").write_text(json.dumps(line) + "\n")
+    (tmp_path / "status.json").write_text('{"status": "done"}')
+    words = (sys.executable, "-c", "from flatspot.cli.app import run; run()", "doctor", str(tmp_path))
+    assert "\033[31mflat\033[0m: " in on_a_terminal(*words)
+    assert "\033" not in on_a_terminal(*words, NO_COLOR="1")
+    assert "\033" not in subprocess.run(words, capture_output=True, text=True, check=False).stdout
