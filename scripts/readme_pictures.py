@@ -41,7 +41,7 @@ CURED: Final = "flatspot train data=sensor trainer.max_epochs=5 hydra.run.dir=cu
 SHOWN: Final = {
     "run": [SICK],
     "doctor": ["flatspot doctor sick --cure"],
-    "sweep": ["flatspot train -m model.activation=tanh,relu seed=0,1,2 trainer.max_epochs=5 hydra.sweep.dir=sweep"],
+    "sweep": ["flatspot train -m model.cell=rnn,gru seed=0,1,2 trainer.max_epochs=5 hydra.sweep.dir=sweep"],
 }
 """By the picture's name, the commands that it shows."""
 
@@ -134,13 +134,14 @@ def pages(folder: Path) -> None:
     try:
         both = [seen(browser, folder / name / "report.html", (700, 1130)) for name in ("sick", "cured")]
         together = Image.new("RGB", (both[0].width + both[1].width, both[0].height))
-        for number, each in enumerate(both):
-            together.paste(each, (number * both[0].width, 0))
+        for number, half in enumerate(both):
+            together.paste(half, (number * both[0].width, 0))
         together.save(PICTURES / "report_sick_and_cured.png", optimize=True)
-        seen(browser, folder / "cured" / "report.html", (390, 844)).save(PICTURES / "report_phone.png", optimize=True)
+        phone = seen(browser, folder / "cured" / "report.html", (390, 844))
+        phone.save(PICTURES / "report_phone.png", optimize=True)
         if (folder / "sweep").exists():
-            page = folder / "sweep" / "report.html"
-            seen(browser, page, (1180, 760)).save(PICTURES / "report_sweep.png", optimize=True)
+            wide = seen(browser, folder / "sweep" / "report.html", (1180, 760))
+            wide.save(PICTURES / "report_sweep.png", optimize=True)
     finally:
         browser.quit()
 

@@ -16,9 +16,12 @@ log = logging.getLogger(__name__)
 REFRESH: Final = 20
 """Batches between two looks at the bar."""
 
+LARGE: Final = 1000.0
+"""A loss beyond this has no use for decimals."""
+
 COLUMNS: Final = (
-    ("loss/train", "loss {:.4f} train"),
-    ("loss/val", "{:.4f} val"),
+    ("loss/train", "loss {:{loss}} train"),
+    ("loss/val", "{:{loss}} val"),
     ("error/mae_val", "mae {:.4g} val"),
     ("error/accuracy_val", "accuracy {:.3f} val"),
     ("diversity/ratio_val", "diversity {:.2f} val"),
@@ -111,4 +114,8 @@ def _progress(trainer: Trainer) -> str:
 
 def _figures(trainer: Trainer) -> str:
     measured = trainer.callback_metrics
-    return " · ".join(text.format(measured[name].item()) for name, text in COLUMNS if name in measured)
+    found = {name: measured[name].item() for name, _ in COLUMNS if name in measured}
+    large = any(abs(value) >= LARGE for name, value in found.items() if name.startswith("loss/"))
+    return " · ".join(
+        text.format(found[name], loss=".4g" if large else ".4f") for name, text in COLUMNS if name in found
+    )

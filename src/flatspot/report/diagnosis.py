@@ -5,11 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from flatspot.diagnosis import Diagnosis, Finding
-
-WIDTH: Final = 100
-MOST: Final = 3
-"""Findings that are told in full; the others by name."""
-
+from flatspot.report.text import MOST, SURE_ENOUGH, WIDTH
 
 ILL: Final = frozenset({"flat", "shrunken", "varied-but-wrong"})
 
@@ -45,13 +41,20 @@ def told(diagnosis: Diagnosis, evidence: Mapping[str, float], notes: Sequence[st
             settings can be overridden.
     """
     lines = [f"{diagnosis.verdict}: {diagnosis.explained}", *_figures(evidence)]
-    for number, each in enumerate(diagnosis.findings[:MOST], start=1):
+    told_whole = [each for each in diagnosis.findings if in_full(each, diagnosis.findings)]
+    for number, each in enumerate(told_whole, start=1):
         lines += ["", *_finding(number, each, run=run)]
     if not diagnosis.findings and diagnosis.verdict in ILL:
         lines += _nothing_found(evidence)
     lines += _rest(diagnosis)
     lines += [f"note: {note}" for note in notes]
     return "\n".join(lines)
+
+
+def in_full(found: Finding, findings: Sequence[Finding]) -> bool:
+    """Whether a reader is told everything of a finding: of the first, and of up to two more that are sure enough."""
+    place = findings.index(found)
+    return place == 0 or (place < MOST and found.confidence >= SURE_ENOUGH)
 
 
 def _figures(evidence: Mapping[str, float]) -> Iterator[str]:
@@ -87,7 +90,7 @@ def _nothing_found(evidence: Mapping[str, float]) -> Iterator[str]:
 
 
 def _rest(diagnosis: Diagnosis) -> Iterator[str]:
-    others = diagnosis.findings[MOST:]
+    others = [each for each in diagnosis.findings if not in_full(each, diagnosis.findings)]
     if others:
         yield ""
         yield "also seen: " + ", ".join(f"{each.cause} ({each.confidence:.0%})" for each in others)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from flatspot.diagnosis import Diagnosis, as_rule
+from flatspot.report.diagnosis import in_full
 from flatspot.report.text import number
 from flatspot.rules import RULES
 
@@ -32,6 +33,8 @@ def told_of(diagnosis: Diagnosis, evidence: Mapping[str, float]) -> dict[str, An
     return {
         "diagnosis": diagnosis,
         "figures": _figures(evidence),
+        "told": [each for each in diagnosis.findings if in_full(each, diagnosis.findings)],
+        "also": [each for each in diagnosis.findings if not in_full(each, diagnosis.findings)],
         "pages": {each.cause: _sections(each.cause) for each in diagnosis.findings},
         "reasons": _by_reason(diagnosis.not_examined or {}),
         "evidence": sorted(evidence.items()),

@@ -23,6 +23,9 @@ LABELS: Final[Mapping[ErrorName, tuple[str, str]]] = {
 """The columns of the error and of the score beside it."""
 
 
+ASTRAY: Final = 100.0
+"""R² and diversity ratios beyond this are no figures to read to three places."""
+
 STUDENT: Final = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
     2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
@@ -293,10 +296,16 @@ def _cells(setting: Setting, error: ErrorName, decimals: int | None) -> tuple[li
     figures = [
         str(setting.count) if all_done else f"{len(setting.done)} of {setting.count}",
         mean_and_std(setting.figures("test", error), decimals),
-        mean_and_std(setting.figures("test", "f1" if error == "error" else "r2"), decimals=3),
-        mean_and_std(setting.figures("diversity", "ratio"), decimals=3),
+        _to_three_places(setting.figures("test", "f1" if error == "error" else "r2")),
+        _to_three_places(setting.figures("diversity", "ratio")),
     ]
     return figures, setting.verdicts(), mean_and_std(setting.figures("fit_seconds"), 1)
+
+
+def _to_three_places(values: Sequence[float]) -> str:
+    """What is about 1 where a setting does not go astray."""
+    astray = any(abs(value) >= ASTRAY for value in values if math.isfinite(value))
+    return mean_and_std(values, None if astray else 3)
 
 
 def _life(setting: Setting) -> str:

@@ -2,7 +2,8 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from flatspot.report.table import aligned
@@ -28,6 +29,16 @@ BASELINES: Final = (
 LARGEST: Final = 1e7
 SMALLEST: Final = 1e-4
 """Beyond these a figure is written with an exponent."""
+
+WIDTH: Final = 100
+"""Columns of text."""
+
+WHOLE: Final = frozenset({"run", "look", "", "try first"})
+"""What is to be typed, or opened."""
+
+MOST: Final = 3
+SURE_ENOUGH: Final = 0.5
+"""Findings that are told in full: the first, and up to two more from this confidence on."""
 
 WIDEST: Final = 1e3
 """A column's largest figure by its middle one, beyond which each has its own decimals."""
@@ -121,13 +132,33 @@ def _facts(metrics: Mapping[str, Any], run: str, looks: Sequence[str]) -> list[s
     facts = [
         ("diversity ratio", _diversity(metrics["diversity"])),
         ("verdict", f"{metrics['verdict']}: {metrics['explained']}"),
-        *(fact for finding in metrics["findings"] for fact in _finding(finding)),
+        *_findings(metrics["findings"]),
         *(("not examined", f"{what}: {why}") for what, why in metrics["not_examined"].items()),
         ("run", run),
         *(("look" if not number else "", each) for number, each in enumerate(looks)),
     ]
     width = max(len(name) for name, _ in facts)
-    return [f"{name.ljust(width)}  {text}" for name, text in facts]
+    return [line for name, text in facts for line in _wrapped(name.ljust(width), text)]
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    """A fact, its text beside its label; paths and commands stand in one piece."""
+    lines = textwrap.wrap(text, WIDTH - len(label), break_long_words=False, break_on_hyphens=False) or [""]
+    whole = [text] if label.strip() in WHOLE else lines
+    return [f"{label if not number else ' ' * len(label)}  {line}" for number, line in enumerate(whole)]
+
+
+def _findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Those that a reader is told everything of, as the doctor has it; the others by name."""
+    sure = [each.get("confidence", 1.0) >= SURE_ENOUGH for each in findings[:MOST]]
+    for number, each in enumerate(findings[:MOST]):
+        if number == 0 or sure[number]:
+            yield from _finding(each)
+    others = [
+        str(each["cause"]) for number, each in enumerate(findings) if number and (number >= MOST or not sure[number])
+    ]
+    if others:
+        yield "also seen", ", ".join(others)
 
 
 def _finding(finding: Mapping[str, Any]) -> list[tuple[str, str]]:
