@@ -1209,3 +1209,45 @@ def test_a_season_that_was_there_before_is_no_other_scale():
     assert seen["inputs/val_std_ratio"] < 1.3
     other = examined(model, torch.cat([series, 20 * quiet]), y, optimizer, Net, cut=800).evidence
     assert other["inputs/val_std_ratio"] > 2.0  # no stretch of the training samples was so loud
+
+
+class Gated(nn.Module):
+    """Before the head only what is above a floor passes, which after a GRU nothing is."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(1, 12, batch_first=True)
+        self.head = nn.Sequential(nn.Linear(12, 12), nn.Threshold(5.0, 0.0), nn.Linear(12, 1))
+
+    def forward(self, x):
+        return self.head(self.gru(x)[0][:, -1])
+
+
+def test_a_threshold_that_is_none_of_relus_is_one():
+    x, y = means()
+    torch.manual_seed(0)
+    model = Gated()
+    report = examined(model, x, y, fit(model, x[:400], y[:400], epochs=2), None)
+    assert causes(report)[0] == "dead-units"
+    assert report.evidence["units/now_dead"] == 1.0
+
+
+def test_without_an_optimizer_fresh_weights_are_told_less_surely():
+    x, y = means()
+    torch.manual_seed(0)
+    trained, fresh = Net(), Net()
+    fit(trained, x[:400], y[:400])
+    assert causes(examined(fresh, x, y, None, Net))[0] == "weights-not-loaded"
+    assert not causes(examined(trained, x, y, None, Net))
+
+
+def test_a_head_is_not_blamed_for_weights_that_are_no_numbers():
+    x, y = means()
+    model = nn.Sequential(Net(), nn.Sigmoid())
+    with torch.no_grad():
+        for each in model.parameters():
+            each.fill_(float("nan"))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    report = examined(model, x, y, optimizer, lambda: nn.Sequential(Net(), nn.Sigmoid()))
+    assert causes(report)[0] == "not-finite"
+    assert "head-range" not in causes(report)

@@ -3,8 +3,10 @@
 import pytest
 
 from flatspot.diagnosis import consult
+from flatspot.examination.gathering import derived
 from flatspot.rules import (
     RULES,
+    class_imbalance,
     diagnose,
     flat_target,
     head_ignores_state,
@@ -160,3 +162,39 @@ def test_errors_that_are_as_large_in_training_are_not_known_by_heart():
     apart = {"skill_train": 0.9, "skill_val": 0.1, "sizes_train": 500.0}
     assert too_little_data.judge(**apart).cause == "too-little-data"
     assert too_little_data.judge(**apart, skill_train_in_val=0.2) is None
+
+
+@pytest.mark.parametrize(
+    ("majority", "accuracy", "missing", "found"),
+    [
+        (0.82, 0.72, 0.0, False),  # chances below one half, and nothing to gain by the loss
+        (0.82, 0.72, 0.8, True),  # the network lacks what the loss asks for, too
+        (0.82, 0.80, 0.0, True),
+        (0.95, 0.72, 0.0, True),  # rarer than one in ten
+        (0.95, 0.62, 0.0, False),
+    ],
+)
+def test_of_a_rare_class_chances_below_one_half_may_be_all_that_is_known(majority, accuracy, missing, found):
+    said = class_imbalance.judge(
+        balance_gain=accuracy - 0.5,
+        targets_majority=majority,
+        targets_named=1.0,
+        skill_missing=missing,
+        trial_balanced_balanced_accuracy=accuracy,
+    )
+    assert (said is not None) == (found and accuracy - 0.5 >= class_imbalance.GAIN)
+
+
+def test_who_draws_rare_classes_as_often_lacks_nothing_of_their_decisions():
+    """By the data's own shares such chances are poor, and they are meant to be."""
+    poor = {
+        "skill/val": -0.9,
+        "references/best": 0.3,
+        "targets/majority": 0.95,
+        "targets/seen": 2.0,
+        "skill/balanced_accuracy": 0.8,
+        "trial_balanced/balanced_accuracy": 0.82,
+    }
+    assert derived(poor)["skill/missing"] < 0.1
+    assert derived({**poor, "skill/balanced_accuracy": 0.5})["skill/missing"] == 1.0
+    assert derived({**poor, "targets/majority": 0.6})["skill/missing"] == 1.0

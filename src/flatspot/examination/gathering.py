@@ -84,6 +84,9 @@ MAJORITY: Final = 0.7
 HARDLY: Final = 0.05
 """The share of the way from chance to perfect, up to which classes are hardly told apart."""
 
+TOLD_APART: Final = 0.2
+"""The share of the way from chance to perfect from which on classes count as told apart."""
+
 SLOW: Final = 5e-4
 """Learning rates up to here are not tried slower."""
 
@@ -288,7 +291,7 @@ def derived(figures: Mapping[str, float]) -> Figures:
     found = {"skill/possible": possible, "skill/missing": 0.0}
     if possible <= NO_SIGNAL:
         return found | {f"{name}/closes": 0.0 for name in tried}
-    found["skill/missing"] = 1 - own / possible
+    found["skill/missing"] = min(1 - own / possible, _undecided(figures))
     again = max(tried.get("trial_again", own), 0.0)
     for name, each in tried.items():
         base = own if name.startswith("trial_on") else again
@@ -302,6 +305,22 @@ def derived(figures: Mapping[str, float]) -> Figures:
     elif figures.get("trial_balanced/closes") == 0.0:  # there was no class to be drawn more often
         found["balance/gain"] = 0.0
     return found
+
+
+def _undecided(figures: Mapping[str, float]) -> float:
+    """The share of what can be told of rare classes that the decisions lack; 1 where no class is frequent.
+
+    Who draws classes as often, or weighs them so, has chances that are right for such a draw, and poor by any other.
+    """
+    own, chance = figures.get("skill/balanced_accuracy"), 1 / max(figures.get("targets/seen", 2.0), 2.0)
+    if own is None or figures.get("targets/majority", 0.0) <= MAJORITY:
+        return 1.0
+    others = [
+        each for name, each in figures.items() if name.startswith("trial_") and name.endswith("balanced_accuracy")
+    ]
+    best = max([own, *others])
+    told = (best - chance) / (1 - chance)
+    return 1 - max(own - chance, 0.0) / (best - chance) if told > TOLD_APART else 1.0
 
 
 def _in_time(found: Gathered, name: str, measure: Callable[[], Figures], started: float, budget: float) -> None:

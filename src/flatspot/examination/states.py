@@ -29,7 +29,8 @@ MANY: Final = 64
 
 BOUNDED: Final = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "hardtanh": (-1.0, 1.0)}
 HALF_LINES: Final = frozenset(
-    {"relu", "relu_", "relu6", "threshold", "softshrink", "hardshrink", "clamp", "clamp_min", "clamp_max"}
+    {"relu", "relu_", "relu6", "_threshold", "threshold_", "softshrink", "hardshrink"}
+    | {"clamp", "clamp_min", "clamp_max"}
 )
 
 EMPTY: Final = 0.01

@@ -36,7 +36,10 @@ BOUNDED: Final[Mapping[type[nn.Module], tuple[float, float]]] = {
 }
 """Activations between two rails; those of `nn.Hardtanh` and `nn.ReLU6` are told by the module."""
 
-UNBOUNDED: Final = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus)
+UNBOUNDED: Final = (
+    *(nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
+    *(nn.Threshold, nn.Hardswish, nn.Hardshrink, nn.Softshrink, nn.Tanhshrink),
+)
 
 ACTIVE: Final = (*BOUNDED, nn.Hardtanh, *UNBOUNDED)
 """Activations that are modules."""

@@ -13,8 +13,9 @@ inputs do tell the classes apart.
 
 The share of the largest class and the classes that the model names are counted; a copy is trained on batches that
 draw each class as often (where a sample has many labels, on each class's own loss), and it is looked at whether it then
-tells them apart. Where the loss has got all that there is, the copy must tell them apart more than halfway: of a rare
-class chances below one half may be all that can be known.
+tells them apart. Where the loss has got all that there is, the copy must tell them apart more than halfway, or a third
+of the way where the others are rarer than one in ten: of a rare class chances below one half may be all that can be
+known.
 
 ## What to try
 
@@ -32,6 +33,8 @@ LINE: Final = 0.75
 GAIN: Final = 0.15
 HARDLY: Final = 0.05
 HALF: Final = 0.5
+THIRD: Final = 0.33
+NINE_IN_TEN: Final = 0.9
 
 
 def judge(
@@ -48,7 +51,8 @@ def judge(
     hardly = skill_balanced_accuracy <= chance + HARDLY * (1 - chance)
     if targets_majority < LINE or not (one or hardly) or balance_gain < GAIN:
         return None
-    if skill_missing < DAMAGE and trial_balanced_balanced_accuracy < chance + HALF * (1 - chance):
+    told_apart = (trial_balanced_balanced_accuracy - chance) / (1 - chance)
+    if skill_missing < DAMAGE and told_apart < (THIRD if targets_majority > NINE_IN_TEN else HALF):
         return None
     return Finding(
         cause="class-imbalance",

@@ -49,7 +49,10 @@ def judge(
     ceiling_stuck: float = 0.0,
     trial_again_skill: float = 0.0,
     skill_possible: float = 1.0,
+    finite_bad_weights: float = 0.0,
 ) -> Finding | None:
+    if finite_bad_weights:
+        return None  # numbers that are none reach nothing
     if trial_again_skill > LEARNS * skill_possible:
         return None  # begun anew it learns, with this very head
     if not ceiling_bounded or skill_missing < DAMAGE or (ceiling_skill > LINE and not ceiling_stuck):
