@@ -39,6 +39,14 @@ CLOSES: Final = 0.5
 
 EPOCHS: Final = "trainer.max_epochs"
 
+RATE: Final = "optimizer.lr"
+
+FURTHER: Final = 10.0
+"""The factor by which a learning rate goes on that mends a part."""
+
+SOME: Final = 0.1
+"""The share of the gap that is a part."""
+
 BARE: Final = ("examine=none", "logger=none", "monitors=none")
 
 
@@ -72,6 +80,14 @@ class Clinic:
     def __init__(self, overrides: Sequence[str], epochs: int) -> None:
         self.overrides = list(overrides)
         self.epochs = epochs
+
+    def further(self, override: str) -> str | None:
+        """A learning rate as far again from the run's own; None of any other setting."""
+        key, _, value = override.partition("=")
+        if key != RATE:
+            return None
+        own = float(composed(self.overrides)["optimizer"]["lr"])
+        return f"{RATE}={float(value) * (FURTHER if float(value) > own else 1 / FURTHER):g}"
 
     def attempt(self, override: str, seed: int) -> Try:
         """Train with an override (none: as it is) and look at the validation split."""
@@ -120,9 +136,10 @@ def cure_run(folder: Path, tell: Callable[[str], None]) -> str:
 
 
 def _tried(clinic: Clinic, suggested: Sequence[str], seed: int, known: float, tell: Callable[[str], None]) -> list[Try]:
-    """The run as it is, and each suggestion by itself; where none of them is enough, the first ones together.
+    """The run as it is, and each suggestion by itself; where none of them is enough, more of one, or several together.
 
-    Raw inputs and raw targets, say, flatten each for itself: to mend one of them changes nothing yet.
+    A learning rate that mends a part of it goes on for another factor of ten. Raw inputs and raw targets, say, flatten
+    each for itself: to mend one of them changes nothing yet.
     """
     tries: list[Try] = []
 
@@ -130,13 +147,23 @@ def _tried(clinic: Clinic, suggested: Sequence[str], seed: int, known: float, te
         tell(f"trying {override or 'it as it is'}")
         tries.append(clinic.attempt(override, seed))
 
+    def enough() -> bool:
+        return any(_closes(tries, each, known) >= CLOSES for each in tries[1:])
+
     for each in ("", *suggested):
         attempt(each)
+    for tried in tries[1:] if not enough() else ():
+        if _closes(tries, tried, known) >= SOME and (further := clinic.further(tried.override)):
+            attempt(further)
     for count in range(2, len(suggested) + 1):
-        if any(closed(tries[0], each, possible_of(known, tries)) >= CLOSES for each in tries[1:]):
+        if enough():
             break
         attempt(" ".join(suggested[:count]))
     return tries
+
+
+def _closes(tries: Sequence[Try], after: Try, known: float) -> float:
+    return closed(tries[0], after, possible_of(known, tries))
 
 
 def possible_of(known: float, tries: Sequence[Try]) -> float:
