@@ -63,7 +63,7 @@ def without_a_run(words):
     """The options are known; what is missing is the run."""
     answer = CliRunner().invoke(app, words)
     assert answer.exit_code == 2
-    assert "RUN: there is no such run folder" in answer.output
+    assert ": there is no such run folder" in answer.output
 
 
 def shaped_for(model):

@@ -92,6 +92,28 @@ def test_a_pipe_hears_of_no_wait(monkeypatch):
     assert sys.stderr.getvalue() == ""
 
 
+class Closed(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def test_a_pipe_that_nobody_reads_any_more_hears_nothing_and_the_log_goes_on(tmp_path, capsys):
+    root = logging.getLogger()
+    before = root.handlers[:]
+    pipe, file = logging.StreamHandler(Closed()), logging.FileHandler(tmp_path / "log")
+    root.handlers[:] = [pipe, file]
+    try:
+        paint_logging()
+        root.warning("first")
+        root.warning("second")
+    finally:
+        root.handlers[:] = before
+        file.close()
+        pipe.stream.close()
+    assert (tmp_path / "log").read_text() == "first\nsecond\n"
+    assert capsys.readouterr().err == ""
+
+
 def on_a_terminal(*words, **environment):
     """What a command says to a real one."""
     ours, theirs = pty.openpty()

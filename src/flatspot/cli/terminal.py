@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
@@ -47,10 +48,22 @@ def painted(text: str, stream: TextIO) -> str:
 
 
 def paint_logging() -> None:
-    """From now on what is logged to a terminal has colours; a log file's lines have none."""
+    """From now on what is logged to a terminal has colours, and to a pipe that nobody reads any more nothing.
+
+    A log file's lines have no colours.
+    """
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler and not isinstance(handler.formatter, _Painting):
             handler.setFormatter(_Painting(handler.formatter, handler.stream))
+            handler.handleError = partial(_failed, handler)  # type: ignore[method-assign]
+
+
+def _failed(handler: "logging.StreamHandler[TextIO]", record: logging.LogRecord) -> None:
+    """Of `flatspot train | head` the training goes on, and its log, when `head` has had enough."""
+    if isinstance(sys.exc_info()[1], BrokenPipeError):
+        handler.setStream(open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the handler
+    else:
+        logging.StreamHandler.handleError(handler, record)
 
 
 class _Painting(logging.Formatter):

@@ -23,7 +23,14 @@ from typing import Final
 
 from flatspot.diagnosis import DAMAGE, Finding, graded
 
-EXPLAINS: Final = ("no-signal", "undertrained", "too-little-data", "saturated-units", "head-ignores-state")
+EXPLAINS: Final = (
+    "no-signal",
+    "undertrained",
+    "too-little-data",
+    "saturated-units",
+    "head-ignores-state",
+    "vanishing-gradient",
+)
 SICK: Final = {"variety_between": 0.01, "variety_duplicates": 0.0, "skill_missing": 1.0}
 WELL: Final = {"variety_between": 0.9, "variety_duplicates": 0.0, "skill_missing": 1.0}
 LINE: Final = 0.1
