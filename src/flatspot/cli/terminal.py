@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def paint_logging() -> None:
 def _failed(handler: "logging.StreamHandler[TextIO]", record: logging.LogRecord) -> None:
     """Of `flatspot train | head` the training goes on, and its log, when `head` has had enough."""
     if isinstance(sys.exc_info()[1], BrokenPipeError):
-        handler.setStream(open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the handler
+        handler.setStream(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - as long as the handler
     else:
         logging.StreamHandler.handleError(handler, record)
 

@@ -55,8 +55,8 @@ def judge(
     return Finding(
         cause="unscaled-targets",
         seen=(
-            f"targets that lie {targets_mean:.4g} from 0, ± {targets_std:.3g}; a copy with standardised {what} closes {closes:.0%} "
-            f"of the gap (line: {LINE:.0%})"
+            f"targets that lie {targets_mean:.4g} from 0, ± {targets_std:.3g}; a copy with standardised {what} closes "
+            f"{closes:.0%} of the gap (line: {LINE:.0%})"
         ),
         means="the steps are spent on reaching the targets' level, not on what differs between samples",
         try_first="y = (y - y_train.mean()) / y_train.std()  # and back again for predictions",
