@@ -211,7 +211,7 @@ def verdict_of(evidence: Mapping[str, float]) -> Verdict:
     """
     part = "test" if "diversity/ratio_test" in evidence else "val"
     own = evidence.get("skill/model_test" if part == "test" else "skill/val")
-    return judge(evidence.get(f"diversity/ratio_{part}"), own, _achievable(evidence))
+    return judge(evidence.get(f"diversity/ratio_{part}"), own, achievable(evidence))
 
 
 def held_out(evidence: Mapping[str, float]) -> dict[str, float]:
@@ -220,7 +220,7 @@ def held_out(evidence: Mapping[str, float]) -> dict[str, float]:
     A fault of the network shows on both; what it lacks on one alone, a quiet season there, say, is no fault of it. So
     the held-out skill is the better of the two.
     """
-    told, own, best = dict(evidence), evidence.get("skill/model_test", math.nan), _achievable(evidence)
+    told, own, best = dict(evidence), evidence.get("skill/model_test", math.nan), achievable(evidence)
     if not math.isfinite(own) or best is None or best <= NO_SIGNAL:
         return told
     told["skill/val"] = max(told.get("skill/val", own), own)
@@ -229,7 +229,8 @@ def held_out(evidence: Mapping[str, float]) -> dict[str, float]:
     return told
 
 
-def _achievable(evidence: Mapping[str, float]) -> float | None:
+def achievable(evidence: Mapping[str, float]) -> float | None:
+    """The best skill of any reference, on either split, or of an experiment; None where none was measured."""
     best = [evidence[name] for name in evidence if name == "references/best" or _of_a_reference(name)]
     if evidence.get("skill/possible", 0.0) > NO_SIGNAL:  # nothing reached is nothing found only where one looked
         best.append(evidence["skill/possible"])

@@ -157,6 +157,19 @@ def test_a_loader_without_a_batch(offset, empty):
         examine(offset, train=empty)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"loss": "mse"}, "loss='mse': cannot be called"),
+        ({"optimizer": "adam"}, "optimizer='adam': is no torch.optim.Optimizer"),
+        ({"make_model": nn.Linear(1, 1)}, "make_model=Linear: must be a function that gives a fresh model"),
+    ],
+)
+def test_what_is_none_is_refused_at_the_door(offset, given, said):
+    with pytest.raises(BadInput, match=re.escape(said)):
+        examine(offset, **given)
+
+
 def test_batches_of_another_form(offset):
     _, _, x, y = offset
     with pytest.raises(BadInput, match="batch=lambda b"):

@@ -72,3 +72,17 @@ def test_one_huge_figure_does_not_take_the_digits_of_the_others():
     lines = error_table(own, {"ridge": ridge}, model="lstm", target="sales")
     assert "0.714" in lines[2]
     assert "-51,230" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("best", "said"),
+    [(10.0, "116% more than ridge"), (43.15, "50% less than ridge"), (21.58, "as much as ridge")],
+)
+def test_it_is_said_how_far_the_best_baseline_is(best, said):
+    baselines = {name: metrics()["test"] | {"mae": 50.0} for name in ("mean", "persistence")}
+    baselines["ridge"] = metrics()["test"] | {"mae": best}
+    assert f"errs             {said}, the best baseline (MAE)\n" in shown(baseline=baselines)
+
+
+def test_where_no_baseline_has_an_error_nothing_is_said_of_it():
+    assert "best baseline" not in shown(baseline={"ridge": dict.fromkeys(metrics()["test"])})

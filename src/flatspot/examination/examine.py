@@ -102,13 +102,14 @@ def examine(
 
     Raises:
         BadInput: where there is nothing to examine: no batch, outputs that do not fit the targets, or a model that
-            cannot be copied to the device.
+            cannot be copied to the device; and for what is no model, loss, optimizer or function.
 
     >>> x = torch.randn(200, 8, 1)
     >>> loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, x.mean(dim=1)), batch_size=50)
     >>> examine(nn.Sequential(nn.Flatten(), nn.Linear(8, 1)), train=loader, val=loader).verdict == "unknown"
     False
     """
+    _check(model, loss, optimizer, make_model)
     if device is not None:
         model, optimizer = _copied(model, optimizer, device)
     where = next((each.device for each in model.parameters()), torch.device("cpu"))
@@ -118,6 +119,20 @@ def examine(
     with tqdm(total=STAGES, desc="examining", leave=False, delay=2, disable=None) as bar:
         found = gather(patient, budget, tell=partial(_moved_on, bar))
     return report_of(found, tuple(dict.fromkeys((*seen.notes, *held_out.notes))))
+
+
+def _check(model: object, loss: object, optimizer: object, make_model: object) -> None:
+    """Refuse at the door what would only be "not examined" further in."""
+    if not isinstance(model, nn.Module):
+        raise BadInput(f"model={model!r:.60}: is no torch.nn.Module")
+    if loss is not None and not callable(loss):
+        raise BadInput(f"loss={loss!r:.60}: cannot be called with predictions and targets, as nn.MSELoss() can")
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise BadInput(f"optimizer={optimizer!r:.60}: is no torch.optim.Optimizer; give the one that was used")
+    if make_model is not None and (isinstance(make_model, nn.Module) or not callable(make_model)):
+        raise BadInput(
+            f"make_model={type(make_model).__name__}: must be a function that gives a fresh model, as the class"
+        )
 
 
 def _copied(

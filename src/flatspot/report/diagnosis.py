@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from flatspot.diagnosis import Diagnosis, Finding
+from flatspot.diagnosis import Diagnosis, Finding, achievable
 from flatspot.report.text import MOST, SURE_ENOUGH, WIDTH
 
 ILL: Final = frozenset({"flat", "shrunken", "varied-but-wrong"})
@@ -61,8 +61,10 @@ def _figures(evidence: Mapping[str, float]) -> Iterator[str]:
     """D and skill of the test split, where there is one, else of the held-out samples."""
     tested = "diversity/ratio_test" in evidence
     names = ("diversity/ratio_test", "skill/model_test") if tested else ("diversity/ratio_val", "skill/val")
-    labels = {names[0]: "D", names[1]: "skill", "references/best": "achievable"}
+    labels = {names[0]: "D", names[1]: "skill"}
     known = [f"{label} {evidence[name]:.3g}" for name, label in labels.items() if name in evidence]
+    best = achievable(evidence) if tested else evidence.get("references/best")
+    known += [] if best is None else [f"achievable {best:.3g}"]
     if known:
         yield " · ".join(known)
 

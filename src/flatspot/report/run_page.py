@@ -14,7 +14,7 @@ from flatspot.report.figures import answers_by_truth, confusion_matrix, forecast
 from flatspot.report.forecasts import Forecasts
 from flatspot.report.page import template, told_of
 from flatspot.report.svg import svg_of
-from flatspot.report.text import error_rows, number
+from flatspot.report.text import beside_the_best, error_rows, number
 
 KEY: Final = (
     ("#595959", "the window"),
@@ -114,7 +114,8 @@ def _lead(run: RunRecord) -> str:
     model = told.get("model", "the model")
     if run.metrics is None:
         return f"{run.name}: no test was made."
-    return f"{run.name}: {model}, {targets}."
+    errs = "".join(f" It errs {each}." for each in beside_the_best(run.metrics))
+    return f"{run.name}: {model}, {targets}.{errs}"
 
 
 def _of(metrics: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:

@@ -40,6 +40,9 @@ MOST: Final = 3
 SURE_ENOUGH: Final = 0.5
 """Findings that are told in full: the first, and up to two more from this confidence on."""
 
+SAME: Final = 0.005
+"""The share by which two errors may differ and be the same."""
+
 WIDEST: Final = 1e3
 """A column's largest figure by its middle one, beyond which each has its own decimals."""
 
@@ -130,6 +133,7 @@ def decimals_of(column: Sequence[float | None]) -> int | None:
 
 def _facts(metrics: Mapping[str, Any], run: str, looks: Sequence[str]) -> list[str]:
     facts = [
+        *(("errs", each) for each in beside_the_best(metrics)),
         ("diversity ratio", _diversity(metrics["diversity"])),
         ("verdict", f"{metrics['verdict']}: {metrics['explained']}"),
         *_findings(metrics["findings"]),
@@ -146,6 +150,25 @@ def _wrapped(label: str, text: str) -> list[str]:
     lines = textwrap.wrap(text, WIDTH - len(label), break_long_words=False, break_on_hyphens=False) or [""]
     whole = [text] if label.strip() in WHOLE else lines
     return [f"{label if not number else ' ' * len(label)}  {line}" for number, line in enumerate(whole)]
+
+
+def beside_the_best(metrics: Mapping[str, Any]) -> list[str]:
+    """How far the network's error is from that of the best baseline, in a sentence; nothing where there is none.
+
+    A verdict says whether the outputs vary as they should, and not whether the network is worth its while.
+    """
+    own, known = metrics["test"].get("mae"), {}
+    for name, label in BASELINES:
+        error = metrics["baseline"].get(name, {}).get("mae")
+        if error:
+            known[label] = error
+    if own is None or not known:
+        return []
+    best = min(known, key=lambda each: known[each])
+    share = own / known[best] - 1
+    if abs(share) < SAME:
+        return [f"as much as {best}, the best baseline (MAE)"]
+    return [f"{abs(share):.0%} {'more' if share > 0 else 'less'} than {best}, the best baseline (MAE)"]
 
 
 def _findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -32,6 +32,7 @@ EXPLAINS: Final = (
     "learning-rate-too-high",
     "vanishing-gradient",
     "dead-units",
+    "wrong-timestep",
     "not-finite",
 )
 SICK: Final = {"targets_mean": 9000.0, "targets_std": 20.0, "skill_missing": 1.0, "trial_targets_closes": 0.9}
