@@ -214,6 +214,33 @@ def verdict_of(evidence: Mapping[str, float]) -> Verdict:
     return judge(evidence.get(f"diversity/ratio_{part}"), own, achievable(evidence))
 
 
+UNTAUGHT: Final = 0.05
+"""The share of the weights without a gradient that a note is worth."""
+
+
+def asides(evidence: Mapping[str, float]) -> list[str]:
+    """What is wired wrongly in a network that is healthy all the same: nothing to cure, and good to know.
+
+    >>> asides({"memory/moved": 1.0})
+    ['the same batch is answered differently after other batches, which does no harm here (see state-leak)']
+    """
+    if LOOKED_FOR in evidence or verdict_of(evidence) not in {"healthy", "unknown"}:
+        return []
+    along, back = evidence.get("neighbours/forward", 0.0), evidence.get("neighbours/backward", 0.0)
+    untaught = evidence.get("gradients/none_share", 0.0) + evidence.get("gradients/zero_share", 0.0)
+    found = {
+        f"an output follows other samples of its batch, which does no harm here (see "
+        f"{'samples-mixed' if back else 'batch-as-time'})": along + back,
+        "the same batch is answered differently after other batches, which does no harm here (see state-leak)": (
+            evidence.get("memory/moved", 0.0)
+        ),
+        f"{untaught:.0%} of the weights get no gradient, which does no harm here (see frozen-weights)": (
+            untaught >= UNTAUGHT
+        ),
+    }
+    return [said for said, seen in found.items() if seen]
+
+
 def held_out(evidence: Mapping[str, float]) -> dict[str, float]:
     """The evidence as rules are to hear it, where a test split was measured beside the validation samples.
 

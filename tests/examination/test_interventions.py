@@ -1251,3 +1251,50 @@ def test_a_head_is_not_blamed_for_weights_that_are_no_numbers():
     report = examined(model, x, y, optimizer, lambda: nn.Sequential(Net(), nn.Sigmoid()))
     assert causes(report)[0] == "not-finite"
     assert "head-range" not in causes(report)
+
+
+class Runs(Net):
+    """Its recurrence runs along the batch; the head reads the inputs beside it, and they suffice."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(1, 4)
+        self.head = nn.Linear(14, 1)
+
+    def forward(self, x):
+        return self.head(torch.cat([x.flatten(1), self.gru(x)[0][:, -1]], dim=1))
+
+
+class Detached(Runs):
+    def forward(self, x):
+        return self.head(torch.cat([x.flatten(1), self.gru(x.transpose(0, 1))[0][-1].detach()], dim=1))
+
+
+class Drags(Runs):
+    """Something small is left behind by each call."""
+
+    left = 0.0
+
+    def forward(self, x):
+        states = self.gru(x.transpose(0, 1))[0][-1]
+        left, self.left = self.left, states.detach().mean()
+        return self.head(torch.cat([x.flatten(1), states], dim=1)) + 0.01 * left
+
+
+class Sound(Runs):
+    def forward(self, x):
+        return self.head(torch.cat([x.flatten(1), self.gru(x.transpose(0, 1))[0][-1]], dim=1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause"), [(Runs, "batch-as-time"), (Detached, "frozen-weights"), (Drags, "state-leak"), (Sound, None)]
+)
+def test_what_is_wired_wrongly_and_does_no_harm_is_a_note(kind, cause):
+    x, y = means()
+    torch.manual_seed(0)
+    model = kind()
+    report = examined(model, x, y, fit(model, x[:400], y[:400], epochs=12), kind)
+    assert report.verdict == "healthy"
+    assert not report.findings
+    assert not report.not_examined
+    assert [each.rpartition(" ")[2] for each in report.notes] == ([f"{cause})"] if cause else [])

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import flatspot
 from flatspot import evidence
-from flatspot.diagnosis import LOOKED_FOR, Diagnosis
+from flatspot.diagnosis import LOOKED_FOR, Diagnosis, asides
 from flatspot.errors import BadInput
 from flatspot.rules import diagnose
 
@@ -75,4 +75,4 @@ def notes_of(status: dict[str, str], entries: list[evidence.Measurement]) -> lis
     theirs = status.get("flatspot", flatspot.__version__)
     if theirs != flatspot.__version__:
         notes.append(f"the run is flatspot {theirs}'s, and this is {flatspot.__version__}: some numbers may be missing")
-    return notes
+    return notes + asides(evidence.latest(entries))

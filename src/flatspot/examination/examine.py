@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from flatspot.diagnosis import Diagnosis, Finding, Verdict
+from flatspot.diagnosis import Diagnosis, Finding, Verdict, asides
 from flatspot.errors import BadInput, reason
 from flatspot.examination.gathering import ALWAYS, EXPERIMENTS, MOST_VAL, WHERE_ILL, Gathered, gather
 from flatspot.examination.patient import LossOf, Patient
@@ -156,7 +156,8 @@ def _moved_on(bar: "tqdm[Any]", name: str) -> None:
 def report_of(seen: Gathered, notes: tuple[str, ...] = ()) -> Report:
     """What the rules make of the evidence."""
     found = diagnose(seen.figures, seen.unmeasured)
-    return Report(found.verdict, found.findings, found.not_examined or {}, seen.figures, notes)
+    told = (*notes, *asides(seen.figures))
+    return Report(found.verdict, found.findings, found.not_examined or {}, seen.figures, told)
 
 
 __all__ = ["BadInput", "Report", "examine", "report_of"]

@@ -61,6 +61,9 @@ WHERE_ILL: Final[Mapping[str, Gatherer]] = {
 }
 """What looks for a cause."""
 
+HABITS: Final = ("neighbours", "memory", "gradients")
+"""What a healthy network is asked too: whether samples keep to themselves, calls forget, and all weights learn."""
+
 TRIED: Final = re.compile(r"trial_\w+/skill$")
 
 BY_HEART: Final = 0.4
@@ -188,10 +191,21 @@ def _gathered(patient: Patient, budget: float, *, experiments: bool, tell: Calla
         if name == "loss" and found.figures.get("loss/blind_to_pairs"):
             patient = replace(patient, loss=paired(patient.loss))  # a loop that squeezes hands over one that does not
     if not suspicious(found):
+        _look_at_habits(found, patient, started, budget)
         return found
     _look_for_a_cause(found, patient, started, budget, experiments=experiments)
     found.figures |= derived(found.figures)
     return found
+
+
+def _look_at_habits(found: Gathered, patient: Patient, started: float, budget: float) -> None:
+    """What is wired wrongly and does no harm; what cannot be measured is no matter of a healthy network's."""
+    for name in HABITS:
+        if time.perf_counter() - started <= budget:
+            aside = Gathered(tell=found.tell)
+            aside.take(name, partial(WHERE_ILL[name], patient))
+            found.figures |= aside.figures
+            found.seconds |= aside.seconds
 
 
 def _in_batches_as_given(patient: Patient) -> Patient:
