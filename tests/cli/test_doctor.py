@@ -58,7 +58,7 @@ def test_the_cure_is_tried_confirmed_and_told_as_a_command(train):
 
 def test_causes_that_each_flatten_for_themselves_are_mended_together(train):
     raw = ("data=sensor", "data.scale=none", "data.scale_target=none", "model.cell=gru", "model.hidden_size=16")
-    sick = train(*raw, "trainer.max_epochs=8", "optimizer.lr=0.01", "examine=full")
+    sick = train(*raw, "trainer.max_epochs=4", "optimizer.lr=0.02", "examine=full")
     found = doctor(sick.folder, "--cure")
     told = found.output.splitlines()
     both = "data.scale=standard data.scale_target=standard"

@@ -58,7 +58,7 @@ def test_a_run_leaves_its_folder_complete(plain):
     assert plain.code == 0, plain.err
     named = [name for name in plain.files() if not name.startswith("events.out.tfevents")]
     hydra = [".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", ".lock"]
-    ours = ["config.yaml", "evidence.jsonl", "metrics.json", "ridge.npz", "status.json", "train.log"]
+    ours = ["config.yaml", "evidence.jsonl", "forecasts.npz", "metrics.json", "ridge.npz", "status.json", "train.log"]
     assert named == [*hydra, "checkpoints/best.ckpt", "checkpoints/last.ckpt", *ours]
     assert len(plain.files()) > len(named)
     assert json.loads((plain.folder / "status.json").read_text())["status"] == "done"

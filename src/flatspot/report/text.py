@@ -168,6 +168,8 @@ def beside_the_best(metrics: Mapping[str, Any]) -> list[str]:
     share = own / known[best] - 1
     if abs(share) < SAME:
         return [f"as much as {best}, the best baseline (MAE)"]
+    if share >= 1:
+        return [f"{number(share + 1)} times as much as {best}, the best baseline (MAE)"]
     return [f"{abs(share):.0%} {'more' if share > 0 else 'less'} than {best}, the best baseline (MAE)"]
 
 
