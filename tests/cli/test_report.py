@@ -61,6 +61,18 @@ def test_a_run_that_broke_off_has_a_page_too(told):
     assert "no test was made" in page_of(told.folder)
 
 
+def test_a_page_that_cannot_be_drawn_loses_no_run(train, monkeypatch):
+    def broken(_):
+        raise ZeroDivisionError("made up")
+
+    monkeypatch.setattr("flatspot.cli.report.run_page", broken)
+    done = train("report=html")
+    assert done.code == 0, done.err
+    assert "report.html was not written: ZeroDivisionError: made up" in done.out + done.err
+    assert "look " not in done.out
+    assert json.loads((done.folder / "status.json").read_text())["status"] == "done"
+
+
 def test_none_is_written_where_none_is_asked_for(train):
     done = train("report=none")
     assert not (done.folder / "report.html").exists()

@@ -21,7 +21,7 @@ from flatspot.activations import ACTIVATIONS
 from flatspot.cli.build import build_data, build_model, build_trainer, refuse_processes
 from flatspot.cli.folder import SIGTERM_CODE, shown, write_text
 from flatspot.cli.loggers import ended
-from flatspot.cli.report import REPORT, write_report
+from flatspot.cli.report import REPORT, told_if_not, write_report
 from flatspot.cli.results import error_of, forecasts_of, keep, log_end, metrics_of, versions
 from flatspot.cli.terminal import waiting
 from flatspot.cli.threads import cores
@@ -200,7 +200,7 @@ def _run(
     with waiting("drawing"):
         log_end(trainer, config, data, examination, forecasts)
         if config["report"] == "html":
-            write_report(folder)
+            told_if_not(lambda: write_report(folder))
     named = {"model": _name(config), "target": ", ".join(data.targets), "run": shown(folder)}
     looks = _looks(config, folder)
     log.info("\n%s", summary(metrics, **named, looks=looks))
@@ -209,7 +209,7 @@ def _run(
 
 def _looks(config: Mapping[str, Any], folder: Path) -> list[str]:
     """Where to look next."""
-    page = [shown(folder / REPORT)] * (config["report"] == "html")
+    page = [shown(folder / REPORT)] * (folder / REPORT).exists()
     return page + [f"tensorboard --logdir {quoted(shown(folder))}"] * ("tensorboard" in config["logger"])
 
 

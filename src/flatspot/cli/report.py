@@ -1,8 +1,9 @@
 """`flatspot report RUN_OR_SWEEP`: one page of HTML beside what it tells of."""
 
 import json
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from flatspot.report.forecasts import read_forecasts
 from flatspot.report.run_page import RunRecord, check_metrics, run_page
 from flatspot.report.sweep import LABELS, ErrorName, Job
 from flatspot.report.sweep_page import sweep_page
+
+log = logging.getLogger(__name__)
 
 REPORT: Final = "report.html"
 
@@ -38,6 +41,16 @@ def report(folder: Path) -> Path:
         BadInput: naming the folder that is neither, or the file in it that cannot be read.
     """
     return write_sweep_report(folder) if (folder / ANSWER).exists() else write_report(folder)
+
+
+def told_if_not(write: Callable[[], object]) -> bool:
+    """Write a page, or log why not: what was trained is not lost for a page that cannot be drawn."""
+    try:
+        write()
+    except Exception as error:  # noqa: BLE001 - no picture is worth a run
+        log.warning("%s was not written: %s", REPORT, reason(error))
+        return False
+    return True
 
 
 def write_sweep_report(folder: Path) -> Path:

@@ -146,9 +146,9 @@ class Sweep:
         print(f"\n{summary(jobs, error=error)}")  # noqa: T201
         folder = shown(self._folder)
         print(f"\nsweep   {folder}")  # noqa: T201
-        if self._report:
-            print(f"look    {_page(self._folder, held, error)}")  # noqa: T201
-        print(f"{'' if self._report else 'look':<8}tensorboard --logdir {quoted(folder)}")  # noqa: T201
+        page = [_page(self._folder, held, error)] if self._report else []
+        looks = [*filter(None, page), f"tensorboard --logdir {quoted(folder)}"]
+        print("\n".join(f"{'' if number else 'look':<8}{each}" for number, each in enumerate(looks)))  # noqa: T201
         _forget(records)
         return sum(job.failure is not None for job in jobs), len(jobs)
 
@@ -156,13 +156,13 @@ class Sweep:
         return folder / RECORDS / self._token
 
 
-def _page(folder: Path, held: Sequence[Mapping[str, Any]], error: ErrorName) -> str:
-    """Write the sweep's page, whose links go from its own folder."""
-    from flatspot.cli.report import REPORT, page_of_jobs  # matplotlib is no matter of a sweep's beginning
+def _page(folder: Path, held: Sequence[Mapping[str, Any]], error: ErrorName) -> str | None:
+    """Write the sweep's page, whose links go from its own folder; None where it could not be written."""
+    from flatspot.cli.report import REPORT, page_of_jobs, told_if_not  # matplotlib is no matter of a sweep's beginning
 
     jobs = [replace(job, folder=os.path.relpath(job.folder, folder)) for job in map(_job, held)]
-    write_text(folder / REPORT, page_of_jobs(folder, jobs, error))
-    return shown(folder / REPORT)
+    written = told_if_not(lambda: write_text(folder / REPORT, page_of_jobs(folder, jobs, error)))
+    return shown(folder / REPORT) if written else None
 
 
 def _forget(records: Path) -> None:
