@@ -266,6 +266,8 @@ def main() -> None:
     if chosen.tell:
         print(told(chosen.half, chosen.tell, chosen.seeds - 1))
         return
+    if not found(chosen.half):
+        parser.error(f"--half {chosen.half}: holds no programs yet (tests/zoo/{chosen.half}/README.md)")
     KEPT.mkdir(parents=True, exist_ok=True)
     done = {(each["name"], each["seed"]) for each in kept(chosen.half)}
     every = [(chosen.half, name, seed) for seed in range(chosen.seeds) for name in found(chosen.half)]
