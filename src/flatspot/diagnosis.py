@@ -219,22 +219,22 @@ UNTAUGHT: Final = 0.05
 
 
 def asides(evidence: Mapping[str, float]) -> list[str]:
-    """What is wired wrongly in a network that is healthy all the same: nothing to cure, and good to know.
+    """What is wired wrongly in a network that is healthy all the same: what it costs, if anything, was not tried.
 
     >>> asides({"memory/moved": 1.0})
-    ['the same batch is answered differently after other batches, which does no harm here (see state-leak)']
+    ['the same batch is answered differently after other batches, though the verdict is healthy (see state-leak)']
     """
     if LOOKED_FOR in evidence or verdict_of(evidence) not in {"healthy", "unknown"}:
         return []
     along, back = evidence.get("neighbours/forward", 0.0), evidence.get("neighbours/backward", 0.0)
     untaught = evidence.get("gradients/none_share", 0.0) + evidence.get("gradients/zero_share", 0.0)
     found = {
-        f"an output follows other samples of its batch, which does no harm here (see "
+        f"an output follows other samples of its batch, though the verdict is healthy (see "
         f"{'samples-mixed' if back else 'batch-as-time'})": along + back,
-        "the same batch is answered differently after other batches, which does no harm here (see state-leak)": (
+        "the same batch is answered differently after other batches, though the verdict is healthy (see state-leak)": (
             evidence.get("memory/moved", 0.0)
         ),
-        f"{untaught:.0%} of the weights get no gradient, which does no harm here (see frozen-weights)": (
+        f"{untaught:.0%} of the weights get no gradient, though the verdict is healthy (see frozen-weights)": (
             untaught >= UNTAUGHT
         ),
     }

@@ -45,10 +45,10 @@ MANY_STEPS: Final = 10_000
 """Steps of a training that are reckoned with at least, and where nobody knows how many there were."""
 
 HALF: Final = 2
+"""A step counts as padding where it equals the last one and that is so for two or more at the end."""
 
 FEWEST: Final = 50
 """Samples of a stretch, below which its spread is too uncertain to be held against another one's."""
-"""A step counts as padding where it equals the last one and that is so for two or more at the end."""
 
 
 def finite(patient: Patient) -> Figures:

@@ -199,7 +199,7 @@ def _gathered(patient: Patient, budget: float, *, experiments: bool, tell: Calla
 
 
 def _look_at_habits(found: Gathered, patient: Patient, started: float, budget: float) -> None:
-    """What is wired wrongly and does no harm; what cannot be measured is no matter of a healthy network's."""
+    """What is wired wrongly in a healthy network; what cannot be measured is no matter of a healthy network's."""
     for name in HABITS:
         if time.perf_counter() - started <= budget:
             aside = Gathered(tell=found.tell)

@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from flatspot.diagnosis import Diagnosis, Finding, achievable
-from flatspot.report.text import MOST, SURE_ENOUGH, WIDTH
+from flatspot.diagnosis import SURE_ENOUGH, Diagnosis, Finding, achievable
+from flatspot.report.text import MOST, WIDTH
 
 ILL: Final = frozenset({"flat", "shrunken", "varied-but-wrong"})
 

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from flatspot.report.forecasts import Forecasts
 from flatspot.report.svg import plain
 
+SMALL: Final = (5.2, 3.2)
+"""Inches of a chart in a page, so that its text has the page's size."""
+
 MOST_NAMED: Final = 20
 """Classes whose names and counts fit into a figure."""
 
@@ -55,7 +58,7 @@ def forecast_example(kept: Forecasts, number: int, *, name: str) -> Figure:
 
 def small() -> Figure:
     """A blank figure of a page's size."""
-    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+    figure = Figure(figsize=SMALL, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from flatspot.diagnosis import Diagnosis
 from flatspot.evidence import Measurement
 from flatspot.report import progress
-from flatspot.report.figures import answers_by_truth, confusion_matrix, forecast_example
+from flatspot.report.figures import SMALL, answers_by_truth, confusion_matrix, forecast_example
 from flatspot.report.forecasts import Forecasts
 from flatspot.report.page import template, told_of
 from flatspot.report.svg import svg_of
@@ -23,9 +23,6 @@ KEY: Final = (
     ("#ff7f0e", "forecasts of other windows, faint"),
 )
 """The colours of a forecast's lines."""
-
-SMALL: Final = (5.2, 3.2)
-"""Inches of a chart in a page, so that its text has the page's size."""
 
 
 @final

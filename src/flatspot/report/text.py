@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from flatspot.diagnosis import SURE_ENOUGH
 from flatspot.report.table import aligned
 
 COLUMNS: Final = (
@@ -37,8 +38,7 @@ WHOLE: Final = frozenset({"run", "look", "", "try first"})
 """What is to be typed, or opened."""
 
 MOST: Final = 3
-SURE_ENOUGH: Final = 0.5
-"""Findings that are told in full: the first, and up to two more from this confidence on."""
+"""Findings that are told in full at most: the first, and others that are sure enough to explain something."""
 
 SAME: Final = 0.005
 """The share by which two errors may differ and be the same."""
