@@ -36,6 +36,7 @@ SMALL: Final = (
     "model.hidden_size=32",
     "trainer.max_epochs=3",
     "examine=quick",
+    "report=none",
     "threads=1",
 )
 """About 2,000 windows."""
