@@ -96,9 +96,13 @@ class Evaluation:
         found: dict[str, Any] = {"by_step": {name: _lists(table.by_step) for name, table in tables.items()}}
         if 1 < len(names) <= MOST_SERIES:
             columns = _lists(self.table.by_series)
+            errors = {name: table.by_series.mae.tolist() for name, table in self.baselines.items()}
             found["by_series"] = {
                 series: {figure: values[number] for figure, values in columns.items()}
                 for number, series in enumerate(names)
+            }
+            found["baseline_by_series"] = {
+                series: {name: values[number] for name, values in errors.items()} for number, series in enumerate(names)
             }
         return found
 

@@ -106,7 +106,12 @@ def test_tensorboard_holds_scalars_histograms_the_figure_and_the_final_figures(t
     assert {f"diversity/{name}_{part}" for name in figures for part in ("train", "val")} <= scalars
     assert {"gradient/total", "gradient/total_max", "gradient/encoder", "gradient/head"} <= scalars
     assert {"activation/network.encoder_saturated", "activation/network.encoder_dead", "update_ratio/total"} <= scalars
-    assert set(found.Tags()["images"]) == {"forecast/examples", "diversity/stations", "sensitivity/by_step"}
+    assert set(found.Tags()["images"]) == {
+        "forecast/examples",
+        "diversity/stations",
+        "sensitivity/by_step",
+        "loss_gradient/by_step",
+    }
     assert {"diversity/distance_train", "diversity/distance_val"} <= set(found.Tags()["histograms"])
     assert found.Scalars("final/mae")[0].value == pytest.approx(metrics(done)["test"]["mae"], rel=1e-5)
     assert "_hparams_/session_start_info" in found.PluginTagToContent("hparams")

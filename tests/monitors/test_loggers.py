@@ -28,7 +28,13 @@ SCALARS = {
     "activation/network.encoder_dead",
 }
 HISTOGRAMS = {"diversity/distance_val", "activation/network.encoder/update"}
-PICTURES = {"diversity/stations", "sensitivity/by_step", "activation/gates", "forecast/examples"}
+PICTURES = {
+    "diversity/stations",
+    "sensitivity/by_step",
+    "loss_gradient/by_step",
+    "activation/gates",
+    "forecast/examples",
+}
 
 
 @pytest.fixture(scope="module")

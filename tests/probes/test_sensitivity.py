@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from flatspot.nn import GRU
-from flatspot.probes.sensitivity import sensitivity, sensitivity_shape
+from flatspot.probes.sensitivity import loss_gradient, sensitivity, sensitivity_shape
 
 X = torch.randn(6, 5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -52,6 +52,50 @@ def test_it_is_what_differences_say(cell):
     torch.testing.assert_close(many, expected, rtol=0.3, atol=0)
     one = Reads(cell, outputs=1).double()
     torch.testing.assert_close(sensitivity(one, X), by_differences(one, X).mean(dim=0), rtol=1e-5, atol=1e-9)
+
+
+def squared(y):
+    def loss(predictions):
+        return (predictions - y[: len(predictions)]).square().sum(dim=1)
+
+    return loss
+
+
+@pytest.mark.parametrize("cell", [nn.RNN, nn.GRU, nn.LSTM])
+def test_the_loss_gradient_is_what_differences_say(cell):
+    module, size = Reads(cell).double(), 1e-6
+    module.eval()
+    y, unit = X.sum(dim=(1, 2))[:, None].expand(6, 3), X.std(dim=0, correction=0)
+    expected = torch.zeros(X.shape[:2], dtype=X.dtype)
+    for i, t in ((i, t) for i in range(6) for t in range(5)):
+        slopes = []
+        for c in range(2):
+            up, down = X[i : i + 1].clone(), X[i : i + 1].clone()
+            up[0, t, c] += size
+            down[0, t, c] -= size
+            with torch.no_grad():
+                losses = [(module(each) - y[i]).square().sum() for each in (up, down)]
+            slopes.append((losses[0] - losses[1]) / (2 * size) * unit[t, c])
+        expected[i, t] = torch.stack(slopes).norm()
+    found = loss_gradient(module, X, squared(y))
+    torch.testing.assert_close(found, expected.mean(dim=0), rtol=1e-5, atol=1e-9)
+
+
+def test_the_loss_gradient_leaves_the_module_alone_and_knows_dead_ends():
+    module, before = Reads().train(), torch.random.get_rng_state()
+    loss_gradient(module.double(), X, squared(torch.zeros(6, 3)))
+    assert module.training
+    assert all(each.grad is None for each in module.parameters())
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+    class Cut(nn.Module):
+        def forward(self, x):
+            return x.detach()[:, -1]
+
+    assert loss_gradient(Cut(), X, squared(torch.zeros(6, 2))).tolist() == [0.0] * 5
+    assert loss_gradient(Cut(), X[:1], squared(torch.zeros(6, 2))).isnan().all()
+    with pytest.raises(ValueError, match="sequences are"):
+        loss_gradient(Cut(), torch.zeros(4), squared(torch.zeros(4, 1)))
 
 
 def by_sample(module, x, directions):

@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flatspot.errors import BadInput
 from flatspot.report.figures import answers_by_truth, confusion_matrix, forecast_example, forecast_examples
-from flatspot.report.forecasts import FILE, examples_of, kept_of, read_forecasts, write_forecasts
+from flatspot.report.forecasts import FILE, choose, kept_of, read_forecasts, write_forecasts
+
+
+def examples_of(windows):
+    chosen = choose(np.zeros(windows, np.int64))
+    return chosen.numbers[chosen.examples]
 
 
 def kept(windows):
@@ -67,6 +74,33 @@ def test_what_is_kept_is_read_back_and_belongs_together(windows, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {FILE}
 
 
+@given(sizes=st.lists(st.integers(1, 200), min_size=2, max_size=30), most=st.integers(1, 300), data=st.data())
+def test_of_several_series_examples_are_whole_and_have_company(sizes, most, data):
+    series = np.repeat(data.draw(st.permutations(range(len(sizes)))), sizes)
+    numbers, examples = choose(series, most)
+    assert 1 <= len(examples) <= 4
+    assert len(set(numbers)) == len(numbers) <= most + 4 * 76
+    assert len(set(examples)) == len(examples)
+    shown = series[numbers[examples]]
+    assert len(set(shown)) == min(len(sizes), 4)
+    for each in set(shown):
+        assert (series[numbers] == each).sum() >= min((series == each).sum(), 75)
+
+
+def test_each_series_is_drawn_at_its_own_level_and_by_its_name(tmp_path):
+    series = np.repeat([0, 1, 2], 100)
+    truth = np.array([1.0, 50.0, 9000.0])[series][:, None] + np.linspace(0, 0.5, 300)[:, None] * np.ones(3)
+    write_forecasts(tmp_path, kept_of(truth, truth, series=series, names=["a", "$b", "c" * 100]))
+    held = read_forecasts(tmp_path)
+    figure = forecast_examples(held, name="level")
+    for number, axes in enumerate(axes for axes in figure.axes if axes.get_visible()):
+        low, high = axes.get_ylim()
+        assert high - low < 1
+        assert len(axes.collections[0].get_segments()) == len(held.beside(number)) >= 75
+        assert axes.get_title().split(":")[0] in {"a", r"\$b", "c" * 31 + "…"}
+    figure.canvas.draw()
+
+
 def test_there_may_be_none(tmp_path):
     assert read_forecasts(tmp_path) is None
 
@@ -78,6 +112,9 @@ def test_there_may_be_none(tmp_path):
         {"predictions": np.zeros((3, 2)), "targets": np.zeros((2, 2))},
         {"examples": np.array([7])},
         {"pasts": np.zeros((5, 2))},
+        {"series": np.zeros(2, int)},
+        {"names": np.array(["a", "b"])},
+        {"names": np.array([print], dtype=object)},
         {"predictions": np.array([{"code": print}], dtype=object)},
     ],
 )

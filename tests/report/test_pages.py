@@ -69,7 +69,11 @@ def entries():
     looks = {"station/input/spread": 0.9, "station/head/spread": 0.1, "station/output/spread": 0.1}
     looks |= {"activation/gru_saturated": 0.2, "activation/gru_dead": 0.0}
     looks |= {"activation/gru reset_shut": 0.3, "activation/gru reset_open": 0.1}
-    curves = {"station/spread": [0.9, 0.1, 0.1], "sensitivity/by_step": [1e-6, 1e-3, 1.0]}
+    curves = {
+        "station/spread": [0.9, 0.1, 0.1],
+        "sensitivity/by_step": [1e-6, 1e-3, 1.0],
+        "loss_gradient/by_step": [0.0, 0.1, 2.0],
+    }
     told = [measurement("start", 0, 0, looks, curves)]
     for epoch in (1, 2, 3):
         seen = {"loss/train": 1 / epoch, "loss/val": 1.0, "diversity/ratio_val": 0.1, "gradient/total": 0.5}
@@ -99,7 +103,7 @@ def test_a_run_is_told_whole():
     assert seen.headings.count(1) == 1
     assert all(after - before <= 1 for before, after in zip(seen.headings, seen.headings[1:], strict=False))
     assert len(seen.names) == len(set(seen.names))
-    assert len(seen.labels) == 4 + 2 + 4
+    assert len(seen.labels) == 4 + 2 + 5
     assert all(seen.labels)
     for told in ("data.scale=standard", "unscaled-inputs", "level", "gru (tanh)", "seed: 0", "90 optimizer steps"):
         assert told in page
@@ -146,6 +150,30 @@ def test_what_comes_from_data_is_shown_as_it_is_written():
     assert "&lt;script&gt;" in page
 
 
+def test_several_series_are_named_each_on_axes_of_its_own():
+    series = np.repeat([0, 1], 40)
+    level = np.where(series, 9000.0, 3.0)[:, None]
+    truth = level * (1 + 0.1 * np.random.default_rng(0).normal(size=(80, 3)))
+    kept = kept_of(truth, truth, np.repeat(level[[0, 0, 79, 79]], 5, axis=1), series=series, names=["small", MARKUP])
+    figures = {"small": {"mae": 0.5, "mase": 2.0, "r2": None}, MARKUP: {"mae": 90.0, "mase": 1.0, "r2": 0.5}}
+    beside = {"small": {"ridge": 0.4, "mean": None}, MARKUP: {"ridge": 100.0, "mean": 200.0}}
+    page = run_page(record(metrics=metrics(by_series=figures, baseline_by_series=beside), forecasts=kept))
+    assert "<script" not in page
+    assert "each series has axes of its own" in page
+    table = page[page.index("Errors by series") :]
+    assert table.index("small") < table.index("&lt;script&gt;")  # the larger MASE, not the larger MAE
+    for told in ("ridge 0.4", "+25%", "ridge 100", "-10%", "series small"):
+        assert told in page
+
+
+def test_of_many_series_the_worst_are_in_sight_and_the_rest_is_folded_or_counted():
+    figures = {f"shop {number:04}": {"mae": 1.0 + number, "mase": 1.0 + number} for number in range(600)}
+    page = run_page(record(metrics=metrics(by_series=figures)))
+    assert page.index("shop 0599") < page.index("shop 0590") < page.index("490 more series") < page.index("shop 0589")
+    assert "100 more series are in metrics.json" in page
+    assert "shop 0099" not in page
+
+
 def test_classes_and_numbers_have_their_own_picture():
     classes = metrics(confusion=[[3, 0], [2, 0]], classes=["<a>", "$b"], by_step={})
     page = run_page(record(metrics=classes, forecasts=None))
@@ -160,7 +188,7 @@ def test_a_run_that_broke_off_is_told_as_far_as_it_came():
     assert "no test was made" in page
     assert "the run failed" in page
     assert "Errors beside the baselines" not in page
-    assert len(Outline(page).labels) == 1 + 4
+    assert len(Outline(page).labels) == 1 + 5
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from flatspot.examination.own import Examination
 from flatspot.monitors.publishing import log_picture, takes_pictures
 from flatspot.probes.references import Ridge
 from flatspot.report.figures import answers_by_truth, confusion_matrix, forecast_examples
-from flatspot.report.forecasts import Forecasts, examples_of, kept_of, write_forecasts
+from flatspot.report.forecasts import Forecasts, choose, kept_of, write_forecasts
 from flatspot.run import write_reference
 
 MOST_ANSWERS: Final = 2000
@@ -159,8 +159,10 @@ def forecasts_of(data: SeriesDataModule, found: Examination) -> Forecasts | None
     windows = data.every_window("test")
     if data.task != "forecast" or not isinstance(windows, Windows):
         return kept_of(predictions, targets, most=MOST_ANSWERS)
-    pasts = originals(data, windows, examples_of(len(predictions)), evaluation.series)
-    return kept_of(predictions, targets, pasts)
+    series = evaluation.series.numpy()
+    chosen = choose(series)
+    pasts = originals(data, windows, chosen.numbers[chosen.examples], evaluation.series)
+    return kept_of(predictions, targets, pasts, series=series, names=data.panel.series)
 
 
 def originals(

@@ -36,17 +36,17 @@ class Doctor(Callback):
 
     It looks thoroughly before the first step, after the steps `first`, 2·`first`, 4·`first`, ... and after the last
     one, at one fixed sample of the validation data (else of the training data): the diversity of the outputs, how
-    different samples are at each station from input to output, how much the output follows each step of the input,
-    gates and dead units. As each epoch ends it records every figure in `trainer.callback_metrics`, those of the other
-    monitors among them.
+    different samples are at each station from input to output, how much the output follows each step of the input and
+    how much of the loss's gradient reaches it, gates and dead units. As each epoch ends it records every figure in
+    `trainer.callback_metrics`, those of the other monitors among them.
 
     As the fit ends it examines the network as `flatspot.examine` does, names the cause of outputs that are nearly the
     same, and tells the log, text loggers (`doctor/report`) and the evidence; `report` keeps it. Not where a fit was
     broken off, with `fast_dev_run`, or in several processes.
 
-    Loggers get `sensitivity/half_life` in steps, and as the fit ends the pictures `diversity/stations` and
-    `sensitivity/by_step`, and `forecast/examples` of the sample. The module's weights, mode, gradients and random
-    states stay as they are.
+    Loggers get `sensitivity/half_life` in steps, and as the fit ends the pictures `diversity/stations`,
+    `sensitivity/by_step` and `loss_gradient/by_step`, and `forecast/examples` of the sample. The module's weights,
+    mode, gradients and random states stay as they are.
 
     Args:
         folder: where `evidence.jsonl` is written; None: the logger's folder, else the Trainer's `default_root_dir`.

@@ -11,8 +11,9 @@ from flatspot.monitors.activation import activation_figures, gate_figures
 from flatspot.monitors.subject import Subject
 from flatspot.probes.activations import unit_reports
 from flatspot.probes.diversity import duplicate_share, output_diversity
+from flatspot.probes.fitting import Reader
 from flatspot.probes.moments import moments
-from flatspot.probes.sensitivity import sensitivity, sensitivity_shape
+from flatspot.probes.sensitivity import loss_gradient, sensitivity, sensitivity_shape
 from flatspot.probes.stations import first_loss, stations
 from flatspot.probes.undisturbed import undisturbed
 
@@ -61,6 +62,7 @@ def look(subject: Subject, *, layers: bool) -> Look:
         "the outputs": _outputs,
         "the stations": _stations,
         "the sensitivity": _sensitivity,
+        "the gradient by time step": _gradient,
     }
     if layers:
         probes["the layers"] = _layers
@@ -113,13 +115,30 @@ def _stations(subject: Subject, seen: Look) -> None:
 
 
 def _sensitivity(subject: Subject, seen: Look) -> None:
-    if not subject.x.is_floating_point() or not 2 <= subject.x.dim() <= 3:
+    if not _are_sequences(subject.x):
         seen.unmeasured["the sensitivity"] = f"inputs of type {subject.x.dtype} and shape {tuple(subject.x.shape)}"
         return
     curve = sensitivity(subject.part, subject.x[:DIFFERENTIATED], ask=subject.ask, draws=1)
     shape = sensitivity_shape(curve)
     seen.curves["sensitivity/by_step"] = curve.tolist()
     seen.values |= {f"sensitivity/{name}": value for name, value in shape._asdict().items()}
+
+
+def _gradient(subject: Subject, seen: Look) -> None:
+    """Of the squared error, of classes that of their probabilities: what the fit's own loss is need not be known."""
+    if not _are_sequences(subject.x):
+        return  # said of the sensitivity
+
+    def loss(predictions: Tensor) -> Tensor:
+        said, true = Reader().read(predictions, subject.y[:DIFFERENTIATED], subject.fit)
+        return (said - true).square().mean(dim=1)
+
+    curve = loss_gradient(subject.part, subject.x[:DIFFERENTIATED], loss, ask=subject.ask)
+    seen.curves["loss_gradient/by_step"] = curve.tolist()
+
+
+def _are_sequences(x: Tensor) -> bool:
+    return x.is_floating_point() and 2 <= x.dim() <= 3
 
 
 def _layers(subject: Subject, seen: Look) -> None:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from flatspot.monitors.looking import Look
-from flatspot.report.curves import diversity_by_station, sensitivity_by_step
+from flatspot.report.curves import diversity_by_station, loss_gradient_by_step, sensitivity_by_step
 from flatspot.report.figures import answers_by_truth, forecast_examples
 from flatspot.report.forecasts import kept_of
 
@@ -24,10 +24,10 @@ def pictures_of(looks: Mapping[int, Look], *, forecasts: bool) -> Iterator[tuple
     }
     if spreads:
         yield "diversity/stations", diversity_by_station(last.stations, spreads)
-    name = "sensitivity/by_step"
-    curves = {step: seen.curves[name] for step, seen in looks.items() if name in seen.curves}
-    if curves:
-        yield name, sensitivity_by_step(curves)
+    for name, drawn in (("sensitivity/by_step", sensitivity_by_step), ("loss_gradient/by_step", loss_gradient_by_step)):
+        curves = {step: seen.curves[name] for step, seen in looks.items() if name in seen.curves}
+        if curves:
+            yield name, drawn(curves)
     if forecasts and last.outputs is not None and last.targets is not None and last.first_target is not None:
         both = (each[:, last.first_target].to("cpu").double().numpy() for each in (last.outputs, last.targets))
         yield "forecast/examples", _examples(*both)

@@ -1,6 +1,7 @@
-"""Sensitivity by time step: how much the outputs follow each step of the inputs."""
+"""By time step: how much the outputs follow the inputs there, and how much of the loss's gradient arrives there."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple, final
 
 import torch
@@ -49,9 +50,47 @@ def sensitivity(
         return widest(x.new_full((x.shape[1],), math.nan))
     with undisturbed(module):
         gradients = _gradients(ask or answer(module), x.detach().clone().requires_grad_(), draws, seed)
-    # In float32 the square of 1e-23 is 0, and early steps are often smaller.
-    moved = [widest(each) * _spread(x) for each in gradients]
-    return torch.stack([each.reshape(*x.shape[:2], -1).norm(dim=2).mean(dim=0) for each in moved]).mean(dim=0)
+    return torch.stack([_by_time(each, x) for each in gradients]).mean(dim=0)
+
+
+def loss_gradient(
+    module: nn.Module,
+    x: Shaped[Tensor, "sample *input"],
+    loss: Callable[[Tensor], Shaped[Tensor, " sample"]],
+    *,
+    ask: Ask | None = None,
+) -> Float[Tensor, " time"]:
+    """How much of the loss's gradient comes back to each time step of the input, by time step.
+
+    g_t = mean_i ‖∂L_i/∂x_it ∘ std(x_t)‖ over samples i, in units of the loss: how much a sample's loss moves if the
+    input at that step moves by its standard deviation. Where early steps get a millionth of what the last one gets,
+    nothing is learned from them. All of it shrinks as the fit gets better, so its shape tells, and not its size; for
+    the outputs alone, which do not shrink, see `sensitivity`. NaN of fewer than two samples.
+
+    Args:
+        module: asked in evaluation mode, and left as it was. x: inputs `[sample, time, channel]` of floating type.
+        loss: from predictions to the loss of each sample, `[sample]`. ask: how the module is asked; None: its forward.
+
+    Raises:
+        ValueError: for inputs that are no sequences, or whole numbers; not one prediction for each input.
+
+    Source: Pascanu, Mikolov & Bengio 2013 (arXiv 1211.5063).
+
+    >>> class Sum(nn.Module):
+    ...     def forward(self, x):
+    ...         return x[:, 0] + 3 * x[:, 1]
+    >>> x = torch.tensor([[[1.0], [1.0]], [[-1.0], [-1.0]]])
+    >>> loss_gradient(Sum(), x, lambda y: y.square().sum(dim=1))
+    tensor([ 8., 24.], dtype=torch.float64)
+    """
+    _check(x, 1)
+    if len(x) < 2 or not x.numel():
+        return widest(x.new_full((x.shape[1],), math.nan))
+    leaf = x.detach().clone().requires_grad_()
+    with undisturbed(module):
+        total = loss(one_each((ask or answer(module))(leaf), leaf)).sum()
+        found = torch.autograd.grad(total, leaf, allow_unused=True)[0] if total.requires_grad else None
+    return _by_time(torch.zeros_like(x) if found is None else found, x)
 
 
 def _check(x: Tensor, draws: int) -> None:
@@ -61,6 +100,13 @@ def _check(x: Tensor, draws: int) -> None:
         raise ValueError(f"x: is of the type {x.dtype}, and whole numbers cannot be differentiated")
     if draws < 1:
         raise ValueError(f"draws={draws}: at least one direction is needed")
+
+
+def _by_time(gradient: Tensor, x: Tensor) -> Float[Tensor, " time"]:
+    """The mean over the samples of each step's norm, in steps of the inputs' spread."""
+    moved = widest(gradient) * _spread(x)  # in float32 the square of 1e-23 is 0, and early steps are often smaller
+    norms: Tensor = moved.reshape(*x.shape[:2], -1).norm(dim=2)
+    return norms.mean(dim=0)
 
 
 def _spread(x: Tensor) -> Tensor:

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 NOTHING: Final = 1e-12
 """Below this is nothing: rounding, drawn in full, would press everything else to the top."""
 
-Lines = Mapping[int, Sequence[float]]
-"""By optimizer step, the numbers from left to right."""
+Line = Sequence[float] | NDArray[np.float64]
+"""Numbers from left to right."""
+
+Lines = Mapping[int, Line]
+"""By optimizer step, a line."""
 
 
 def diversity_by_station(names: Sequence[str], lines: Lines) -> Figure:
@@ -44,15 +47,41 @@ def sensitivity_by_step(lines: Lines) -> Figure:
     Args:
         lines: the sensitivity by time step, the last step last.
     """
+    figure, axes = _by_step(lines)
+    axes.set_ylabel("sensitivity of the output")
+    axes.set_title("how much the output follows each step of the input", fontsize="medium")
+    return _finished(figure, axes)
+
+
+def loss_gradient_by_step(lines: Lines) -> Figure:
+    """How much of the loss's gradient comes back to each step of the input, by what comes back to the largest one.
+
+    Where a line falls steeply towards the left, nothing is learned from the past, whatever is there.
+
+    Args:
+        lines: the gradient by time step, the last step last.
+    """
+    figure, axes = _by_step({step: _by_largest(values) for step, values in lines.items()})
+    axes.set_ylabel("gradient of the loss, by its largest")
+    axes.set_title("how much of the loss's gradient reaches each step", fontsize="medium")
+    return _finished(figure, axes)
+
+
+def _by_largest(values: Line) -> NDArray[np.float64]:
+    array = np.asarray(values, float)
+    largest = np.nanmax(array, initial=0.0)
+    return array / largest if largest > 0 else array
+
+
+def _by_step(lines: Lines) -> tuple[Figure, Axes]:
+    """A line for each look over the time steps of the window."""
     figure, axes = _blank()
     for step, colour, values in _coloured(lines):
         axes.semilogy(
             np.arange(-len(values) + 1, 1), _positive(values), color=colour, linewidth=1.6, label=_named(step)
         )
     axes.set_xlabel("time steps before the last")
-    axes.set_ylabel("sensitivity of the output")
-    axes.set_title("how much the output follows each step of the input", fontsize="medium")
-    return _finished(figure, axes)
+    return figure, axes
 
 
 def gate_shares(low: Mapping[str, Lines], high: Mapping[str, Lines]) -> Figure:
@@ -87,13 +116,15 @@ def _blank() -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _coloured(lines: Lines) -> list[tuple[int, tuple[float, float, float, float], Sequence[float]]]:
+def _coloured(
+    lines: Lines,
+) -> list[tuple[int, tuple[float, float, float, float], Sequence[float] | NDArray[np.float64]]]:
     """The lines in the order of their steps, each with its colour."""
     shades = colormaps["viridis_r"](np.linspace(0.1, 1, len(lines)))
     return [(step, tuple(shade), lines[step]) for shade, step in zip(shades, sorted(lines), strict=True)]
 
 
-def _positive(values: Sequence[float]) -> NDArray[np.float64]:
+def _positive(values: Line) -> NDArray[np.float64]:
     """On a logarithmic axis nothing is no point, rather than a point somewhere."""
     array = np.asarray(values, float)
     return np.where(array > 0, array, np.nan)

@@ -16,6 +16,9 @@ from flatspot.report.svg import plain
 SMALL: Final = (5.2, 3.2)
 """Inches of a chart in a page, so that its text has the page's size."""
 
+LONGEST: Final = 32
+"""Characters of a series' name in a title."""
+
 MOST_NAMED: Final = 20
 """Classes whose names and counts fit into a figure."""
 
@@ -30,9 +33,10 @@ def forecast_examples(kept: Forecasts, *, name: str) -> Figure:
     """
     figure = Figure(figsize=(11, 6), layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.subplots(2, 2, sharex=True, sharey=True, squeeze=False).ravel()
+    grid = figure.subplots(2, 2, sharex=True, sharey=not kept.names, squeeze=False).ravel()
     for number, axes in enumerate(grid[: len(kept.examples)]):
         _draw_example(axes, kept, number)
+        axes.set_ylim(*_limits(kept, number))
     for axes in grid[len(kept.examples) :]:
         axes.set_visible(False)
     grid[0].legend(loc="upper left", fontsize="small", framealpha=0.9)
@@ -42,15 +46,11 @@ def forecast_examples(kept: Forecasts, *, name: str) -> Figure:
 
 
 def forecast_example(kept: Forecasts, number: int, *, name: str) -> Figure:
-    """One of these windows alone, on axes that all of them have in common, for a page."""
+    """One of these windows alone, on axes that all windows of its series have in common, for a page."""
     figure = small()
     axes = figure.subplots()
     _draw_example(axes, kept, number, rasterized=True)
-    parts = [kept.predictions, kept.targets[kept.examples], *([] if kept.pasts is None else [kept.pasts])]
-    shown = np.concatenate([each[np.isfinite(each)] for each in parts])
-    if shown.size:
-        room = 0.04 * np.ptp(shown) or 1.0
-        axes.set_ylim(shown.min() - room, shown.max() + room)
+    axes.set_ylim(*_limits(kept, number))
     axes.set_xlabel("steps from the forecast")
     axes.set_ylabel(plain(name))
     return figure
@@ -63,9 +63,21 @@ def small() -> Figure:
     return figure
 
 
+def _limits(kept: Forecasts, number: int) -> tuple[float, float] | tuple[None, None]:
+    """Of an example's axis: all that is drawn of its series, in its other examples too."""
+    own = kept.series[kept.examples] == kept.series[kept.examples[number]]
+    parts = [kept.predictions[kept.beside(number)], kept.targets[kept.examples[own]]]
+    parts += [] if kept.pasts is None else [kept.pasts[own]]
+    shown = np.concatenate([each[np.isfinite(each)] for each in parts])
+    if not shown.size:
+        return None, None
+    room = 0.04 * np.ptp(shown) or 1.0
+    return float(shown.min() - room), float(shown.max() + room)
+
+
 def _draw_example(axes: Axes, kept: Forecasts, number: int, *, rasterized: bool = False) -> None:
     at = kept.examples[number]
-    behind, truth, prediction = kept.predictions, kept.targets[at], kept.predictions[at]
+    behind, truth, prediction = kept.predictions[kept.beside(number)], kept.targets[at], kept.predictions[at]
     past = None if kept.pasts is None else kept.pasts[number]
     future = np.arange(1, len(truth) + 1)
     faint = np.stack([np.broadcast_to(future, behind.shape), behind], axis=-1)
@@ -76,10 +88,11 @@ def _draw_example(axes: Axes, kept: Forecasts, number: int, *, rasterized: bool 
     marker = "o" if len(truth) == 1 else None
     axes.plot(future, truth, color="tab:blue", linewidth=1.6, label="truth", marker=marker)
     axes.plot(future, prediction, color="tab:red", linewidth=1.8, label="prediction", marker=marker)
-    axes.plot([], [], color="tab:orange", alpha=0.5, linewidth=0.8, label=_behind_label(len(behind), kept.total))
+    axes.plot([], [], color="tab:orange", alpha=0.5, linewidth=0.8, label=_behind_label(kept, len(behind)))
     axes.axvline(0.5, color="0.7", linewidth=0.8)
     kind = "sample" if past is None else "test window"
-    axes.set_title(f"{kind} {kept.numbers[at] + 1} of {kept.total}", fontsize="small")
+    whose = f"{plain(shortened(kept.names[number]))}: " if kept.names else ""
+    axes.set_title(f"{whose}{kind} {kept.numbers[at] + 1} of {kept.total}", fontsize="small")
 
 
 def answers_by_truth(predictions: NDArray[np.float64], targets: NDArray[np.float64], name: str) -> Figure:
@@ -123,7 +136,13 @@ def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) ->
     return figure
 
 
-def _behind_label(drawn: int, windows: int) -> str:
-    return (
-        "all predictions of the test split" if drawn == windows else f"{drawn} of {windows} predictions, evenly spread"
-    )
+def shortened(name: str) -> str:
+    """A name from data, as long as a figure's title can hold."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def _behind_label(kept: Forecasts, drawn: int) -> str:
+    if kept.names:
+        return f"{drawn} predictions of the same series"
+    whole = drawn == kept.total
+    return "all predictions of the test split" if whole else f"{drawn} of {kept.total} predictions, evenly spread"

@@ -1,8 +1,9 @@
 """Forecasts that a run keeps for its report: some of the test split's, beside what came true. Numbers alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, final
+from typing import Any, Final, NamedTuple, final
 from zipfile import BadZipFile
 
 import numpy as np
@@ -18,6 +19,9 @@ KEPT: Final = 300
 EXAMPLES: Final = 4
 """Windows shown in full."""
 
+BESIDE: Final = 75
+"""Windows of an example's own series, where there are several series."""
+
 MOST_BYTES: Final = 2**26
 """A file beyond this size is none that a run has written."""
 
@@ -31,6 +35,8 @@ class Forecasts:
         predictions, targets: `[window, horizon]`. pasts: `[example, step]`, what the examples' windows held; None:
             not known. examples: which of the kept windows are shown in full, `[example]`.
         numbers: of the kept windows in their split. total: windows of the split.
+        series: the number of each kept window's series, `[window]`. names: of the examples' series, one each; empty
+            where there is but one series.
     """
 
     predictions: NDArray[np.float64]
@@ -38,34 +44,80 @@ class Forecasts:
     examples: NDArray[np.int64]
     numbers: NDArray[np.int64]
     total: int
+    series: NDArray[np.int64]
     pasts: NDArray[np.float64] | None = None
+    names: tuple[str, ...] = ()
+
+    def beside(self, example: int) -> NDArray[np.int64]:
+        """The kept windows of an example's series: other series may live on another level."""
+        return np.flatnonzero(self.series == self.series[self.examples[example]])
 
 
-def examples_of(windows: int, most: int = KEPT) -> NDArray[np.int64]:
-    """The numbers of the windows that are shown in full, evenly spread over those that are kept."""
-    kept = _spread(windows, most)
-    return kept[_spread(len(kept), EXAMPLES)]
+@final
+class Chosen(NamedTuple):
+    """The windows of a split that are kept.
+
+    Args:
+        numbers: of the windows, `[window]`. examples: which of these are shown in full, `[example]`.
+    """
+
+    numbers: NDArray[np.int64]
+    examples: NDArray[np.int64]
+
+
+def choose(series: NDArray[np.int64], most: int = KEPT) -> Chosen:
+    """Evenly spread windows; of several series each example's own, too, so that it has company.
+
+    Args:
+        series: the number of each window's series, `[window]`. most: windows that are kept, but for this company.
+
+    >>> choose(np.zeros(5, np.int64), 3).numbers.tolist()
+    [0, 2, 4]
+    """
+    numbers = _spread(len(series), most)
+    there = np.unique(series)
+    if len(there) == 1:
+        return Chosen(numbers, _spread(len(numbers), EXAMPLES))
+    shown: list[NDArray[np.int64]] = []
+    for each, examples in zip(*np.unique(there[_even(len(there), EXAMPLES)], return_counts=True), strict=True):
+        own = np.flatnonzero(series == each)
+        shown.append(own[np.unique(_even(len(own) + 2, examples + 2)[1:-1] - 1)])
+        numbers = np.union1d(numbers, np.union1d(shown[-1], own[_spread(len(own), BESIDE)]))
+    return Chosen(numbers, np.searchsorted(numbers, np.concatenate(shown)))
 
 
 def _spread(count: int, most: int) -> NDArray[np.int64]:
-    return np.unique(np.linspace(0, count - 1, most).round().astype(np.int64))
+    return np.unique(_even(count, most))
+
+
+def _even(count: int, most: int) -> NDArray[np.int64]:
+    """Places among so many, evenly spread from the first to the last, the same ones twice where there are too few."""
+    return np.linspace(0, count - 1, most).round().astype(np.int64)
 
 
 def kept_of(
     predictions: NDArray[np.float64],
     targets: NDArray[np.float64],
     pasts: NDArray[np.float64] | None = None,
+    *,
+    series: NDArray[np.int64] | None = None,
+    names: Sequence[str] = (),
     most: int = KEPT,
 ) -> Forecasts:
     """Some of a split's forecasts.
 
     Args:
-        predictions, targets: `[window, horizon]`, one for every window of the split, in time order. pasts: `[example,
-            step]`, of the windows that `examples_of` names. most: windows that are kept, the examples among them.
+        predictions, targets: `[window, horizon]`, one for every window of the split, in order. pasts: `[example,
+            step]`, of the examples of `choose`. series: the number of each window's series, `[window]`; None: one.
+        names: of all series by their numbers; needed where there are several. most: windows that are kept.
     """
-    total = len(predictions)
-    numbers = _spread(total, most)
-    return Forecasts(predictions[numbers], targets[numbers], _spread(len(numbers), EXAMPLES), numbers, total, pasts)
+    series = np.zeros(len(predictions), np.int64) if series is None else series
+    numbers, examples = choose(series, most)
+    several = len(np.unique(series)) > 1
+    named = tuple(names[each] for each in series[numbers[examples]]) if several else ()
+    return Forecasts(
+        predictions[numbers], targets[numbers], examples, numbers, len(predictions), series[numbers], pasts, named
+    )
 
 
 def write_forecasts(folder: Path, kept: Forecasts) -> None:
@@ -77,6 +129,8 @@ def write_forecasts(folder: Path, kept: Forecasts) -> None:
         "examples": kept.examples,
         "numbers": kept.numbers,
         "total": np.asarray(kept.total),
+        "series": kept.series,
+        "names": np.asarray(kept.names, dtype=np.str_),
     }
     if kept.pasts is not None:
         arrays["pasts"] = kept.pasts.astype(np.float32)
@@ -103,13 +157,17 @@ def read_forecasts(folder: Path) -> Forecasts | None:
         raise BadInput(f"{path}: cannot be read as the run's forecasts: {error}") from error
 
 
-def _checked(held: dict[str, NDArray[np.float64]]) -> Forecasts:
+def _checked(held: dict[str, NDArray[Any]]) -> Forecasts:
     predictions, targets = (held[name].astype(np.float64) for name in ("predictions", "targets"))
     examples, numbers = (held[name].astype(np.int64) for name in ("examples", "numbers"))
     pasts = held["pasts"].astype(np.float64) if "pasts" in held else None
+    series = held["series"].astype(np.int64) if "series" in held else np.zeros(len(predictions), np.int64)
+    names = tuple(str(each) for each in held["names"]) if "names" in held else ()
     if predictions.ndim != 2 or predictions.shape != targets.shape or len(numbers) != len(predictions):
         raise ValueError("its arrays do not belong together")
+    if series.shape != numbers.shape or (names and len(names) != len(examples)):
+        raise ValueError("its series do not belong together")
     if examples.ndim != 1 or (pasts is not None and (pasts.ndim != 2 or len(pasts) != len(examples))):
         raise ValueError("its examples do not belong together")
     predictions[examples]  # refuses an example that is not there
-    return Forecasts(predictions, targets, examples, numbers, int(held["total"]), pasts)
+    return Forecasts(predictions, targets, examples, numbers, int(held["total"]), series, pasts, names)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from flatspot.evidence import Measurement
-from flatspot.report.curves import diversity_by_station, gate_shares, sensitivity_by_step
+from flatspot.report.curves import diversity_by_station, gate_shares, loss_gradient_by_step, sensitivity_by_step
 from flatspot.report.figures import small
 from flatspot.report.svg import plain
 from flatspot.report.text import BASELINES
@@ -132,9 +132,19 @@ def _stations_of(look: Measurement) -> list[str]:
 
 def sensitivity(entries: Sequence[Measurement]) -> Figure | None:
     """How much the output follows each step of the input; None where it was not measured."""
-    name = "sensitivity/by_step"
-    lines = {each.step: each.curves[name] for each in entries if name in each.curves}
+    lines = _looks(entries, "sensitivity/by_step")
     return sensitivity_by_step(lines) if lines else None
+
+
+def loss_gradient(entries: Sequence[Measurement]) -> Figure | None:
+    """How much of the loss's gradient reaches each step of the input; None where it was not measured."""
+    lines = _looks(entries, "loss_gradient/by_step")
+    return loss_gradient_by_step(lines) if lines else None
+
+
+def _looks(entries: Iterable[Measurement], name: str) -> dict[int, Sequence[float]]:
+    """A curve at each optimizer step at which it was measured."""
+    return {each.step: each.curves[name] for each in entries if name in each.curves}
 
 
 def _named(entries: Iterable[Measurement], begin: str, end: str) -> list[str]:

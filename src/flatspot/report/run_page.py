@@ -14,7 +14,7 @@ from flatspot.report.figures import SMALL, answers_by_truth, confusion_matrix, f
 from flatspot.report.forecasts import Forecasts
 from flatspot.report.page import template, told_of
 from flatspot.report.svg import svg_of
-from flatspot.report.text import beside_the_best, error_rows, number
+from flatspot.report.text import beside_the_best, error_rows, number, series_rows
 
 KEY: Final = (
     ("#595959", "the window"),
@@ -23,6 +23,12 @@ KEY: Final = (
     ("#ff7f0e", "forecasts of other windows, faint"),
 )
 """The colours of a forecast's lines."""
+
+IN_SIGHT: Final = 10
+"""Series whose errors are shown at once."""
+
+MOST_SERIES: Final = 500
+"""Series whose errors are in the page."""
 
 
 @final
@@ -60,6 +66,8 @@ def check_metrics(held: Mapping[str, Any]) -> None:
     numbers = [each for table in tables for each in table.values()]
     for table in held.get("by_step", {}).values():
         numbers += [each for values in table.values() for each in values]
+    for name in ("by_series", "baseline_by_series"):
+        numbers += [each for figures in held.get(name, {}).values() for each in figures.values()]
     numbers += [each for row in held.get("confusion", ()) for each in row]
     numbers += [held[name] for name in ("steps", "fit_seconds", "seconds") if name in held]
     wrong = [each for each in numbers if each is not None and not isinstance(each, (int, float))]
@@ -83,6 +91,7 @@ def run_page(run: RunRecord) -> str:
         notes=run.notes,
         sameness=_sameness(run, draw),
         errors=_errors(run),
+        by_series=_by_series(run),
         sections=[each for each in _sections(run, draw) if each["charts"]],
         about=list(_about(run)),
         config=run.config,
@@ -141,18 +150,31 @@ def _sameness(run: RunRecord, draw: _Charts) -> dict[str, Any] | None:
     charts = [
         draw(
             forecast_example(kept, at, name=_target(run)),
-            f"window {kept.numbers[place] + 1} of {kept.total}: what it held, what came, the forecast, and behind them "
-            f"{len(kept.predictions)} forecasts of other windows",
+            _shown_in(kept, at, place),
         )
         for at, place in enumerate(kept.examples)
     ]
     return {
         "title": "Forecasts of the test windows",
-        "text": f"Behind each stand {len(kept.predictions)} of all {kept.total:,} forecasts. Where they are one curve, "
-        "the network says the same whatever it reads; where they fan out, it follows its input.",
+        "text": f"{_behind(kept)} Where they are one curve, the network says the same whatever it reads; where they "
+        "fan out, it follows its input.",
         "key": KEY,
         "charts": charts,
     }
+
+
+def _behind(kept: Forecasts) -> str:
+    if kept.names:
+        return "Behind each stand forecasts of other windows of the same series; each series has axes of its own."
+    return f"Behind each stand {len(kept.predictions)} of all {kept.total:,} forecasts."
+
+
+def _shown_in(kept: Forecasts, example: int, place: int) -> str:
+    whose = f" (series {kept.names[example]})" if kept.names else ""
+    return (
+        f"window {kept.numbers[place] + 1} of {kept.total}{whose}: what it held, what came, the forecast, and behind "
+        f"them {len(kept.beside(example))} forecasts of other windows"
+    )
 
 
 def _errors(run: RunRecord) -> dict[str, Any] | None:
@@ -161,6 +183,21 @@ def _errors(run: RunRecord) -> dict[str, Any] | None:
     model = str(_of(run.metrics, "about").get("model", "model"))
     head, rows = error_rows(run.metrics["test"], run.metrics["baseline"], model=model)
     return {"head": ["on the test rows", *head], "rows": rows}
+
+
+def _by_series(run: RunRecord) -> dict[str, Any] | None:
+    """The errors of each series beside its best baseline: some in sight, more on request."""
+    found = series_rows(_of(run.metrics, "by_series"), _of(run.metrics, "baseline_by_series"))
+    if found is None:
+        return None
+    head, rows = found
+    left = len(rows) - MOST_SERIES
+    return {
+        "head": head,
+        "rows": rows[:IN_SIGHT],
+        "more": rows[IN_SIGHT:MOST_SERIES],
+        "left": f"{left:,} more series are in metrics.json." if left > 0 else "",
+    }
 
 
 def _sections(run: RunRecord, draw: _Charts) -> Iterator[dict[str, Any]]:
@@ -196,7 +233,13 @@ def _inside(run: RunRecord, draw: _Charts) -> Iterator[tuple[Markup, str]]:
         (
             progress.sensitivity(run.entries),
             "sensitivity of the output to each time step of the input, at several times of the fit",
-            "The gradient of the output by each step of the window. A line that falls steeply to the left forgets.",
+            "How far the output moves with each step of the window. A line that falls steeply to the left forgets.",
+        ),
+        (
+            progress.loss_gradient(run.entries),
+            "the loss's gradient at each time step of the input, at several times of the fit",
+            "What training hears of each step of the window. A line that falls steeply to the left learns nothing from "
+            "the past; its shape tells, its height shrinks as the fit gets better and is left out.",
         ),
         (
             progress.gates(run.entries),

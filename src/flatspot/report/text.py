@@ -89,6 +89,42 @@ def error_rows(
     return list(columns.values()), cells
 
 
+def series_rows(
+    own: Mapping[str, Mapping[str, float | None]], baselines: Mapping[str, Mapping[str, float | None]]
+) -> tuple[list[str], list[list[str]]] | None:
+    """The heads of the figures and a row for each series, the one that it errs most on first; None where there is none.
+
+    Args:
+        own: by series, figures by name. baselines: by series, the MAE of each baseline by name.
+
+    Most is by MASE, which has no unit, and by MAE where that is not known: series may differ in size.
+    """
+    columns = {key: head for key, head in COLUMNS if any(figures.get(key) is not None for figures in own.values())}
+    if not columns:
+        return None
+    named = {name: _best_of(baselines.get(name, {})) for name in own}
+    order = sorted(own, key=lambda name: tuple(-(own[name].get(each) or -math.inf) for each in ("mase", "mae")))
+    rows = [
+        [name, *(number(own[name].get(key)) for key in columns), *_beside(own[name].get("mae"), named[name])]
+        for name in order
+    ]
+    return ["series", *columns.values(), "best baseline, its MAE", "errs beside it"], rows
+
+
+def _best_of(errors: Mapping[str, float | None]) -> tuple[str, float] | None:
+    """The baseline that errs least, by its label."""
+    known = [(error, label) for name, label in BASELINES if (error := errors.get(name)) is not None]
+    return min(known)[::-1] if known else None
+
+
+def _beside(own: float | None, best: tuple[str, float] | None) -> list[str]:
+    if best is None:
+        return ["-", "-"]
+    label, error = best
+    share = "-" if own is None or not error else f"{own / error - 1:+.0%}"
+    return [f"{label} {number(error)}", share]
+
+
 def number(value: float | None, decimals: int | None = None) -> str:
     """A figure as a person writes it; a dash for what could not be measured.
 
