@@ -121,6 +121,14 @@ def test_every_link_leads_somewhere(page):
     assert all((page.parent / link).exists() for link in links(page))
 
 
+def test_each_row_beside_the_peers_says_what_was_read():
+    head, _, *rows = re.search(r"^\| \| flatspot (?:.*\n)(?:\|.*\n)+", README, re.MULTILINE)[0].splitlines()
+    page = (ROOT / "docs" / "peers.md").read_text()
+    said = [section.splitlines()[0].lower() for section in page.split("\n## ")[1:]]
+    assert said == [row.split(" | ")[0].removeprefix("| ") for row in rows]
+    assert all(f"\n| {peer} | " in page for peer in head.strip("| ").split(" | ")[1:])
+
+
 def test_the_readme_leads_to_the_pages():
     assert len(links(ROOT / "README.md")) >= 8
 
