@@ -1,12 +1,15 @@
 """A terminal gets colours and signs of life; a pipe, a log file, and whoever sets NO_COLOR get the words alone."""
 
+import fcntl
 import io
 import json
 import logging
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -114,11 +117,13 @@ def test_a_pipe_that_nobody_reads_any_more_hears_nothing_and_the_log_goes_on(tmp
     assert capsys.readouterr().err == ""
 
 
-def on_a_terminal(*words, **environment):
-    """What a command says to a real one."""
+def on_a_terminal(*words, both=False, **environment):
+    """What a command says to a real one; `both`: its errors and bars too."""
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 118, 0, 0))  # lines and columns
+    errors = theirs if both else subprocess.PIPE
     try:
-        subprocess.run(words, stdout=theirs, stderr=subprocess.PIPE, env=os.environ | environment, check=False)
+        subprocess.run(words, stdout=theirs, stderr=errors, env=os.environ | environment, check=False)
         os.close(theirs)
         return _all_of(ours)
     finally:
@@ -146,3 +151,15 @@ def test_the_doctor_on_a_real_terminal_and_in_a_pipe(tmp_path):
     assert "\033[31mflat\033[0m: " in on_a_terminal(*words)
     assert "\033" not in on_a_terminal(*words, NO_COLOR="1")
     assert "\033" not in subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+
+def test_a_sweep_on_a_terminal_says_how_many_of_its_jobs_are_left(tmp_path):
+    words = (
+        *(sys.executable, "-c", "from flatspot.cli.app import run; run()", "train", "-m", "data=csv", "data.target=x"),
+        *(f"data.path={tmp_path / 'none.csv'}", "seed=0,1,2", "model.cell=gru,lstm", f"hydra.sweep.dir={tmp_path}/s"),
+    )
+    said = on_a_terminal(*words, both=True)
+    assert all(f" {done}/6 [" in said for done in range(6))
+    assert "#5" in said.rpartition("5/6")[2]
+    assert "6 of 6 jobs failed" in said
+    assert "/6 [" not in on_a_terminal(*words[:-1], f"hydra.sweep.dir={tmp_path}/t")  # errors go into a pipe

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from flatspot.cli.folder import shown, write_json, write_text, write_whole
 from flatspot.cli.schema import SHAPING_KEYS
+from flatspot.cli.terminal import JobsBar
 from flatspot.errors import BadInput, reason
 from flatspot.evidence import latest, read
 from flatspot.report.sweep import ErrorName, Job, answer, line, summary
@@ -71,6 +74,7 @@ class Sweep:
         self._token = secrets.token_hex(8)  # of an earlier sweep in the same folder nothing is read
         self._folder: Path | None = None
         self._report = False
+        self._bar = JobsBar()
 
     @property
     def begun(self) -> bool:
@@ -87,6 +91,7 @@ class Sweep:
             _check_direction(config.hydra.sweeper)
             self._folder = Path(str(config.hydra.sweep.dir)).absolute()
             self._report = config.get("report") == "html"
+            self._bar = JobsBar(_count(config.hydra))
 
     def run(self, job: Begin, done_before: Callable[[Path], bool]) -> Objective:
         """Run the job that Hydra has just set up, and tell in a line how it ended.
@@ -108,6 +113,7 @@ class Sweep:
         record = {"number": int(config.job.num), "folder": str(folder), "settings": settings}
         kept, looked_up = False, {}
         failure: str | None = KILLED
+        self._bar.show()
         try:
             again = _claim(records, folder, config)
             _write(records, {**record, "failure": KILLED})
@@ -123,13 +129,14 @@ class Sweep:
             ended = {**record, "failure": failure, **looked_up}
             _write(records, ended)
             told = line(_job(ended))
-            print(f"{'#' + str(ended['number']):>6}  {'done before: ' if kept else ''}{told}", flush=True)  # noqa: T201
+            self._bar.say(f"{'#' + str(ended['number']):>6}  {'done before: ' if kept else ''}{told}")
 
     def end(self) -> tuple[int, int]:
         """Print the table, write it as `sweep.json` and the jobs as `results.csv` and `results.parquet`.
 
         Returns: how many jobs failed, and of how many.
         """
+        self._bar.close()
         if self._folder is None or not self.begun:
             return 0, 0
         records = self._records(self._folder)
@@ -154,6 +161,25 @@ class Sweep:
 
     def _records(self, folder: Path) -> Path:
         return folder / RECORDS / self._token
+
+
+def _count(hydra: DictConfig) -> int | None:
+    """The jobs of a sweep that runs them one after the other in this process; None of any other sweep.
+
+    Args:
+        hydra: its node of the configuration that the sweep as a whole is composed of.
+    """
+    if not str(hydra.launcher._target_).endswith(".BasicLauncher"):
+        return None
+    if not str(hydra.sweeper._target_).endswith(".BasicSweeper"):
+        return None
+    typed = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
+    parsed = OverridesParser.create().parse_overrides([*typed, *hydra.overrides.task])
+    swept = {each.get_key_element(): each for each in parsed}  # what is typed last counts
+    try:
+        return math.prod(len(list(each.sweep_string_iterator())) for each in swept.values() if each.is_sweep_override())
+    except (HydraException, ValueError, TypeError):  # glob(*) asks Hydra which files there are
+        return None
 
 
 def _page(folder: Path, held: Sequence[Mapping[str, Any]], error: ErrorName) -> str | None:

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO, final
 
 if TYPE_CHECKING:
     from rich.status import Status
+    from tqdm import tqdm
 
 DELAY: Final = 2.0
 """Seconds after which a wait is worth a word."""
@@ -116,3 +117,41 @@ def waiting(what: str) -> Iterator[None]:
             ended.append(True)
             for each in shown:
                 each.stop()
+
+
+@final
+class JobsBar:
+    """A bar over jobs that run one after the other, on a terminal; each job's own stands below it.
+
+    A pipe, a file, and jobs that run elsewhere get the lines alone.
+
+    Args:
+        total: jobs; None: nobody knows, and so there is none.
+    """
+
+    def __init__(self, total: int | None = None) -> None:
+        self._total = total
+        self._bar: tqdm[Any] | None = None
+
+    def show(self) -> None:
+        """A job begins."""
+        if self._total is None or not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            from tqdm import tqdm  # only where there is a terminal
+
+            self._bar = tqdm(total=self._total, unit="job", desc="sweep", leave=False, dynamic_ncols=True)
+        self._bar.refresh()
+
+    def say(self, told: str) -> None:
+        """A job has ended: say so in a line of its own. Until the next one the bar is gone, and others may speak."""
+        if self._bar is not None:
+            self._bar.n += 1
+            self._bar.clear()
+        print(told, flush=True)  # noqa: T201 - the command's answer
+
+    def close(self) -> None:
+        """All jobs have ended."""
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
