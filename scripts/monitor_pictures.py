@@ -23,7 +23,13 @@ RUNS: Final = {
     "healthy: the same, scaled": ["data=sensor"],
 }
 
-TAGS: Final = ("forecast/examples", "diversity/stations", "sensitivity/by_step", "loss_gradient/by_step", "activation/gates")
+TAGS: Final = (
+    "forecast/examples",
+    "diversity/stations",
+    "sensitivity/by_step",
+    "loss_gradient/by_step",
+    "activation/gates",
+)
 
 
 def pictures(overrides: list[str], epochs: int, folder: Path) -> dict[str, bytes]:

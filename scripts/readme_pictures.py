@@ -1,4 +1,4 @@
-"""Take the README's pictures: a sick run, its diagnosis and cure, a sweep, and pages as a browser shows them.
+"""Take the README's pictures: a sick run, its diagnosis and cure, a sweep, pages and TensorBoard in a browser.
 
     python scripts/readme_pictures.py
 
@@ -18,6 +18,9 @@ import subprocess
 import sys
 import tempfile
 import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -122,47 +125,85 @@ def shortened(text: str) -> str:
 
 def pages(folder: Path) -> None:
     """The pages of the sick run and of the cured one side by side, of the sweep, and of a run on a phone."""
-    from selenium import webdriver  # noqa: PLC0415 - an extra of its own
-
-    for command in (SICK, CURED):
-        if not (folder / command.rpartition("=")[2]).exists():
-            said(command, folder)
-    options = webdriver.ChromeOptions()
-    for each in (*QUIET, f"--user-data-dir={folder / 'profile'}"):
-        options.add_argument(each)
-    browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    try:
+    _trained(folder)
+    with _browser(folder) as browser:
         both = [seen(browser, folder / name / "report.html", (700, 1130)) for name in ("sick", "cured")]
         together = Image.new("RGB", (both[0].width + both[1].width, both[0].height))
         for number, half in enumerate(both):
             together.paste(half, (number * both[0].width, 0))
         together.save(PICTURES / "report_sick_and_cured.png", optimize=True)
-        phone = seen(browser, folder / "cured" / "report.html", (390, 844))
-        phone.save(PICTURES / "report_phone.png", optimize=True)
+        for name, size in (("desktop", (1180, 1500)), ("phone", (390, 1500))):
+            seen(browser, folder / "cured" / "report.html", size).save(PICTURES / f"report_{name}.png", optimize=True)
         if (folder / "sweep").exists():
             wide = seen(browser, folder / "sweep" / "report.html", (1180, 760))
             wide.save(PICTURES / "report_sweep.png", optimize=True)
+
+
+def tensorboard(folder: Path) -> None:
+    """The sick run and the cured one, as TensorBoard's Custom Scalars show them; its server listens here alone."""
+    from selenium.webdriver.support.ui import WebDriverWait  # noqa: PLC0415 - an extra of its own
+    from tensorboard import program  # noqa: PLC0415 - slow, and for this picture alone
+
+    _trained(folder)
+    board = program.TensorBoard()
+    runs = f"sick:{folder / 'sick'},cured:{folder / 'cured'}"
+    board.configure(argv=["tensorboard", "--logdir_spec", runs, "--host", "127.0.0.1", "--port", "0"])
+    address = board.launch()
+    with _browser(folder) as browser:
+        _sized(browser, (1120, 760))
+        browser.get(f"{address}#custom_scalars")
+        WebDriverWait(browser, 60).until(lambda each: "Matches (4)" in each.find_element("tag name", "body").text)
+        time.sleep(3)  # its charts move into place
+        shown = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
+        shown.save(PICTURES / "tensorboard.png", optimize=True)
+
+
+def _trained(folder: Path) -> None:
+    """The sick run and the cured one are there."""
+    for command in (SICK, CURED):
+        if not (folder / command.rpartition("=")[2]).exists():
+            said(command, folder)
+
+
+@contextmanager
+def _browser(folder: Path) -> Iterator[Any]:
+    from selenium import webdriver  # noqa: PLC0415 - an extra of its own
+
+    options = webdriver.ChromeOptions()
+    for each in (*QUIET, f"--user-data-dir={folder / 'profile'}"):
+        options.add_argument(each)
+    browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    try:
+        yield browser
     finally:
         browser.quit()
 
 
-def seen(browser: Any, page: Path, size: tuple[int, int]) -> Image.Image:  # noqa: ANN401 - of an extra
-    """What a window of this size shows of a page."""
+def _sized(browser: Any, size: tuple[int, int]) -> None:  # noqa: ANN401 - of an extra
     asked = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", asked)
+
+
+def seen(browser: Any, page: Path, size: tuple[int, int]) -> Image.Image:  # noqa: ANN401 - of an extra
+    """What a window of this size shows of a page."""
+    _sized(browser, size)
     browser.get(page.as_uri())
     return Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
+
+
+DRAWN: Final = {"pages": pages, "tensorboard": tensorboard}
+"""By name, what a browser shows."""
 
 
 def main() -> None:
     """Take all of them, or those that are named."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", default=[*SHOWN, "pages"], help=", ".join([*SHOWN, "pages"]))
+    parser.add_argument("names", nargs="*", default=[*SHOWN, *DRAWN], help=", ".join([*SHOWN, *DRAWN]))
     chosen = parser.parse_args().names
     with tempfile.TemporaryDirectory() as folder:
         for name in chosen:
-            if name == "pages":
-                pages(Path(folder))
+            if name in DRAWN:
+                DRAWN[name](Path(folder))
             else:
                 picture(name, SHOWN[name], Path(folder))
 

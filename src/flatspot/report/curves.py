@@ -54,23 +54,20 @@ def sensitivity_by_step(lines: Lines) -> Figure:
 
 
 def loss_gradient_by_step(lines: Lines) -> Figure:
-    """How much of the loss's gradient comes back to each step of the input, by what comes back to the largest one.
+    """How much of the loss's gradient comes back to each step of the input, by the most that came back at any time.
 
-    Where a line falls steeply towards the left, nothing is learned from the past, whatever is there.
+    Where a line falls steeply towards the left, nothing is learned from the past, whatever is there. A line sinks as
+    the fit gets better.
 
     Args:
         lines: the gradient by time step, the last step last.
     """
-    figure, axes = _by_step({step: _by_largest(values) for step, values in lines.items()})
+    told = [each for each in np.concatenate([_positive(values) for values in lines.values()]) if np.isfinite(each)]
+    unit = max(told, default=1.0)
+    figure, axes = _by_step({step: _positive(values) / unit for step, values in lines.items()})
     axes.set_ylabel("gradient of the loss, by its largest")
     axes.set_title("how much of the loss's gradient reaches each step", fontsize="medium")
     return _finished(figure, axes)
-
-
-def _by_largest(values: Line) -> NDArray[np.float64]:
-    array = np.asarray(values, float)
-    largest = np.nanmax(array, initial=0.0)
-    return array / largest if largest > 0 else array
 
 
 def _by_step(lines: Lines) -> tuple[Figure, Axes]:

@@ -239,7 +239,7 @@ def _inside(run: RunRecord, draw: _Charts) -> Iterator[tuple[Markup, str]]:
             progress.loss_gradient(run.entries),
             "the loss's gradient at each time step of the input, at several times of the fit",
             "What training hears of each step of the window. A line that falls steeply to the left learns nothing from "
-            "the past; its shape tells, its height shrinks as the fit gets better and is left out.",
+            "the past. Lines sink as the fit gets better.",
         ),
         (
             progress.gates(run.entries),
