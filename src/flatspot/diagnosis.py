@@ -38,6 +38,9 @@ EXPLAINED: Final[Mapping[Verdict, str]] = {
     "unknown": "diversity or skill is not finite or was not measured",
 }
 
+ILL: Final[frozenset[Verdict]] = frozenset({"flat", "shrunken", "varied-but-wrong"})
+"""Verdicts that call for a cause."""
+
 
 @final
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from flatspot.data.answers import training_rows
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel
 from flatspot.data.split import Part
+from flatspot.diagnosis import ILL
 from flatspot.errors import BadInput
 from flatspot.evaluate import batches, reference
 from flatspot.examination.gathering import Gathered
@@ -189,10 +191,11 @@ def _run(
         return None
     with waiting("fitting the references"):
         ridge = reference(data)
-    with waiting("looking for a cause"):
-        causes = _causes(config["examine"], model, data, optimizer)
     with waiting("testing beside the baselines"):
-        examination = examine_model(model, data, ridge=ridge, season=config["data"]["season"], causes=causes)
+        examination = examine_model(model, data, ridge=ridge, season=config["data"]["season"])
+    with waiting("looking for a cause"):
+        ill = examination.diagnosis().verdict in ILL
+        examination = replace(examination, causes=_causes(config["examine"], model, data, optimizer, ill=ill))
     told = _about(config, data, model, trainer)
     metrics = metrics_of(examination, trainer.global_step, fit_seconds, time.perf_counter() - started, told)
     forecasts = forecasts_of(data, examination)
@@ -237,12 +240,12 @@ def _seconds(trainer: Trainer) -> float:
 
 
 def _causes(
-    examine: str, model: SequenceModule, data: SeriesDataModule, optimizer: Optimizer | None
+    examine: str, model: SequenceModule, data: SeriesDataModule, optimizer: Optimizer | None, *, ill: bool
 ) -> Gathered | None:
     """What a cause can be told from, if one is asked for."""
     if examine == "none":
         return None
-    return look_for_causes(model, data, optimizer, experiments=examine == "full", budget=EXAMINE_SECONDS)
+    return look_for_causes(model, data, optimizer, experiments=examine == "full", budget=EXAMINE_SECONDS, ill=ill)
 
 
 def _set_up_process(config: Mapping[str, Any]) -> None:

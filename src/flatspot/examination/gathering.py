@@ -140,12 +140,19 @@ class Gathered:
 
 
 def gather(
-    patient: Patient, budget: float = math.inf, *, experiments: bool = True, tell: Callable[[str], None] | None = None
+    patient: Patient,
+    budget: float = math.inf,
+    *,
+    experiments: bool = True,
+    ill: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> Gathered:
     """Everything that can be measured within the budget, in seconds; of a healthy network, that it is.
 
     Args:
-        experiments: whether anything is tried on copies. tell: told the name of each measurement as it begins.
+        experiments: whether anything is tried on copies. ill: whether it was found ill elsewhere, on a test split say,
+            so that a cause is looked for whatever these samples show. tell: told the name of each measurement as it
+            begins.
     """
     named = dict(patient.model.named_parameters())
     left = {name: each.grad for name, each in named.items() if each.grad is not None}
@@ -154,7 +161,7 @@ def gather(
     patient = replace(patient, left=frozenset(left), loss=_own_copy(patient.loss))
     try:  # a penalty in the loss may reach the weights themselves, on whichever copy it is asked
         with random_states_kept(patient.model):
-            return _gathered(patient, budget, experiments=experiments, tell=tell)
+            return _gathered(patient, budget, experiments=experiments, ill=ill, tell=tell)
     finally:
         for name, each in named.items():
             each.grad = left.get(name)
@@ -179,7 +186,9 @@ def _own_copy(loss: LossOf | None) -> LossOf | None:
         return loss
 
 
-def _gathered(patient: Patient, budget: float, *, experiments: bool, tell: Callable[[str], None] | None) -> Gathered:
+def _gathered(
+    patient: Patient, budget: float, *, experiments: bool, ill: bool, tell: Callable[[str], None] | None
+) -> Gathered:
     started = time.perf_counter()
     found = Gathered(tell=tell)
     for weight in patient.model.parameters():
@@ -190,7 +199,7 @@ def _gathered(patient: Patient, budget: float, *, experiments: bool, tell: Calla
         found.take(name, partial(measure, patient))
         if name == "loss" and found.figures.get("loss/blind_to_pairs"):
             patient = replace(patient, loss=paired(patient.loss))  # a loop that squeezes hands over one that does not
-    if not suspicious(found):
+    if not ill and not suspicious(found):
         _look_at_habits(found, patient, started, budget)
         return found
     _look_for_a_cause(found, patient, started, budget, experiments=experiments)

@@ -85,7 +85,6 @@ def examine_model(
     *,
     ridge: Ridge | None = None,
     season: int | None = None,
-    causes: Gathered | None = None,
     part: Part = "test",
 ) -> Examination:
     """Score a network beside the baselines on the test split, and judge how much its outputs vary.
@@ -94,7 +93,7 @@ def examine_model(
 
     Args:
         ridge: the reference, fitted before; None: fitted here. season: steps of a season, for seasonal persistence.
-        causes: as `look_for_causes` found them. part: another one than the test split.
+        part: another one than the test split.
     """
     found = evaluate(model, data, part=part, ridge=ridge, season=season)
     classifies = found.classes is not None
@@ -110,18 +109,24 @@ def examine_model(
         skill=skill(loss, found.outputs, found.answers, groups),
         references={name: skill(loss, each, found.answers, groups) for name, each in found.references.items()},
         squared_loss=classifies or model.hparams["loss"] == "mse",
-        causes=causes,
     )
 
 
 def look_for_causes(
-    model: SequenceModule, data: SeriesDataModule, optimizer: Optimizer | None, *, experiments: bool, budget: float
+    model: SequenceModule,
+    data: SeriesDataModule,
+    optimizer: Optimizer | None,
+    *,
+    experiments: bool,
+    budget: float,
+    ill: bool = False,
 ) -> Gathered:
     """What a cause can be told from, on samples of the training and validation data; all stays as it was.
 
     Args:
         optimizer: as it was used. experiments: whether anything is tried on copies.
-        budget: seconds after which no further measurement is begun.
+        budget: seconds after which no further measurement is begun. ill: whether the test split shows that something
+            is wrong: the validation samples need not.
     """
     asked = _Packing(model) if data.whole else model
     train, val = (
@@ -129,7 +134,7 @@ def look_for_causes(
         for each in (data.whole_loader("train"), data.whole_loader("val"))
     )
     patient = Patient(asked, train, val, model.loss, optimizer, lambda: _fresh(model, packing=data.whole))
-    return gather(patient, budget, experiments=experiments)
+    return gather(patient, budget, experiments=experiments, ill=ill)
 
 
 def _fresh(model: SequenceModule, *, packing: bool) -> nn.Module:

@@ -66,9 +66,7 @@ def judge(
         return None  # these weights were not trained at all
     if head_rate_share <= SLOW and head_refit_skill > ENOUGH * skill_possible:
         return None  # all but the head has learned enough
-    suffices = (
-        trial_again_skill >= ENOUGH * skill_possible and (settings_rate_now or settings_rate) >= STILL * settings_rate
-    )
+    suffices = trial_again_skill >= ENOUGH * skill_possible and not lowered
     if suffices and (settings_steps or 0.0) >= trial_again_steps:
         return None  # begun anew, no more steps than were taken come that far
     more = max(trial_on_closes, trial_on_longer_closes)
