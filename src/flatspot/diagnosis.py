@@ -66,7 +66,8 @@ class Rule:
     Args:
         cause: its name. page: what a person reads about it, in Markdown.
         judge: from the numbers that it names as its parameters (`trial_inputs_closes` is `trial_inputs/closes` of the
-            evidence) to a finding, or None where it sees nothing wrong. A parameter with a default is not needed.
+            evidence) to a finding, or None where it sees nothing wrong. A parameter with a default is not needed; one
+            whose default is text is filled with a name, where it is known (`head_name` with what the head is called).
         explains: causes that follow from this one: found together, they are its symptoms.
     """
 
@@ -75,8 +76,8 @@ class Rule:
     page: str = ""
     explains: tuple[str, ...] = ()
 
-    def __call__(self, **evidence: float) -> Finding | None:
-        """What it makes of the numbers."""
+    def __call__(self, **evidence: float | str) -> Finding | None:
+        """What it makes of the numbers, and of names."""
         return self.judge(**evidence)
 
     def needs(self) -> tuple[list[str], list[str]]:
@@ -100,6 +101,15 @@ def parameter(name: str) -> str:
     return name.replace("/", "_")
 
 
+def attribute(name: str, of: str = "model") -> str:
+    """How a part of a model is written in Python, by its dotted name.
+
+    >>> attribute("head"), attribute("encoder.layers.0"), attribute("2", of="self")
+    ('model.head', 'model.encoder.layers[0]', 'self[2]')
+    """
+    return of + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in name.split("."))
+
+
 def graded(value: float, low: float, high: float, least: float = 0.5, most: float = 0.95) -> float:
     """A confidence that rises from `least` at `low` to `most` at `high`, and stays there.
 
@@ -121,7 +131,10 @@ SURE_ENOUGH: Final = 0.5
 
 
 def consult(
-    rules: Mapping[str, Judge], evidence: Mapping[str, float], unmeasured: Mapping[str, str] | None = None
+    rules: Mapping[str, Judge],
+    evidence: Mapping[str, float],
+    unmeasured: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> tuple[tuple[Finding, ...], dict[str, str]]:
     """What the rules find, the surest first, and the causes that could not be examined, with the reason.
 
@@ -131,11 +144,13 @@ def consult(
         rules: by cause.
         evidence: numbers by name; those that are not finite count as not measured.
         unmeasured: why groups of numbers (what stands before the `/`) were not measured.
+        names: what parts of the model are called, by what they are.
 
     >>> consult({"no-signal": Rule("no-signal", lambda references_best: None)}, {})
     ((), {'no-signal': "'references_best' was not measured"})
     """
-    measured = {parameter(name): value for name, value in evidence.items() if math.isfinite(value)}
+    measured: dict[str, float | str] = {parameter(what): name for what, name in (names or {}).items()}
+    measured |= {parameter(name): value for name, value in evidence.items() if math.isfinite(value)}
     reasons = {parameter(group): why for group, why in (unmeasured or {}).items()}
     findings: list[Finding] = []
     not_examined: dict[str, str] = {}
@@ -157,7 +172,7 @@ def as_rule(cause: str, judge_of: Judge) -> Rule:
     return judge_of if isinstance(judge_of, Rule) else Rule(cause, judge_of, getdoc(judge_of) or "")
 
 
-def _asked(rule: Rule, measured: Mapping[str, float]) -> Finding | None:
+def _asked(rule: Rule, measured: Mapping[str, float | str]) -> Finding | None:
     needed, welcome = rule.needs()
     given = {name: measured[name] for name in needed}
     found: object = rule.judge(**given, **{name: measured[name] for name in welcome if name in measured})

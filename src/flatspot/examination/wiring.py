@@ -531,11 +531,12 @@ def gradients(patient: Patient) -> Figures:
         "gradients/none_share": share(none - fixed),
         "gradients/zero_share": share(zero),
         "gradients/fixed_share": share(fixed),
+        "gradients/fixed_away_share": share(fixed & away),
         "gradients/away_share": share(away - fixed),
         "gradients/all_away": float(held is not None and 0 < len(named) == len(away)),
         "gradients/left_share": share(set(patient.left) & set(named)),
     }
-    cut = {name for name in (none - fixed) if _moves(patient, named[name])}
+    cut = _cut_off(patient, found)
     # Dead and saturated units have gradients of zero too, but not from the start; or outputs stay.
     still = _never(patient, zero) if share(zero) > MOST_OF_IT else set()
     still = {name for name in still if _moves(patient, named[name], NUDGE)}
@@ -544,6 +545,20 @@ def gradients(patient: Patient) -> Figures:
         "gradients/zero_cut_share": share(still),
         **_norms(found),
     }
+
+
+def cut_off(patient: Patient) -> set[str]:
+    """The weights that get no gradient though the outputs follow them, by name.
+
+    Raises:
+        NotGiven: there is no loss.
+    """
+    return _cut_off(patient, _gradients(patient))
+
+
+def _cut_off(patient: Patient, found: dict[str, Tensor | None]) -> set[str]:
+    named = patient.model.named_parameters()
+    return {name for name, each in named if each.requires_grad and found[name] is None and _moves(patient, each)}
 
 
 def _never(patient: Patient, zero: set[str]) -> set[str]:
