@@ -1,7 +1,7 @@
 """What a doctor may say: a verdict, findings, and what was not examined."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import getdoc, signature
 from typing import Final, Literal, final
@@ -48,6 +48,7 @@ class Finding:
         cause: its name. seen: a number and the line that it crossed. means: one consequence.
         try_first: one thing to paste: a line of code. override: the same for a run of `train.py`, where it has one.
         confidence: how often such a finding is right, from 0 to 1.
+        together: causes without whose mending this one's mends nothing, as an experiment showed.
     """
 
     cause: str
@@ -56,6 +57,7 @@ class Finding:
     try_first: str
     confidence: float
     override: str | None = None
+    together: tuple[str, ...] = ()
 
 
 @final
@@ -118,6 +120,21 @@ def graded(value: float, low: float, high: float, least: float = 0.5, most: floa
     """
     share = min(max((value - low) / (high - low), 0.0), 1.0)
     return round(least + (most - least) * share, 6)
+
+
+def joint(told: Sequence[tuple[str, Sequence[str]]]) -> list[int]:
+    """Which of several causes are to be mended together, by their places from 0.
+
+    Args:
+        told: of each finding its cause, and what it is to be mended together with.
+
+    >>> joint([("a", ["b"]), ("c", []), ("b", ["a"])]), joint([("a", ["b"])])
+    ([0, 2], [])
+    """
+    partners = dict(told)
+    return [
+        place for place, (cause, others) in enumerate(told) if any(cause in partners.get(other, ()) for other in others)
+    ]
 
 
 DAMAGE: Final = 0.35
