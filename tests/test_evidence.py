@@ -80,3 +80,14 @@ def test_a_line_that_is_no_measurement_is_named(tmp_path, line):
     (tmp_path / evidence.FILE).write_text(f"{whole}\n{line}\n{whole}\n")
     with pytest.raises(BadInput, match=r"evidence.jsonl, line 2: not a measurement"):
         evidence.read(tmp_path)
+
+
+def test_names_are_kept_and_nothing_else_is_taken_for_one(tmp_path):
+    """They are put into lines that people paste."""
+    names = {"head/name": "out", "cut/parts": "tower.0, embed", "odd/name": "x(); import os", "more": "a" * 1000}
+    evidence.append(tmp_path, evidence.measurement("examined", 1, 1, {}, None, None, names))
+    (found,) = evidence.read(tmp_path)
+    assert found.names == {"head/name": "out", "cut/parts": "tower.0, embed"}
+    path = tmp_path / evidence.FILE
+    path.write_text(path.read_text().replace('"out"', '"out; print(1)"'))
+    assert evidence.read(tmp_path)[0].names == {"cut/parts": "tower.0, embed"}

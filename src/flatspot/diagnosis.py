@@ -1,7 +1,7 @@
 """What a doctor may say: a verdict, findings, and what was not examined."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import getdoc, signature
 from typing import Final, Literal, final
@@ -51,6 +51,7 @@ class Finding:
         cause: its name. seen: a number and the line that it crossed. means: one consequence.
         try_first: one thing to paste: a line of code. override: the same for a run of `train.py`, where it has one.
         confidence: how often such a finding is right, from 0 to 1.
+        together: causes without whose mending this one's mends nothing, as an experiment showed.
     """
 
     cause: str
@@ -59,6 +60,7 @@ class Finding:
     try_first: str
     confidence: float
     override: str | None = None
+    together: tuple[str, ...] = ()
 
 
 @final
@@ -69,7 +71,8 @@ class Rule:
     Args:
         cause: its name. page: what a person reads about it, in Markdown.
         judge: from the numbers that it names as its parameters (`trial_inputs_closes` is `trial_inputs/closes` of the
-            evidence) to a finding, or None where it sees nothing wrong. A parameter with a default is not needed.
+            evidence) to a finding, or None where it sees nothing wrong. A parameter with a default is not needed; one
+            whose default is text is filled with a name, where it is known (`head_name` with what the head is called).
         explains: causes that follow from this one: found together, they are its symptoms.
     """
 
@@ -78,8 +81,8 @@ class Rule:
     page: str = ""
     explains: tuple[str, ...] = ()
 
-    def __call__(self, **evidence: float) -> Finding | None:
-        """What it makes of the numbers."""
+    def __call__(self, **evidence: float | str) -> Finding | None:
+        """What it makes of the numbers, and of names."""
         return self.judge(**evidence)
 
     def needs(self) -> tuple[list[str], list[str]]:
@@ -103,6 +106,15 @@ def parameter(name: str) -> str:
     return name.replace("/", "_")
 
 
+def attribute(name: str, of: str = "model") -> str:
+    """How a part of a model is written in Python, by its dotted name.
+
+    >>> attribute("head"), attribute("encoder.layers.0"), attribute("2", of="self")
+    ('model.head', 'model.encoder.layers[0]', 'self[2]')
+    """
+    return of + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in name.split("."))
+
+
 def graded(value: float, low: float, high: float, least: float = 0.5, most: float = 0.95) -> float:
     """A confidence that rises from `least` at `low` to `most` at `high`, and stays there.
 
@@ -111,6 +123,21 @@ def graded(value: float, low: float, high: float, least: float = 0.5, most: floa
     """
     share = min(max((value - low) / (high - low), 0.0), 1.0)
     return round(least + (most - least) * share, 6)
+
+
+def joint(told: Sequence[tuple[str, Sequence[str]]]) -> list[int]:
+    """Which of several causes are to be mended together, by their places from 0.
+
+    Args:
+        told: of each finding its cause, and what it is to be mended together with.
+
+    >>> joint([("a", ["b"]), ("c", []), ("b", ["a"])]), joint([("a", ["b"])])
+    ([0, 2], [])
+    """
+    partners = dict(told)
+    return [
+        place for place, (cause, others) in enumerate(told) if any(cause in partners.get(other, ()) for other in others)
+    ]
 
 
 DAMAGE: Final = 0.35
@@ -124,7 +151,10 @@ SURE_ENOUGH: Final = 0.5
 
 
 def consult(
-    rules: Mapping[str, Judge], evidence: Mapping[str, float], unmeasured: Mapping[str, str] | None = None
+    rules: Mapping[str, Judge],
+    evidence: Mapping[str, float],
+    unmeasured: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> tuple[tuple[Finding, ...], dict[str, str]]:
     """What the rules find, the surest first, and the causes that could not be examined, with the reason.
 
@@ -134,11 +164,13 @@ def consult(
         rules: by cause.
         evidence: numbers by name; those that are not finite count as not measured.
         unmeasured: why groups of numbers (what stands before the `/`) were not measured.
+        names: what parts of the model are called, by what they are.
 
     >>> consult({"no-signal": Rule("no-signal", lambda references_best: None)}, {})
     ((), {'no-signal': "'references_best' was not measured"})
     """
-    measured = {parameter(name): value for name, value in evidence.items() if math.isfinite(value)}
+    measured: dict[str, float | str] = {parameter(what): name for what, name in (names or {}).items()}
+    measured |= {parameter(name): value for name, value in evidence.items() if math.isfinite(value)}
     reasons = {parameter(group): why for group, why in (unmeasured or {}).items()}
     findings: list[Finding] = []
     not_examined: dict[str, str] = {}
@@ -160,7 +192,7 @@ def as_rule(cause: str, judge_of: Judge) -> Rule:
     return judge_of if isinstance(judge_of, Rule) else Rule(cause, judge_of, getdoc(judge_of) or "")
 
 
-def _asked(rule: Rule, measured: Mapping[str, float]) -> Finding | None:
+def _asked(rule: Rule, measured: Mapping[str, float | str]) -> Finding | None:
     needed, welcome = rule.needs()
     given = {name: measured[name] for name in needed}
     found: object = rule.judge(**given, **{name: measured[name] for name in welcome if name in measured})

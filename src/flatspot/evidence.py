@@ -2,8 +2,9 @@
 
 A line is one measurement time: `{"when": "epoch", "epoch": 3, "step": 116, "values": {"diversity/ratio_val": 0.71}}`.
 Every value is finite or absent, so that no rule ever compares with NaN. What is one number for each time step or
-station stands beside them under `curves`, and why a group of numbers could not be taken under `unmeasured`. The file
-is only appended to, and a last line torn by a crash is passed over. So is what a later version adds to a line.
+station stands beside them under `curves`, why a group of numbers could not be taken under `unmeasured`, and what parts
+of the model are called under `names`. The file is only appended to, and a last line torn by a crash is passed over. So
+is what a later version adds to a line.
 """
 
 import json
@@ -16,6 +17,9 @@ from typing import Final, final
 from flatspot.errors import BadInput
 
 FILE: Final = "evidence.jsonl"
+
+LONGEST: Final = 300
+"""Characters of names beyond which they are left out."""
 
 
 @final
@@ -30,6 +34,7 @@ class Measurement:
         values: finite numbers by name; others are left out.
         curves: several finite numbers by name, in order.
         unmeasured: why numbers are missing, by what stands before the `/` of their names.
+        names: what parts of the model are called, dotted, by what they are (`head/name`).
     """
 
     when: str
@@ -38,6 +43,7 @@ class Measurement:
     values: Mapping[str, float]
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     unmeasured: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def measurement(
@@ -47,15 +53,29 @@ def measurement(
     values: Mapping[str, float | None],
     curves: Mapping[str, Sequence[float]] | None = None,
     unmeasured: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Measurement:
-    """A measurement of the values that are finite numbers, and of the curves that are wholly so.
+    """A measurement of the values that are finite numbers, of the curves that are wholly so, and of names that are.
 
     >>> measurement("end", 1, 10, {"a": 1.0, "b": float("nan"), "c": None}).values
     {'a': 1.0}
     """
     kept = {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
     whole = {name: list(curve) for name, curve in (curves or {}).items() if all(map(math.isfinite, curve))}
-    return Measurement(when, epoch, step, kept, whole, dict(unmeasured or {}))
+    called = {what: name for what, name in (names or {}).items() if are_names(name)}
+    return Measurement(when, epoch, step, kept, whole, dict(unmeasured or {}), called)
+
+
+def are_names(text: str) -> bool:
+    """Whether this is a dotted name of a part of a model, or several with a comma between.
+
+    Rules put it into lines that people paste, so nothing else may be in it, whoever wrote the file.
+
+    >>> are_names("encoder.layers.0, head"), are_names("head); print(1")
+    (True, False)
+    """
+    parts = [part for name in text.split(", ") for part in name.split(".")]
+    return len(text) <= LONGEST and all(part.isidentifier() or (part.isascii() and part.isdigit()) for part in parts)
 
 
 def append(folder: Path, entry: Measurement) -> None:
@@ -76,7 +96,7 @@ def cut(folder: Path, step: int) -> None:
 
 def _line(entry: Measurement) -> str:
     held = asdict(entry)
-    for name in ("curves", "unmeasured"):
+    for name in ("curves", "unmeasured", "names"):
         if not held[name]:
             del held[name]
     return json.dumps(held, allow_nan=False) + "\n"
@@ -115,4 +135,5 @@ def _measured(line: str) -> Measurement:
     values = {str(name): float(value) for name, value in held["values"].items()}
     curves = {str(name): [float(each) for each in curve] for name, curve in held.get("curves", {}).items()}
     reasons = {str(name): str(why) for name, why in held.get("unmeasured", {}).items()}
-    return measurement(str(held["when"]), int(held["epoch"]), int(held["step"]), values, curves, reasons)
+    names = {str(what): str(name) for what, name in held.get("names", {}).items()}
+    return measurement(str(held["when"]), int(held["epoch"]), int(held["step"]), values, curves, reasons, names)

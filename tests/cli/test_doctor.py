@@ -62,6 +62,10 @@ def test_causes_that_each_flatten_for_themselves_are_mended_together(train):
     found = doctor(sick.folder, "--cure")
     told = found.output.splitlines()
     both = "data.scale=standard data.scale_target=standard"
+    assert "do 1 and 2 together: neither is enough alone" in doctor(sick.folder).output
+    assert "mend unscaled-inputs and unscaled-targets at once" in sick.out or (
+        "mend unscaled-targets and unscaled-inputs at once" in sick.out
+    )
     tried = {line.rsplit(maxsplit=4)[0]: line.split()[-1] for line in told if line.endswith("%") and "=" in line}
     assert tried["data.scale=standard"] in {"0%", "-"} or tried["data.scale_target=standard"] == "0%"
     assert float(tried[both].removesuffix("%")) > 50

@@ -1,15 +1,17 @@
 """All monitors on programs that know nothing of flatspot: a test for each way in which people train."""
 
 import copy
+import csv
 import io
 import json
 import logging
+import math
 
 import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 from torch.nn import functional as F
@@ -894,6 +896,53 @@ def test_gates_that_differ_by_rounding_alone_have_a_histogram(trainer_options, t
     trainer = Trainer(**options, callbacks=[ActivationMonitor()])
     trainer.fit(module, loader(), loader())
     assert trainer.global_step == 5
+
+
+class Cut(Plain):
+    """Its recurrent layer gets no gradient, and nobody moves its scale."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(8)
+        self.scale = nn.Linear(1, 1)
+
+    def forward(self, x):
+        return self.fc(self.norm(self.rnn(self.scale(x))[0][:, -1].detach()))
+
+    def configure_optimizers(self):
+        held = [self.rnn, self.norm, self.fc]
+        return torch.optim.Adam([weight for each in held for weight in each.parameters()], lr=1e-2)
+
+
+def test_a_block_without_a_gradient_has_the_norm_zero_and_every_logged_figure_is_finite(trainer_options, tmp_path):
+    logger = CSVLogger(tmp_path, name="", version="")
+    options = {**trainer_options, "logger": logger, "log_every_n_steps": 2, "max_epochs": 2}
+    callbacks = [OutputDiversityMonitor(), GradientNormMonitor()]
+    trainer = Trainer(**options, callbacks=callbacks)
+    trainer.fit(Cut(), loader(), loader())
+    with (tmp_path / "metrics.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    points = [row for row in rows if row["gradient/total"]]
+    blocks = {"rnn", "norm_", "fc", "scale"}
+    assert {f"gradient/{each}" for each in (*blocks, "total", "total_max", "not_finite")} == {
+        name for name in points[0] if name.startswith("gradient/")
+    }
+    for row in points:
+        assert float(row["gradient/rnn"]) == float(row["gradient/scale"]) == float(row["update_ratio/rnn"]) == 0
+        assert min(float(row["gradient/fc"]), float(row["update_ratio/norm_"])) > 0
+        assert "update_ratio/scale" not in row
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values() if value)
+    told = trainer.callback_metrics
+    assert told["gradient/rnn"] == told["gradient/scale"] == told["update_ratio/rnn"] == 0
+    assert "diversity/clock_share_val" not in told  # of one output there is none
+    assert all(each.isfinite() for each in told.values())
+
+
+def test_no_name_of_a_figure_has_a_space(fit):
+    trainer, found = fit(Plain())
+    assert {"activation/rnn/update_open", "activation/rnn/update_shut"} <= set(trainer.callback_metrics)
+    names = {*trainer.callback_metrics, *(name for *_, values in found for name in values)}
+    assert not [name for name in names if " " in name]
 
 
 def test_several_optimizers_each_have_an_update_ratio_and_lightnings_steps(fit):

@@ -97,15 +97,40 @@ def test_half_precision_norms_do_not_overflow():
     assert gradient_norms({"head": [weight]})["total"].item() == pytest.approx(120_000, rel=1e-3)
 
 
-def test_a_child_called_total_keeps_its_own_name():
-    net = nn.ModuleDict({"total": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
-    assert set(parameter_blocks(net)) == {"total_", "head"}
+@pytest.mark.parametrize(
+    ("children", "blocks"),
+    [
+        (("total", "head"), {"total_", "head"}),
+        (("norm", "gru"), {"norm_", "gru"}),
+        (("total_max", "not_finite", "own"), {"total_max_", "not_finite_", "own_"}),
+        (("total", "total_"), {"total_", "total__"}),
+        (("norm_", "norm"), {"norm_", "norm__"}),
+        (("gru_l0", "gru"), {"gru_l0", "gru_l0_", "gru_l1"}),
+    ],
+)
+def test_a_child_that_is_called_as_something_else_is_keeps_a_name_of_its_own(children, blocks):
+    made = {
+        name: nn.GRU(1, 1, num_layers=2) if name == "gru" and "gru_l0" in children else nn.Linear(1, 1)
+        for name in children
+    }
+    net = nn.Module()
+    for name, each in made.items():
+        net.add_module(name, each)
+    found = parameter_blocks(net)
+    assert set(found) == blocks
+    assert sum(map(len, found.values())) == len(list(net.parameters()))
+
+
+def test_weights_of_its_own_and_a_child_called_so_are_told_apart():
+    net = Own()
+    net.own = nn.Linear(1, 1)
+    assert set(parameter_blocks(net)) == {"own", "own_", "rnn"}
 
 
 def ratio_by_hand(old, new):
     """The slow, obvious twin."""
     old, new = (torch.cat([each.flatten().double() for each in tensors]) for tensors in (old, new))
-    return ((new - old).abs().mean() / old.abs().mean()).log10().item()
+    return ((new - old).abs().mean() / old.abs().mean()).item()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -119,15 +144,15 @@ def test_update_ratios_are_those_of_all_weights_of_a_block(dtype):
     found = update_ratios(before, after)
     assert set(found) == {"total", "rnn", "head"}
     for name, block in before.items():
-        assert found[name].item() == pytest.approx(ratio_by_hand(block, after[name]), abs=0.03)
+        assert found[name].item() == pytest.approx(ratio_by_hand(block, after[name]), rel=0.07)
     whole = ([each for block in tensors.values() for each in block] for tensors in (before, after))
-    assert found["total"].item() == pytest.approx(ratio_by_hand(*whole), abs=0.03)
+    assert found["total"].item() == pytest.approx(ratio_by_hand(*whole), rel=0.07)
 
 
 def test_weights_that_did_not_move_or_are_not_there():
     still = {"still": [torch.ones(2)], "zero": [torch.zeros(2)], "empty": [torch.zeros(0)]}
     found = update_ratios(still, still)
-    assert found["still"] == -math.inf
+    assert found["still"] == 0
     assert found["zero"].isnan()
     assert found["empty"].isnan()
     assert update_ratios({}, {}) == {}
@@ -149,4 +174,4 @@ def test_a_complex_weight_counts_as_its_two_parts(dtype):
     moved = weight.detach() + 1e-2 * torch.randn_like(weight)
     found = update_ratios({"spectral": [weight], "head": [bias]}, {"spectral": [moved], "head": [bias + 0.1]})
     old, new = (torch.view_as_real(each.detach()) for each in (weight, moved))
-    assert found["spectral"].item() == pytest.approx(ratio_by_hand([old], [new]), abs=1e-5)
+    assert found["spectral"].item() == pytest.approx(ratio_by_hand([old], [new]), rel=1e-5)

@@ -1,8 +1,15 @@
 """The diagnosis in plain text, from what was measured alone."""
 
-from flatspot.diagnosis import Diagnosis, Finding
+from dataclasses import asdict
+
+import pytest
+
+from flatspot.diagnosis import Diagnosis, Finding, consult
 from flatspot.examination.gathering import EXPERIMENTS
 from flatspot.report.diagnosis import TRIED, WIDTH, told
+from flatspot.report.page import page
+from flatspot.report.text import summary
+from flatspot.rules import RULES
 
 TRIALS = {
     f"trial_{name}/skill": skill for name, skill in (("again", 0.02), ("slower", 0.31), ("on", 0.11), ("free", 0.0))
@@ -23,6 +30,66 @@ def test_it_says_nothing_of_trials_where_there_is_a_cause_or_nothing_wrong():
     for each in (Diagnosis("flat", (found,)), Diagnosis("healthy"), Diagnosis("rightly-flat")):
         assert "no cause was found" not in told(each, TRIALS)
     assert "no cause was found" not in told(Diagnosis("flat"), {})
+
+
+def finding(cause, *together, confidence=0.8):
+    return Finding(cause=cause, seen="1", means="b", try_first="c", confidence=confidence, together=together)
+
+
+def test_causes_that_only_help_together_are_said_to():
+    pair = finding("unscaled-inputs", "unscaled-targets"), finding("unscaled-targets", "unscaled-inputs")
+    for found, said in (
+        (pair, "do 1 and 2 together: neither is enough alone"),
+        ((finding("dead-units"), *pair), "do 2 and 3 together: neither is enough alone"),
+    ):
+        diagnosis = Diagnosis("flat", found)
+        assert said in told(diagnosis, {}).splitlines()
+        assert said.capitalize() in page(diagnosis, {})
+        as_metrics = [asdict(each) for each in found]
+        assert "unscaled-inputs and unscaled-targets at once: neither" in summarised(as_metrics)
+
+
+def test_nothing_is_said_of_doing_together_what_is_not_there_or_not_sure():
+    alone = (finding("unscaled-inputs", "unscaled-targets"),)
+    unsure = (*alone, finding("unscaled-targets", "unscaled-inputs", confidence=0.3))
+    one_sided = (*alone, finding("unscaled-targets"))
+    for found in (alone, unsure, one_sided):
+        assert "together" not in told(Diagnosis("flat", found), {})
+        assert "at once" not in summarised([asdict(each) for each in found])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "both", "said"),
+    [(0.0, 0.05, 0.9, True), (0.1, 0.5, 0.95, True), (0.0, 0.9, 0.95, False), (0.8, 0.7, 0.9, False)],
+)
+def test_inputs_and_targets_are_mended_together_only_where_an_experiment_says_so(inputs, targets, both, said):
+    evidence = {
+        **{f"inputs/{name}": 400.0 for name in ("largest_offset", "largest_std", "smallest_std")},
+        "targets/mean": 9000.0,
+        "targets/std": 20.0,
+        "skill/missing": 1.0,
+        "trial_inputs/closes": inputs,
+        "trial_targets/closes": targets,
+        "trial_both/closes": both,
+    }
+    asked = {cause: RULES[cause] for cause in ("unscaled-inputs", "unscaled-targets")}
+    found, _ = consult(asked, evidence)
+    assert ("do 1 and 2 together" in told(Diagnosis("flat", found), {})) is said
+
+
+def summarised(findings):
+    """The end of a run."""
+    row = {"mae": 1.0, "rmse": 1.0, "mase": 1.0, "r2": 0.0}
+    metrics = {
+        "test": row,
+        "baseline": {},
+        "findings": findings,
+        "verdict": "flat",
+        "explained": "all the same",
+        "diversity": {"ratio": 0.0, "minimum": 0.0, "flat_share": 1.0},
+        "not_examined": {},
+    }
+    return " ".join(summary(metrics, model="lstm", target="sales", run="outputs").split())
 
 
 def test_each_experiment_has_words():

@@ -11,6 +11,7 @@ from flatspot.evidence import measurement
 from flatspot.report.comparison import axes_of, heat_map
 from flatspot.report.figures import small
 from flatspot.report.forecasts import kept_of
+from flatspot.report.progress import gates
 from flatspot.report.run_page import RunRecord, check_metrics, run_page
 from flatspot.report.svg import svg_of
 from flatspot.report.sweep import Job
@@ -94,6 +95,13 @@ def record(name="a run", **changes):
         "forecasts": forecasts,
     }
     return RunRecord(name, **whole | changes)
+
+
+@pytest.mark.parametrize("between", [" ", "/"])
+def test_gates_are_drawn_of_runs_of_before_too(between):
+    shares = {f"activation/gru{between}reset_shut": 0.3, f"activation/gru{between}reset_open": 0.1}
+    drawn = gates([measurement("start", 0, 0, shares)])
+    assert [each.get_text() for each in drawn.axes[0].get_yticklabels()] == ["gru reset"]
 
 
 def test_a_run_is_told_whole():

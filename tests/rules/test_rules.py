@@ -4,6 +4,7 @@ import importlib
 import inspect
 import math
 import pkgutil
+import re
 import runpy
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import flatspot.rules
-from flatspot.diagnosis import Finding, Rule, consult
+from flatspot.diagnosis import Diagnosis, Finding, Rule, consult
+from flatspot.report.diagnosis import told
 from flatspot.rules import RULES
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +68,71 @@ def test_a_finding_says_what_was_seen_what_it_means_and_what_to_try(rule):
             "samples-mixed",
             "state-leak",
         }, found.seen
+
+
+THEIRS = re.compile(r"\b(?:model|self)\.(\w+)")
+"""What is asked of a model in a line to paste."""
+
+TORCH = {"parameters", "named_parameters", "modules", "load_state_dict", "requires_grad_", "training"}
+
+
+def test_what_is_suggested_invents_no_name(rule):
+    assert set(THEIRS.findall(rule.judge(**rule.SICK).try_first)) <= TORCH
+
+
+NAMES = {"head_name": "out", "recurrent_name": "tower.0.rnn"}
+
+
+@pytest.mark.parametrize(
+    ("cause", "changes", "said"),
+    [
+        ("head-ignores-state", {}, "model.out.parameters()"),
+        (
+            "head-ignores-state",
+            {"head_weight_share": 0.1, "trial_again_skill": 0.8, "skill_possible": 0.8},
+            "print(model.out.weight.norm())",
+        ),
+        ("head-range", {}, "return self.out(h)"),
+        ("rollout-converges", {}, "self.out = nn.Linear(hidden, horizon)"),
+        ("state-leak", {}, "output, _ = self.tower[0].rnn(x)"),
+        ("vanishing-gradient", {}, "nn.init.orthogonal_(model.tower[0].rnn.weight_hh_l0)"),
+        (
+            "exploding-gradient",
+            {"trial_clipped_closes": 0.0, "reach_fresh_early": 90.0, "reach_now_early": 90.0},
+            "nn.init.orthogonal_(model.tower[0].rnn.weight_hh_l0)",
+        ),
+        (
+            "saturated-units",
+            {"units_now_shut": 1.0, "units_standard_shut": 1.0},
+            "nn.init.zeros_(model.tower[0].rnn.bias_ih_l0)",
+        ),
+    ],
+)
+def test_what_is_suggested_says_the_users_own_names_where_they_are_known(cause, changes, said):
+    judge_of = importlib.import_module(f"flatspot.rules.{cause.replace('-', '_')}")
+    evidence = {**judge_of.SICK, **changes}
+    names = {name.replace("_", "/"): each for name, each in NAMES.items()}
+    (found,), _ = consult({cause: RULES[cause]}, evidence, None, names)
+    assert said in found.try_first
+    (unnamed,), _ = consult({cause: RULES[cause]}, evidence)
+    assert not set(THEIRS.findall(unnamed.try_first)) - TORCH
+
+
+@pytest.mark.parametrize(
+    ("changes", "override"),
+    [
+        ({}, "trainer.max_epochs=200"),
+        ({"settings_shrinks": 0.5}, "optimizer.weight_decay=0"),
+        (
+            {"head_weight_share": 0.1, "trial_again_skill": 0.8, "skill_possible": 0.8},
+            "optimizer.weight_decay=0",
+        ),
+    ],
+)
+def test_in_a_run_a_head_that_ignores_the_state_is_mended_by_a_setting(changes, override):
+    found = RULES["head-ignores-state"](**{"head_refit_skill": 0.8, "skill_val": 0.0, "skill_missing": 1.0, **changes})
+    assert found.override == override
+    assert override in told(Diagnosis("flat", (found,)), {}, run=True)
 
 
 def test_its_page_has_the_sections(rule):

@@ -54,7 +54,7 @@ def diagnosed(entries: list[evidence.Measurement]) -> tuple[Diagnosis, dict[str,
     examined = [each for each in entries if each.when == "examined"][-1:]
     others = [each for each in entries if each.when != "examined"]
     figures = evidence.latest(others) | evidence.latest(examined)
-    found = diagnose(figures, examined[0].unmeasured if examined else {})
+    found = diagnose(figures, *((examined[0].unmeasured, examined[0].names) if examined else ({}, {})))
     notes = others[-1].unmeasured if others else {}
     return replace(found, not_examined={**notes, **(found.not_examined or {})}), figures
 

@@ -109,7 +109,8 @@ def keep(
         write_forecasts(folder, forecasts)
     when = trainer.current_epoch, trainer.global_step
     if (causes := examination.causes) is not None:
-        evidence.append(folder, evidence.measurement("examined", *when, causes.figures, None, causes.unmeasured))
+        seen = evidence.measurement("examined", *when, causes.figures, None, causes.unmeasured, causes.names)
+        evidence.append(folder, seen)
     entry = evidence.measurement("end", *when, examination.figures(), None, examination.notes())
     evidence.append(folder, entry)
     write_json(folder / "metrics.json", metrics)

@@ -17,6 +17,7 @@ from flatspot.errors import BadInput, reason
 from flatspot.examination import data, order, outputs, states, wiring
 from flatspot.examination import time as through_time
 from flatspot.examination.layout import time_before_channels
+from flatspot.examination.naming import names_of
 from flatspot.examination.patient import LossOf, NotGiven, Patient, loss_of_prediction, strays, value
 from flatspot.examination.trials import Change, Outcome, steps_of, trial
 from flatspot.probes.undisturbed import random_states_kept, undisturbed
@@ -109,9 +110,13 @@ FAR: Final = 3.0
 @final
 @dataclass
 class Gathered:
-    """What was measured, what was not and why, and the seconds that each took; `tell` hears what is begun."""
+    """What was measured, what was not and why, what parts are called, and the seconds that each took.
+
+    `tell` hears what is begun.
+    """
 
     figures: Figures = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     unmeasured: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     tell: Callable[[str], None] | None = None
@@ -204,6 +209,8 @@ def _gathered(
         return found
     _look_for_a_cause(found, patient, started, budget, experiments=experiments)
     found.figures |= derived(found.figures)
+    if time.perf_counter() - started <= budget:
+        found.names |= names_of(patient, found.figures)
     return found
 
 

@@ -75,7 +75,7 @@ class Examination:
     def diagnosis(self) -> Diagnosis:
         """The verdict on the test split, the findings, and what was not examined."""
         causes = Gathered() if self.causes is None else self.causes
-        found = diagnose(self.figures() | causes.figures, causes.unmeasured)
+        found = diagnose(self.figures() | causes.figures, causes.unmeasured, causes.names)
         return replace(found, not_examined={**self.notes(), **(found.not_examined or {})})
 
 
@@ -134,7 +134,10 @@ def look_for_causes(
         for each in (data.whole_loader("train"), data.whole_loader("val"))
     )
     patient = Patient(asked, train, val, model.loss, optimizer, lambda: _fresh(model, packing=data.whole))
-    return gather(patient, budget, experiments=experiments, ill=ill)
+    found = gather(patient, budget, experiments=experiments, ill=ill)
+    if data.whole:  # as the model has them, not what packs its series
+        found.names = {what: name.replace("model.", "", 1) for what, name in found.names.items()}
+    return found
 
 
 def _fresh(model: SequenceModule, *, packing: bool) -> nn.Module:

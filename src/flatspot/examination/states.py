@@ -283,7 +283,7 @@ def _emptied(patient: Patient, fresh: nn.Module) -> Figures:
 def _head_name(patient: Patient) -> str:
     """The name of the head's weights; empty where there is no such head."""
     try:
-        return f"{_head_of(patient)}.weight"
+        return f"{head_of(patient)}.weight"
     except Exception:  # noqa: BLE001 - it has none, or does not answer
         return ""
 
@@ -333,7 +333,7 @@ def _as_one(weight: Tensor, largest: float, spread: float) -> bool:
 def head(patient: Patient) -> Figures:
     """What ridge finds in what the head reads, beside what the head says of it; else in what the model says."""
     try:
-        name = _head_of(patient)
+        name = head_of(patient)
     except NotGiven:
         train, val = (each.raw.reshape(len(each.raw), 1, -1) for each in (patient.on_train, patient.on_val))
         said = straight_line(train, patient.on_train.targets, val)
@@ -386,8 +386,12 @@ def _rate_share(patient: Patient, part: nn.Module) -> float:
     return max(theirs) / largest if theirs and largest > 0 else 1.0
 
 
-def _head_of(patient: Patient) -> str:
-    """The last linear module on the way to the prediction: of several answers each may have its own."""
+def head_of(patient: Patient) -> str:
+    """The last linear module on the way to the prediction, by its name: of several answers each may have its own.
+
+    Raises:
+        NotGiven: no module of the model is a linear head.
+    """
     x, _ = patient.train.batches[0]
     names = list(dict.fromkeys(reversed(_linear_calls(patient))))
     with undisturbed(patient.model), torch.no_grad():
@@ -412,7 +416,7 @@ def head_answers(patient: Patient) -> list[Tensor]:
     Raises:
         NotGiven: no module of the model is a linear head, or its answers have no entry for each sample.
     """
-    name, said = _head_of(patient), []
+    name, said = head_of(patient), []
     x, y = patient.train.joined()
     rows = torch.linspace(0, len(y) - 1, min(MANY, len(y))).round().long()
 
@@ -494,7 +498,7 @@ def ceiling(patient: Patient) -> Figures:
     """
     if patient.loss is None:
         raise NotGiven("no loss was given")
-    name = _head_of(patient)
+    name = head_of(patient)
     said, own = _said_by(patient, name)
     if own.numel() == said.numel() and torch.equal(own.reshape(-1), said.reshape(-1)):
         return {"ceiling/skill": 1.0, "ceiling/bounded": 0.0}

@@ -114,6 +114,7 @@ def trial(patient: Patient, change: Change, steps: int | None = None) -> Outcome
     with random_states_kept(patient.model), torch.inference_mode(mode=False), torch.enable_grad():
         torch.manual_seed(patient.seed)
         model = patient.fresh() if change.fresh else patient.copied()
+        _fix_the_same(patient.model, model)
         if change.reset:
             reset(model)
         if change.alone:
@@ -224,6 +225,14 @@ def _redraw(matrices: list[nn.Parameter]) -> None:
         size = each.detach().square().mean().sqrt().item() * math.sqrt(0.5 * (each[0].numel() + len(each)))
         if min(each.shape) > 1 and (not LOW < size < HIGH or bool((each == each.flatten()[0]).all())):
             nn.init.xavier_normal_(each)
+
+
+def _fix_the_same(theirs: nn.Module, model: nn.Module) -> None:
+    """What was fixed in the user's model after it was made is fixed in a fresh copy too: the same training again."""
+    fixed = {name for name, each in theirs.named_parameters() if not each.requires_grad}
+    for name, each in model.named_parameters():
+        if name in fixed:
+            each.requires_grad_(False)
 
 
 def _optimizer(patient: Patient, model: nn.Module, change: Change) -> Optimizer:

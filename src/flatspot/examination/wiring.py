@@ -1,6 +1,7 @@
 """How the program is wired: found by swapping real samples and steps, not by reading code."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, final
@@ -18,6 +19,12 @@ Figures = dict[str, float]
 
 ROUNDING: Final = 16.0
 """Outputs that differ by fewer roundings of the largest are the same."""
+
+SUMMED: Final = 8.0
+"""How many times as much rounding is allowed where sums are taken in another order."""
+
+ATTENDS: Final = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
+"""Layers of torch.nn that attend along an axis, which is the first one unless they are told otherwise."""
 
 RESOLVED: Final = 100.0
 """Roundings by which answers differ, from which on what moves them can be told."""
@@ -110,9 +117,13 @@ def _lies_between(said: Tensor) -> bool:
 
 
 def neighbours(patient: Patient) -> Figures:
-    """Whether an output follows other samples of its batch: those before it, those behind it; and its own."""
+    """Whether an output follows other samples of its batch: those before it, those behind it; and its own.
+
+    Where it does, whether their order matters: a mean, a softmax, an attention over the batch is the same in any order.
+    """
     x, count = _small(patient)
     figures: Figures = {}
+    any_order = 0.0
     for name, asked in _models(patient):
         own = _answers(patient, asked, x)
         if not own.isfinite().all():
@@ -127,6 +138,8 @@ def neighbours(patient: Patient) -> Figures:
             behind |= int(moved[place + 1 :].any())
             before |= int(moved[:place].any())
             alone |= int(moved[place])
+        if before and behind:
+            any_order = max(any_order, _in_any_order(patient, asked, x, own))
         figures |= {
             f"neighbours/{name}_forward": float(behind),
             f"neighbours/{name}_backward": float(before),
@@ -136,7 +149,12 @@ def neighbours(patient: Patient) -> Figures:
         raise NotGiven(f"{type(patient.model).__name__} gave no finite answer")
     return (
         figures
-        | {"neighbours/along": float(_recurs_along_samples(patient, x, count))}
+        | {
+            "neighbours/along": float(_runs_along_samples(patient, x, count, (nn.RNNBase,))),
+            "neighbours/attends": float(_runs_along_samples(patient, x, count, ATTENDS)),
+            "neighbours/statistics": float(_takes_own_statistics(patient, x)),
+            "neighbours/any_order": any_order,
+        }
         | {
             f"neighbours/{way}": max(each for name, each in figures.items() if name.endswith(f"_{way}"))
             for way in ("forward", "backward", "own")
@@ -144,19 +162,39 @@ def neighbours(patient: Patient) -> Figures:
     )
 
 
-def _recurs_along_samples(patient: Patient, x: Any, count: int) -> bool:
-    """Whether a recurrent layer of torch.nn is given the samples where it takes time steps: both ways, of two."""
+def _in_any_order(patient: Patient, model: nn.Module, x: Any, own: Tensor) -> float:
+    """Whether samples in another order have the same outputs, in that order."""
+    order = torch.randperm(len(own), generator=torch.Generator().manual_seed(0))
+    said = _answers(patient, model, take(x, order, len(own)))
+    return float(not _differ(own[order.to(own.device)], said, SUMMED * ROUNDING).any())
+
+
+def _takes_own_statistics(patient: Patient, x: Any) -> bool:
+    """Whether a layer that is asked normalises by each batch's own mean and spread in evaluation mode too."""
+    heard: list[bool] = []
+    norms = [each for each in patient.model.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    owning = [each for each in norms if each.running_mean is None]
+    handles = [each.register_forward_hook(lambda *_: heard.append(True)) for each in owning]
+    try:
+        _answers(patient, patient.model, x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return any(heard)
+
+
+def _runs_along_samples(patient: Patient, x: Any, count: int, kinds: tuple[type[nn.Module], ...]) -> bool:
+    """Whether a layer of torch.nn of these kinds is given the samples where it takes time steps."""
     found: list[bool] = []
 
-    def note(layer: nn.Module, given: tuple[Any, ...]) -> None:
-        series = given[0] if given else None
-        if isinstance(series, Tensor) and series.dim() > 2:
-            found.append(
-                series.shape[1 if layer.batch_first else 0] == count != series.shape[0 if layer.batch_first else 1]
-            )
+    def note(layer: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+        series = next(leaves((given, dict(named))), None)
+        first = getattr(layer, "self_attn", layer).batch_first
+        if series is not None and series.dim() > 2:
+            found.append(series.shape[1 if first else 0] == count != series.shape[0 if first else 1])
 
-    layers = [each for each in patient.model.modules() if isinstance(each, nn.RNNBase)]
-    handles = [each.register_forward_pre_hook(note) for each in layers]
+    layers = [each for each in patient.model.modules() if isinstance(each, kinds)]
+    handles = [each.register_forward_pre_hook(note, with_kwargs=True) for each in layers]
     try:
         _answers(patient, patient.model, x)
     finally:
@@ -198,11 +236,11 @@ def _answers(patient: Patient, model: nn.Module, x: Any) -> Tensor:
         return patient.ask(x, model).detach().clone()
 
 
-def _differ(first: Tensor, second: Tensor) -> Tensor:
+def _differ(first: Tensor, second: Tensor, roundings: float = ROUNDING) -> Tensor:
     """Which samples have another output."""
     a, b = (each.reshape(len(each), -1).double() for each in (first, second))
     eps = torch.finfo(first.dtype if first.is_floating_point() else torch.float32).eps
-    return ((a - b).abs() > ROUNDING * eps * a.abs().amax(dim=0)).any(dim=1)
+    return ((a - b).abs() > roundings * eps * a.abs().amax(dim=0)).any(dim=1)
 
 
 def memory(patient: Patient) -> Figures:
@@ -531,11 +569,12 @@ def gradients(patient: Patient) -> Figures:
         "gradients/none_share": share(none - fixed),
         "gradients/zero_share": share(zero),
         "gradients/fixed_share": share(fixed),
+        "gradients/fixed_away_share": share(fixed & away),
         "gradients/away_share": share(away - fixed),
         "gradients/all_away": float(held is not None and 0 < len(named) == len(away)),
         "gradients/left_share": share(set(patient.left) & set(named)),
     }
-    cut = {name for name in (none - fixed) if _moves(patient, named[name])}
+    cut = _cut_off(patient, found)
     # Dead and saturated units have gradients of zero too, but not from the start; or outputs stay.
     still = _never(patient, zero) if share(zero) > MOST_OF_IT else set()
     still = {name for name in still if _moves(patient, named[name], NUDGE)}
@@ -544,6 +583,20 @@ def gradients(patient: Patient) -> Figures:
         "gradients/zero_cut_share": share(still),
         **_norms(found),
     }
+
+
+def cut_off(patient: Patient) -> set[str]:
+    """The weights that get no gradient though the outputs follow them, by name.
+
+    Raises:
+        NotGiven: there is no loss.
+    """
+    return _cut_off(patient, _gradients(patient))
+
+
+def _cut_off(patient: Patient, found: dict[str, Tensor | None]) -> set[str]:
+    named = patient.model.named_parameters()
+    return {name for name, each in named if each.requires_grad and found[name] is None and _moves(patient, each)}
 
 
 def _never(patient: Patient, zero: set[str]) -> set[str]:

@@ -142,7 +142,8 @@ def gate_figures(reports: Mapping[str, UnitReport]) -> dict[str, float]:
     """How much of each gate is shut, and open: for the evidence; loggers get the whole histogram."""
     found: dict[str, float] = {}
     for name, (shut, opened) in _shares(reports).items():
-        found |= {f"activation/{name}_shut": shut, f"activation/{name}_open": opened}
+        tag = f"activation/{name.replace(' ', '/')}"  # as the histogram's
+        found |= {f"{tag}_shut": shut, f"{tag}_open": opened}
     return found
 
 

@@ -184,7 +184,7 @@ class Doctor(Callback):
         told = logging.INFO if self.report.verdict in WELL else logging.WARNING
         log.log(told, "%s", self.report)
         step = trainer.current_epoch, trainer.global_step
-        entry = evidence.measurement("examined", *step, seen.figures, None, seen.unmeasured)
+        entry = evidence.measurement("examined", *step, seen.figures, None, seen.unmeasured, seen.names)
         self._written(lambda held: evidence.append(held, entry))
         log_text(trainer, "doctor/report", str(self.report), last_step(trainer))
 

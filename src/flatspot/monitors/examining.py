@@ -114,7 +114,14 @@ def examined(
         patient = Patient(subject.part, train, val, loss, optimizer, first.fresh(subject))
         seen = gather(patient, budget, experiments=trying)
     seen.unmeasured.update(notes)
+    if subject.name:
+        seen.names = {what: _within(subject.name, names) for what, names in seen.names.items()}
     return seen
+
+
+def _within(part: str, names: str) -> str:
+    """Names of a submodule's parts as the module has them."""
+    return ", ".join(f"{part}.{name}" for name in names.split(", "))
 
 
 def _samples(trainer: Trainer, subject: Subject) -> tuple[Samples, Samples, dict[str, str]]:

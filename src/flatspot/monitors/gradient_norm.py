@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
@@ -15,7 +15,8 @@ from torch.optim import Optimizer
 from flatspot.monitors.publishing import last_step, log_figures, log_layout, tell_callbacks
 from flatspot.probes.gradient import by_block, fused_norms, parameter_blocks, update_ratios
 
-Blocks = tuple[str, ...]
+Blocks = tuple[tuple[str, ...], tuple[str, ...]]
+"""The block of each gradient of a step, and the blocks that the optimizer holds and that got none."""
 
 UNHEARD: Final = (
     "GradientNormMonitor heard of no optimizer step in an epoch: step Lightning's own, self.optimizers(), rather than "
@@ -45,7 +46,8 @@ class _Norms:
     largest: float = float("nan")
     not_finite: int = 0
 
-    def add(self, norms: dict[str, Tensor]) -> None:
+    def add(self, norms: dict[str, Tensor], silent: Sequence[str] = ()) -> None:
+        """Norms by block, `[step]` each; and the blocks that got no gradient in these steps, whose norm is 0."""
         finite = norms["total"].isfinite()
         taken = int(finite.sum())
         self.not_finite += len(finite) - taken
@@ -55,10 +57,13 @@ class _Norms:
         for name, by_step in norms.items():
             self.sums[name] += by_step[finite].sum().item()
             self.steps[name] += taken
+        for name in silent:
+            self.steps[name] += taken
 
-    def figures(self) -> dict[str, float]:
+    def figures(self, followed_by_none: Iterable[str]) -> dict[str, float]:
+        """Means by tag; 0 of blocks that no optimizer holds."""
         means = {name: self.sums[name] / count if count else float("nan") for name, count in self.steps.items()}
-        named = {f"gradient/{name}": mean for name, mean in means.items()}
+        named = {f"gradient/{name}": mean for name, mean in (dict.fromkeys(followed_by_none, 0.0) | means).items()}
         return {**named, "gradient/total_max": self.largest, "gradient/not_finite": float(self.not_finite)}
 
 
@@ -71,13 +76,18 @@ class GradientNormMonitor(Callback):
     `log_every_n_steps` optimizer steps and at the end of every epoch. In `trainer.callback_metrics` the same names
     stand for the whole epoch. Steps whose norm is not finite are left out and counted: `gradient/not_finite`.
 
-    With each point comes `update_ratio/<block>` and `update_ratio/total`, log10(mean|Δw| / mean|w|) of the first batch
-    since the point before that moved the weights in question: about -3 is usual, -1 throws weights about, -6 leaves
-    them where they are. Of a large parameter up to 65,536 weights are looked at, evenly spread.
+    With each point comes `update_ratio/<block>` and `update_ratio/total`, mean|Δw| / mean|w| of the first batch since
+    the point before that moved the weights in question: about 0.001 is usual, 0.1 throws weights about, 1e-6 leaves
+    them where they are, 0 is no move. Of a large parameter up to 65,536 weights are looked at, evenly spread. A block
+    whose weights were all zero has none, nor has one that no optimizer holds.
 
-    Blocks are the module's children, and the layers of a stacked recurrent child. A batch that only accumulates takes
-    no step and is not counted. With several optimizers, each step counts for the blocks that it moves. Under manual
-    optimisation norms are those that the optimizer meets: after a clipping in the step.
+    Blocks are the module's children, and the layers of a stacked recurrent child; weights of the module's own are
+    `own`. A child that is called `total`, `total_max`, `not_finite`, `norm` or `own`, or as another block is, has a `_`
+    behind its name. A block that gets no gradient has the norm 0, and so has one that no optimizer holds.
+
+    A batch that only accumulates takes no step and is not counted. With several optimizers, each step counts for the
+    blocks that its optimizer holds. Under manual optimisation norms are those that the optimizer meets: after a
+    clipping in the step.
 
     A step costs one fused norm, and nothing is copied to the host between points.
     """
@@ -107,8 +117,10 @@ class GradientNormMonitor(Callback):
         if not moved:
             return
         blocks = tuple(self._block_of.get(id(parameter), "own") for parameter in moved)
+        theirs = dict.fromkeys(self._block_of.get(id(parameter), "own") for parameter in held)
         norms = fused_norms([parameter.grad for parameter in moved])
-        self._waiting[blocks].append(_unscaled(norms, trainer, optimizer))
+        silent = tuple(name for name in theirs if name not in blocks)
+        self._waiting[blocks, silent].append(_unscaled(norms, trainer, optimizer))
         self._remember(moved)
 
     def on_train_batch_end(
@@ -129,7 +141,7 @@ class GradientNormMonitor(Callback):
         if self._waiting:
             self._set_point(trainer)
         if self._epoch.steps:
-            tell_callbacks(trainer, self._epoch.figures())
+            tell_callbacks(trainer, self._epoch.figures(self._unheld(trainer)))
         elif not self._heard:
             log.warning(UNHEARD)
         self._heard = True
@@ -162,20 +174,29 @@ class GradientNormMonitor(Callback):
             after[self._block_of.get(key, "own")].append(new)
         return update_ratios(before, after)
 
+    def _unheld(self, trainer: Trainer) -> set[str]:
+        """The blocks that no optimizer holds; none, where a strategy gave the optimizers other tensors than these."""
+        groups = (group for optimizer in trainer.optimizers for group in optimizer.param_groups)
+        held = {self._block_of.get(id(each)) for group in groups for each in group["params"]}
+        blocks = set(self._block_of.values())
+        return blocks - held if blocks & held else set()
+
     def _gather(self, point: _Norms) -> None:
         """Add what has waited to a point and to the epoch."""
-        for blocks, steps in self._waiting.items():
+        for (blocks, silent), steps in self._waiting.items():
             norms = by_block(steps, blocks)
-            point.add(norms)
-            self._epoch.add(norms)
+            point.add(norms, silent)
+            self._epoch.add(norms, silent)
         self._waiting.clear()
 
     def _set_point(self, trainer: Trainer) -> None:
         point = _Norms()
         self._gather(point)
-        ratios = {f"update_ratio/{name}": ratio.item() for name, ratio in self._moved().items()} if self._moves else {}
+        still = dict.fromkeys(point.steps, 0.0)  # an optimizer leaves what has no gradient where it is
+        moved = still | {name: ratio.item() for name, ratio in self._moved().items()}
+        ratios = {f"update_ratio/{name}": each if math.isfinite(each) else None for name, each in moved.items()}
         self._moves = {}
-        log_figures(trainer, point.figures() | ratios, last_step(trainer))
+        log_figures(trainer, point.figures(self._unheld(trainer)) | ratios, last_step(trainer))
         tell_callbacks(trainer, ratios)
 
 

@@ -1,6 +1,7 @@
 """Log how different a model's outputs are between samples, in training and validation."""
 
 import logging
+import math
 import zlib
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, final
@@ -87,7 +88,7 @@ class _Watch:
             self.waiting.clear()
             self.samples = 0
 
-    def close(self, part: Part) -> tuple[dict[str, float], Tensor]:
+    def close(self, part: Part) -> tuple[dict[str, float | None], Tensor]:
         """The epoch's figures, and the distances of its outputs from their centre."""
         report = self.metric.compute()
         figures = _figures(report, part)
@@ -114,7 +115,8 @@ class OutputDiversityMonitor(Callback):
     Under `diversity/` with the endings `_train` and `_val`: `ratio` (0: one answer for every input),
     `minimum`, `flat_share`, `clock_share` and `duplicates`; and after the epochs 1, 2, 4, 8, ... the histogram
     `diversity/distance` of each output's distance from the centre, in units of the target's spread. In training the
-    weights move while the epoch is measured. Figures that are not finite are not logged. Of several validation loaders
+    weights move while the epoch is measured. Figures that are not finite are not logged; of one output there is no
+    `clock_share`. Of several validation loaders
     the first is measured.
 
     Where targets are class numbers and predictions their scores, the outputs are the classes' probabilities, beside
@@ -303,12 +305,13 @@ def _repeated(trainer: Trainer) -> int:
     return int(sampler.total_size - len(sampler.dataset))  # type: ignore[arg-type] # a sampler counts what it has
 
 
-def _figures(report: DiversityReport, part: Part) -> dict[str, float]:
-    figures = {
+def _figures(report: DiversityReport, part: Part) -> dict[str, float | None]:
+    shared = report.diversity.clock_share
+    figures: dict[str, float | None] = {
         "ratio": report.diversity.ratio,
         "minimum": report.diversity.minimum,
         "flat_share": report.diversity.flat_share,
-        "clock_share": report.diversity.clock_share,
+        "clock_share": shared if math.isfinite(shared) else None,  # of one output there is none
         "duplicates": report.duplicates,
     }
     return {f"diversity/{name}_{part}": value for name, value in figures.items()}

@@ -38,15 +38,15 @@ LAYOUT: Final = {
 _laid_out: Final[WeakSet[Any]] = WeakSet()
 
 
-def log_figures(trainer: Trainer, figures: Mapping[str, float], step: int) -> None:
+def log_figures(trainer: Trainer, figures: Mapping[str, float | None], step: int) -> None:
     """Send the finite ones among the figures to all loggers.
 
     Args:
         trainer: whose loggers are told.
-        figures: numbers by tag.
+        figures: numbers by tag; None: there is none.
         step: the optimizer step that they belong to, from 0.
     """
-    finite = {name: value for name, value in figures.items() if math.isfinite(value)}
+    finite = {name: value for name, value in figures.items() if value is not None and math.isfinite(value)}
     for logger in trainer.loggers if finite and trainer.is_global_zero else []:
         if isinstance(logger, TensorBoardLogger):
             _write(logger, [Summary.Value(tag=tag, simple_value=value) for tag, value in finite.items()], step)
@@ -108,12 +108,16 @@ def log_layout(trainer: Trainer) -> None:
             _laid_out.add(logger.experiment)
 
 
-def tell_callbacks(trainer: Trainer, figures: Mapping[str, float]) -> None:
+def tell_callbacks(trainer: Trainer, figures: Mapping[str, float | None]) -> None:
     """Put the epoch's figures where early stopping, checkpoints and the evidence look.
 
-    One that is not finite is told as it is: last epoch's would otherwise stand for it.
+    One that is not finite is told as it is, so that early stopping hears of it; what could not be asked for at all
+    (None) is absent. In neither case does last epoch's stand for it.
     """
-    trainer.callback_metrics.update({name: torch.tensor(value) for name, value in figures.items()})
+    held = trainer.callback_metrics
+    for name in (each for each, value in figures.items() if value is None):
+        held.pop(name, None)
+    held.update({name: torch.tensor(value) for name, value in figures.items() if value is not None})
 
 
 def last_step(trainer: Trainer) -> int:

@@ -37,7 +37,8 @@ class Subject:
     """What monitors look at thoroughly: the part of a module that predicts, on a sample that stays the same.
 
     Args:
-        part: the module, or the submodule that predicts. x: its first input, the samples first. y: the targets.
+        part: the module, or the submodule that predicts, and its dotted name (`""`: the module itself).
+        x: its first input, the samples first. y: the targets.
         fit: how predictions and targets belong together.
         source: where predictions and sample come from, in words.
         slot: the place of x in the call: x itself, or with the samples second. call: all that the part is given.
@@ -48,6 +49,7 @@ class Subject:
     """
 
     part: nn.Module
+    name: str
     x: Tensor
     y: Tensor
     fit: Fit
@@ -123,6 +125,7 @@ class SubjectFinder:
             return None
         return Subject(
             part=module.get_submodule(found.name),
+            name=found.name,
             x=slot.transpose(0, 1) if turned else slot,
             y=y,
             fit=found.fit,

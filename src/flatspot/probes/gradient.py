@@ -1,7 +1,7 @@
 """Gradient norms, total and by block, without asking the device to wait."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
 import torch
@@ -11,21 +11,28 @@ from torch import Tensor, nn
 RECURRENT: Final = re.compile(r"_l\d+(_reverse)?$")
 """How torch.nn names the parameters of a recurrent layer, and whoever follows it."""
 
+OURS: Final = frozenset({"total", "total_max", "not_finite", "norm", "own"})
+"""Names that stand for something else than a child beside the blocks' own: all of them, the largest, those left out."""
+
 
 def parameter_blocks(module: nn.Module) -> dict[str, list[nn.Parameter]]:
     """A module's parameters by block: its children, and each layer of a stacked recurrent child.
 
-    A module that only wraps another one is looked through. Parameters of the module's own are the block `own`; a child
-    called `total` is `total_`, since `total` is all of them.
+    A module that only wraps another one is looked through. Parameters of the module's own are the block `own`. A child
+    whose name is one of ours (`total`, `total_max`, `not_finite`, `norm`, `own`), or another block's, has a `_` behind
+    it.
 
-    >>> blocks = parameter_blocks(nn.ModuleDict({"rnn": nn.GRU(1, 4, num_layers=2), "head": nn.Linear(4, 1)}))
+    >>> blocks = parameter_blocks(nn.ModuleDict({"rnn": nn.GRU(1, 4, num_layers=2), "norm": nn.LayerNorm(4)}))
     >>> sorted(blocks)
-    ['head', 'rnn_l0', 'rnn_l1']
+    ['norm_', 'rnn_l0', 'rnn_l1']
     """
     inside = _unwrapped(module)
-    blocks: dict[str, list[nn.Parameter]] = {}
+    held: dict[tuple[str, str], list[nn.Parameter]] = {}
     for name, parameter in inside.named_parameters():
-        blocks.setdefault(_block_name(inside, name), []).append(parameter)
+        held.setdefault(_place(inside, name), []).append(parameter)
+    blocks: dict[str, list[nn.Parameter]] = {}
+    for (child, layer), parameters in held.items():
+        blocks[_free_name(child, layer, blocks)] = parameters
     return blocks
 
 
@@ -35,19 +42,26 @@ def _unwrapped(module: nn.Module) -> nn.Module:
     return _unwrapped(holders[0]) if len(holders) == 1 and not own else module
 
 
-def _block_name(module: nn.Module, name: str) -> str:
+def _place(module: nn.Module, name: str) -> tuple[str, str]:
+    """The child (none: the module itself) that a parameter belongs to, and the layer of a stacked recurrent one."""
     child, _, rest = name.partition(".")
     if not rest:
-        return _layer_name("own", name) if RECURRENT.search(name) else "own"
-    layer = getattr(module, child)
-    if RECURRENT.search(rest) and getattr(layer, "num_layers", 1) > 1:
-        return _layer_name(child, rest)
-    return "total_" if child == "total" else child
+        return "", _layer_of(name) if RECURRENT.search(name) else ""
+    stacked = RECURRENT.search(rest) and getattr(getattr(module, child), "num_layers", 1) > 1
+    return child, _layer_of(rest) if stacked else ""
 
 
-def _layer_name(child: str, parameter: str) -> str:
+def _layer_of(parameter: str) -> str:
     """The layer that torch.nn writes into a recurrent parameter's name: `weight_hh_l1_reverse` is of layer 1."""
-    return f"{child}_l{parameter.rpartition('_l')[2].partition('_')[0]}"
+    return f"_l{parameter.rpartition('_l')[2].partition('_')[0]}"
+
+
+def _free_name(child: str, layer: str, taken: Container[str]) -> str:
+    """What the block is called: as the child, where nothing else is."""
+    name = f"{child or 'own'}{layer}"
+    while name in taken or (child and name in OURS):
+        name += "_"
+    return name
 
 
 def gradient_norms(blocks: Mapping[str, Sequence[nn.Parameter]]) -> dict[str, Float[Tensor, ""]]:
@@ -103,10 +117,10 @@ def by_block(steps: Sequence[Sequence[Float[Tensor, ""]]], names: Sequence[str])
 def update_ratios(
     before: Mapping[str, Sequence[Tensor]], after: Mapping[str, Sequence[Tensor]]
 ) -> dict[str, Float[Tensor, ""]]:
-    """log10(mean|Δw| / mean|w|) of each block's weights, and of all together as `total`. Nothing is copied to the host.
+    """mean|Δw| / mean|w| of each block's weights, and of all together as `total`. Nothing is copied to the host.
 
-    About -3 is usual; -1 throws the weights about, -6 leaves them where they are. -inf where nothing moved, and NaN of
-    weights that are all zero and did not move. A complex weight counts as two: its real and its imaginary part.
+    About 0.001 is usual; 0.1 throws the weights about, 1e-6 leaves them where they are. 0 where nothing moved; of
+    weights that were all zero it is not finite. A complex weight counts as two: its real and its imaginary part.
 
     Args:
         before, after: each block's weights at two times, in the same order.
@@ -114,7 +128,7 @@ def update_ratios(
     Source: A. Karpathy, "A Recipe for Training Neural Networks" and CS231n's notes, "Ratio of weights:updates".
 
     >>> update_ratios({"head": [torch.tensor([1.0, -3.0])]}, {"head": [torch.tensor([1.1, -3.1])]})["head"]
-    tensor(-1.3010)
+    tensor(0.0500)
     """
     names = [name for name, block in before.items() for _ in block]
     old = [_real(each.detach()) for block in before.values() for each in block]
@@ -131,4 +145,4 @@ def update_ratios(
         blocks.setdefault(name, []).append(index)
     # As many weights in both means: their ratio is that of the sums.
     totals = {name: sums[:, indices].sum(dim=1) for name, indices in blocks.items()}
-    return {name: (each[0] / each[1]).log10() for name, each in totals.items()}
+    return {name: each[0] / each[1] for name, each in totals.items()}

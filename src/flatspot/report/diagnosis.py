@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from flatspot.diagnosis import SURE_ENOUGH, Diagnosis, Finding, achievable
-from flatspot.report.text import MOST, WIDTH
+from flatspot.diagnosis import SURE_ENOUGH, Diagnosis, Finding, achievable, joint
+from flatspot.report.text import MOST, NEITHER, WIDTH
 
 ILL: Final = frozenset({"flat", "shrunken", "varied-but-wrong"})
 
@@ -44,6 +44,9 @@ def told(diagnosis: Diagnosis, evidence: Mapping[str, float], notes: Sequence[st
     told_whole = [each for each in diagnosis.findings if in_full(each, diagnosis.findings)]
     for number, each in enumerate(told_whole, start=1):
         lines += ["", *_finding(number, each, run=run)]
+    at_once = joint([(each.cause, each.together) for each in told_whole])
+    if at_once:
+        lines += ["", f"do {' and '.join(str(place + 1) for place in at_once)} together: {NEITHER}"]
     if not diagnosis.findings and diagnosis.verdict in ILL:
         lines += _nothing_found(evidence)
     lines += _rest(diagnosis)

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from flatspot.diagnosis import Diagnosis, achievable, as_rule
+from flatspot.diagnosis import Diagnosis, achievable, as_rule, joint
 from flatspot.report.diagnosis import in_full
-from flatspot.report.text import number
+from flatspot.report.text import NEITHER, number
 from flatspot.rules import RULES
 
 SHOWN: Final = (
@@ -29,10 +29,13 @@ def page(diagnosis: Diagnosis, evidence: Mapping[str, float], notes: Sequence[st
 
 def told_of(diagnosis: Diagnosis, evidence: Mapping[str, float]) -> dict[str, Any]:
     """What any page tells of a diagnosis."""
+    whole = [each for each in diagnosis.findings if in_full(each, diagnosis.findings)]
+    at_once = [str(place + 1) for place in joint([(each.cause, each.together) for each in whole])]
     return {
         "diagnosis": diagnosis,
         "figures": _figures(evidence),
-        "told": [each for each in diagnosis.findings if in_full(each, diagnosis.findings)],
+        "told": whole,
+        "together": f"Do {' and '.join(at_once)} together: {NEITHER}." if at_once else "",
         "also": [each for each in diagnosis.findings if not in_full(each, diagnosis.findings)],
         "pages": {each.cause: _sections(each.cause) for each in diagnosis.findings},
         "reasons": _by_reason(diagnosis.not_examined or {}),

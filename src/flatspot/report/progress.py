@@ -101,10 +101,13 @@ def units(entries: Sequence[Measurement]) -> Figure | None:
 
 
 def gates(entries: Sequence[Measurement]) -> Figure | None:
-    """Shares of gate values at their rails at each look; None where there are no gates."""
+    """Shares of gate values at their rails at each look; None where there are no gates.
+
+    Runs of before named them with a space, `activation/gru reset_shut`, where it is a `/` now.
+    """
     shares = [
         {
-            name.removeprefix("activation/").removesuffix(end): {
+            name.removeprefix("activation/").removesuffix(end).replace("/", " "): {
                 each.step: [each.values[name]] for each in entries if name in each.values
             }
             for name in _named(entries, "activation/", end)

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from flatspot.diagnosis import SURE_ENOUGH
+from flatspot.diagnosis import SURE_ENOUGH, joint
 from flatspot.report.table import aligned
 
 COLUMNS: Final = (
@@ -39,6 +39,9 @@ WHOLE: Final = frozenset({"run", "look", "", "try first"})
 
 MOST: Final = 3
 """Findings that are told in full at most: the first, and others that are sure enough to explain something."""
+
+NEITHER: Final = "neither is enough alone"
+"""What is said of findings that are to be mended together."""
 
 SAME: Final = 0.005
 """The share by which two errors may differ and be the same."""
@@ -212,9 +215,14 @@ def beside_the_best(metrics: Mapping[str, Any]) -> list[str]:
 def _findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """Those that a reader is told everything of, as the doctor has it; the others by name."""
     sure = [each.get("confidence", 1.0) >= SURE_ENOUGH for each in findings[:MOST]]
-    for number, each in enumerate(findings[:MOST]):
-        if number == 0 or sure[number]:
-            yield from _finding(each)
+    told = [each for number, each in enumerate(findings[:MOST]) if number == 0 or sure[number]]
+    for each in told:
+        yield from _finding(each)
+    at_once = [
+        str(told[place]["cause"]) for place in joint([(each["cause"], each.get("together", ())) for each in told])
+    ]
+    if at_once:
+        yield "together", f"mend {' and '.join(at_once)} at once: {NEITHER}"
     others = [
         str(each["cause"]) for number, each in enumerate(findings) if number and (number >= MOST or not sure[number])
     ]

@@ -40,17 +40,22 @@ def at_first_sight(found: Finding) -> Finding:
     return replace(found, confidence=round(TRUST * found.confidence, 6))
 
 
-def diagnose(evidence: Mapping[str, float], unmeasured: Mapping[str, str] | None = None) -> Diagnosis:
+def diagnose(
+    evidence: Mapping[str, float],
+    unmeasured: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Diagnosis:
     """The verdict on all that was measured, and what the rules find.
 
     Where no cause was looked for, only the rules of installed packages are asked: they know what they need.
 
     Args:
         evidence: numbers by name. unmeasured: why groups of them (what stands before the `/`) were not measured.
+        names: what parts of the model are called, by what they are.
     """
     reasons = dict(unmeasured or {})
     asked = RULES if LOOKED_FOR in evidence else {cause: RULES[cause] for cause in RULES.added()}
-    findings, not_examined = consult(asked, held_out(evidence), reasons)
+    findings, not_examined = consult(asked, held_out(evidence), reasons, names)
     findings = tuple(each if each.cause in RULES.added() else at_first_sight(each) for each in findings)
     told = not_examined if LOOKED_FOR in evidence else {**reasons, **not_examined}
     return Diagnosis(verdict_of(evidence), findings, told)

@@ -16,7 +16,8 @@ two directions both do, and it is given the samples where it takes time steps.
 
 ## What to try
 
-`batch_first=True`, or a transposed input.
+`batch_first=True`, or a transposed input. Where no layer of torch.nn takes the samples for time steps (a loop of one's
+own, a cumulative sum, a series without an axis for the batch), look at the shape that goes in.
 """
 
 from typing import Final
@@ -61,6 +62,10 @@ def judge(
             + ("a recurrent layer takes the samples for time steps" if neighbours_along else "never those behind them")
         ),
         means="the recurrence runs from sample to sample and not along the window",
-        try_first="nn.GRU(inputs, hidden, batch_first=True)",
+        try_first=(
+            "nn.GRU(inputs, hidden, batch_first=True)"
+            if neighbours_along
+            else "print(x.shape)  # before what recurs: [sample, time, channel], and it must not recur over the samples"
+        ),
         confidence=0.93,
     )

@@ -22,7 +22,7 @@ Clip gradients to a norm of 1; orthogonal recurrent weights; a shorter window.
 
 from typing import Final
 
-from flatspot.diagnosis import DAMAGE, GROWS, Finding, graded
+from flatspot.diagnosis import DAMAGE, GROWS, Finding, attribute, graded
 
 EXPLAINS: Final = (
     "not-finite",
@@ -56,12 +56,13 @@ def judge(
     reach_now_early: float = 1.0,
     trial_slower_norm_tail: float = 1.0,
     padding_share: float = 0.0,
+    recurrent_name: str = "",
 ) -> Finding | None:
     if skill_missing < DAMAGE:
         return None
     if trial_clipped_closes < CLOSES:
         growth = min(reach_fresh_early, reach_now_early) if padding_share < FILLED else 0.0  # no output follows filler
-        return _grows(growth) if growth > FAR_GROWTH else None
+        return _grows(growth, recurrent_name) if growth > FAR_GROWTH else None
     grows = reach_fresh_early > GROWS
     lost = (
         trial_again_norm_tail < TAIL and trial_slower_norm_tail > FAR_TAIL
@@ -87,7 +88,7 @@ def judge(
     )
 
 
-def _grows(growth: float) -> Finding:
+def _grows(growth: float, layer: str) -> Finding:
     """Where clipping alone is not enough, since each step back multiplies the gradient."""
     return Finding(
         cause="exploding-gradient",
@@ -96,7 +97,11 @@ def _grows(growth: float) -> Finding:
             f"(line: {FAR_GROWTH:g})"
         ),
         means="each step back multiplies the gradient, so that what it says is the noise of the beginning",
-        try_first="nn.init.orthogonal_(rnn.weight_hh_l0)  # and gradients clipped to a norm of 1",
+        try_first=(
+            f"nn.init.orthogonal_({attribute(layer)}.weight_hh_l0)  # and gradients clipped to a norm of 1"
+            if layer
+            else "begin with orthogonal recurrent weights (nn.init.orthogonal_), and clip gradients to a norm of 1"
+        ),
         override="model.recurrent_init=auto",
         confidence=0.8,
     )

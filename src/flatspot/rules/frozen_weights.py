@@ -21,12 +21,14 @@ say that this network was trained, and not another one.
 
 ## What to try
 
-Remove `.detach()`, set `requires_grad_(True)`, give the optimizer `model.parameters()`.
+Weights of `requires_grad=False`: `requires_grad_(True)`. Weights without a gradient: no `.detach()`, `.data`, `.item()`
+or `torch.no_grad()` between them and the loss. Weights that the optimizer does not hold: give it `model.parameters()`,
+or the part that is missing. Layers in a plain list: `nn.ModuleList`.
 """
 
 from typing import Final
 
-from flatspot.diagnosis import DAMAGE, Finding, graded
+from flatspot.diagnosis import DAMAGE, Finding, attribute, graded
 
 EXPLAINS: Final = (
     "undertrained",
@@ -56,6 +58,8 @@ CUT: Final = "get no gradient, though the outputs follow them"
 OUTSIDE: Final = "stand outside `model.parameters()` (in a plain list, say)"
 FIXED: Final = "are fixed (requires_grad=False)"
 NOT_HELD: Final = "are not held by the optimizer"
+STAIRS: Final = "no rounding, threshold or argmax between them and the loss"
+LISTED: Final = "nn.ModuleList(layers)  # in the place of the plain list, and an optimizer that is made behind it"
 ALL: Final = 0.95
 STUCK: Final = 0.6
 
@@ -76,6 +80,10 @@ def judge(
     ceiling_staircase: float = 0.0,
     gradients_zero_share: float = 0.0,
     gradients_none_share: float = 0.0,
+    gradients_fixed_away_share: float = 0.0,
+    fixed_parts: str = "",
+    away_parts: str = "",
+    cut_parts: str = "",
 ) -> Finding | None:
     if ceiling_staircase and gradients_zero_share + gradients_none_share >= ALL and skill_missing >= DAMAGE:
         return _behind_a_staircase(gradients_zero_share + gradients_none_share)
@@ -92,14 +100,40 @@ def judge(
     if by_optimizer and not gradients_all_away and not helps and gradients_away_share < MUCH:
         return None
     unsure = by_optimizer and not gradients_all_away and (untried or not helps)
-    what = OUTSIDE if gradients_stray_share == share else FIXED if gradients_fixed_share == share else NOT_HELD
+    what, parts, remedy = CUT, cut_parts, STAIRS if cut > gradients_cut_share else _joined_again(cut_parts)
+    if by_optimizer and gradients_stray_share == share:
+        what, parts, remedy = OUTSIDE, "", LISTED
+    elif by_optimizer and gradients_fixed_share == share:
+        what, parts, remedy = FIXED, fixed_parts, _freed(fixed_parts, unheld=gradients_fixed_away_share > 0)
+    elif by_optimizer:
+        what, parts, remedy = NOT_HELD, away_parts, _held(away_parts)
     return Finding(
         cause="frozen-weights",
-        seen=f"{share:.0%} of the weights {what if by_optimizer else CUT} (line: {LINE:.0%})",
+        seen=f"{share:.0%} of the weights {f'({parts}) ' if parts else ''}{what} (line: {LINE:.0%})",
         means="these stay as they were drawn, whatever the loss says",
-        try_first="optimizer = torch.optim.Adam(model.parameters())  # and no .detach() on the way",
+        try_first=remedy,
         confidence=graded(share, LINE, 0.5, 0.75, 0.93) * (UNTRIED if unsure else 1.0),
     )
+
+
+def _freed(parts: str, *, unheld: bool) -> str:
+    freed = "; ".join(f"{attribute(each)}.requires_grad_(True)" for each in parts.split(", ") if each)
+    also = "; optimizer = torch.optim.Adam(model.parameters())" if unheld else ""
+    return (freed or "model.requires_grad_(True)") + also
+
+
+def _held(parts: str) -> str:
+    if not parts:
+        return "optimizer = torch.optim.Adam(model.parameters())"
+    added = (f"optimizer.add_param_group({{'params': {attribute(each)}.parameters()}})" for each in parts.split(", "))
+    return "; ".join(added)
+
+
+def _joined_again(parts: str) -> str:
+    if parts:
+        named = " and ".join(map(attribute, parts.split(", ")))
+        return f"no .detach(), .data, .item() or torch.no_grad() between {named} and the loss"
+    return "print([name for name, each in model.named_parameters() if each.grad is None])  # no .detach() behind these"
 
 
 def _behind_a_staircase(share: float) -> Finding:

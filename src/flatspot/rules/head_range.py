@@ -23,7 +23,7 @@ A linear head; logits into a loss that wants logits.
 
 from typing import Final
 
-from flatspot.diagnosis import DAMAGE, Finding, graded
+from flatspot.diagnosis import DAMAGE, Finding, attribute, graded
 
 EXPLAINS: Final = (
     "dead-units",
@@ -50,6 +50,7 @@ def judge(
     trial_again_skill: float = 0.0,
     skill_possible: float = 1.0,
     finite_bad_weights: float = 0.0,
+    head_name: str = "",
 ) -> Finding | None:
     if finite_bad_weights:
         return None  # numbers that are none reach nothing
@@ -67,7 +68,11 @@ def judge(
         cause="head-range",
         seen=seen,
         means="what stands behind the last weights cannot say what the targets are",
-        try_first="return self.head(h)  # without relu, sigmoid, tanh or softmax behind it",
+        try_first=(
+            f"return {attribute(head_name, of='self')}(h)  # without relu, sigmoid, tanh or softmax behind it"
+            if head_name
+            else "no relu, sigmoid, tanh or softmax behind the last weights"
+        ),
         override="model.head_activation=none",
         confidence=graded(-ceiling_skill, -LINE, -0.3, 0.7) if ceiling_skill <= LINE else 0.8,
     )

@@ -23,7 +23,7 @@ Predict all steps of the horizon at once, or train on the model's own prediction
 
 from typing import Final
 
-from flatspot.diagnosis import DAMAGE, Finding, graded
+from flatspot.diagnosis import DAMAGE, Finding, attribute, graded
 
 EXPLAINS: Final = (
     "undertrained",
@@ -60,6 +60,7 @@ def judge(
     skill_missing: float = 0.0,
     trial_again_skill: float = 0.0,
     skill_possible: float = 1.0,
+    head_name: str = "",
 ) -> Finding | None:
     fades = horizon_call_first / max(horizon_call_last, 1e-9)
     # A copy that is trained on the whole rollout learns: then this one was not, and says its steps' small differences.
@@ -78,7 +79,11 @@ def judge(
             f"last (line: a {FALL:g}th), where a straight line finds {horizon_late_reference:.2f}"
         ),
         means="fed back to itself, the model forgets where it started",
-        try_first="self.head = nn.Linear(hidden, horizon)  # all steps at once",
+        try_first=(
+            f"{attribute(head_name, of='self')} = nn.Linear(hidden, horizon)  # all steps at once"
+            if head_name
+            else "nn.Linear(hidden, horizon)  # as the last layer: all steps at once"
+        ),
         override="model=forecaster",
         confidence=graded(falls, FALL, 10.0, 0.7, 0.93),
     )
@@ -92,7 +97,7 @@ def _by_calls(calls: float, first: float, last: float) -> Finding:
             f"targets' spread at the first time and by {last:.2f} at the last (line: a {FALL:g}th)"
         ),
         means="fed back to itself, the model forgets where it started",
-        try_first="loss(model.rollout(x, horizon), y)  # train on what it says when it is fed its own answers",
+        try_first="train on what it says when it is fed its own answers: the loss of the whole rollout",
         override="model=forecaster",
         confidence=graded(first / max(last, 1e-9), FALL, 10.0, 0.85, 0.93),
     )

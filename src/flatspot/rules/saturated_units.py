@@ -22,7 +22,7 @@ Smaller starting weights, a smaller learning rate, layer normalisation, weight d
 
 from typing import Final
 
-from flatspot.diagnosis import DAMAGE, Finding, graded
+from flatspot.diagnosis import DAMAGE, Finding, attribute, graded
 
 EXPLAINS: Final = ("vanishing-gradient", "undertrained", "head-ignores-state", "bad-init", "weights-not-loaded")
 SICK: Final = {"units_now_saturated": 0.95, "skill_missing": 1.0}
@@ -40,12 +40,13 @@ def judge(
     units_standard_shut: float = 0.0,
     trial_again_skill: float = 0.0,
     skill_possible: float = 1.0,
+    recurrent_name: str = "",
 ) -> Finding | None:
     if skill_missing < DAMAGE:
         return None
     learns = trial_again_skill > LEARNS * skill_possible
     if min(units_now_shut, units_standard_shut) > SHUT and not learns:
-        return _shut(units_now_shut)
+        return _shut(units_now_shut, recurrent_name)
     saturated = units_now_saturated
     if saturated < LINE:
         return None
@@ -62,12 +63,13 @@ def judge(
     )
 
 
-def _shut(share: float) -> Finding:
+def _shut(share: float, layer: str) -> Finding:
+    biases = (f"nn.init.zeros_({attribute(layer)}.bias_{side}_l0)" for side in ("ih", "hh"))
     return Finding(
         cause="saturated-units",
         seen=f"a gate on the input's way is shut in {share:.0%} of all steps, from the start (line: {SHUT:.0%})",
         means="hardly anything comes in, and no gradient opens the gate",
-        try_first="nn.init.zeros_(lstm.bias_ih_l0); nn.init.zeros_(lstm.bias_hh_l0)",
+        try_first="; ".join(biases) if layer else "begin with gates' biases of zero (nn.init.zeros_)",
         override="model.recurrent_init=auto",
         confidence=graded(share, SHUT, 1.0, 0.7, 0.85),
     )

@@ -22,7 +22,7 @@ Begin each sequence with a fresh state: call the layer without one, or reset it.
 
 from typing import Final
 
-from flatspot.diagnosis import DAMAGE, Finding
+from flatspot.diagnosis import DAMAGE, Finding, attribute
 
 EXPLAINS: Final = (
     "undertrained",
@@ -48,6 +48,7 @@ def judge(
     trial_reset_closes: float = 0.0,
     trial_again_skill: float = 0.0,
     skill_possible: float = 1.0,
+    recurrent_name: str = "",
 ) -> Finding | None:
     if not memory_moved or skill_missing < DAMAGE:
         return None
@@ -62,7 +63,11 @@ def judge(
         cause="state-leak",
         seen=f"the same batch is answered differently after other batches{told}",
         means="each sample begins with what another one left behind",
-        try_first="output, _ = self.rnn(x)  # without the state of the last batch",
+        try_first=(
+            f"output, _ = {attribute(recurrent_name, of='self')}(x)  # without the state of the last batch"
+            if recurrent_name
+            else "begin each call of the recurrent part without the state of the last batch"
+        ),
         override="model.initial_state=zeros",
         confidence=0.95 if helps else 0.8,
     )

@@ -80,6 +80,7 @@ def judge(
     forgets = mild and lag_needs_early and reach_fresh_early < FORGETS  # of standardised inputs too
     symptom = forgets or units_standard_saturated > RAILS or trial_slower_closes > closes + MORE
     far = inputs_smallest_bulk < inputs_smallest_std
+    alone = max(trial_inputs_closes, trial_targets_closes, 0.0)
     what = "inputs" if trial_inputs_closes >= together else "inputs and targets"
     tails = f" (a few far values make it: the bulk has {inputs_smallest_bulk:.3g})" if far else ""
     return Finding(
@@ -92,6 +93,7 @@ def judge(
         means="the first layer cannot tell the samples apart",
         try_first="x = (x - x_train.mean(dim=(0, 1))) / x_train.std(dim=(0, 1))",
         override="data.scale=standard",
+        together=("unscaled-targets",) if trial_both_closes - alone >= LINE else (),
         # Units at their rails for scaled inputs too have another reason to be there, and so has what is forgotten where
         # scales are hardly odd: larger inputs only shout louder; and slower steps may mend more.
         confidence=graded(closes, LINE, 0.9, 0.7) * (STILL if symptom else 1.0),

@@ -52,6 +52,7 @@ def judge(
     closes = max(trial_targets_closes, together)
     if skill_missing < DAMAGE or closes < LINE:
         return None
+    alone = max(trial_inputs_closes, trial_targets_closes, 0.0)
     what = "targets" if trial_targets_closes >= together else "targets and inputs"
     return Finding(
         cause="unscaled-targets",
@@ -62,5 +63,6 @@ def judge(
         means="the steps are spent on reaching the targets' level, not on what differs between samples",
         try_first="y = (y - y_train.mean()) / y_train.std()  # and back again for predictions",
         override="data.scale_target=standard",
+        together=("unscaled-inputs",) if trial_both_closes - alone >= LINE else (),
         confidence=graded(closes, LINE, 0.9, 0.7),
     )

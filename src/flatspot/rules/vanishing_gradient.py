@@ -22,7 +22,7 @@ LSTM or GRU, orthogonal recurrent weights, a forget gate that begins open, a sho
 
 from typing import Final
 
-from flatspot.diagnosis import DAMAGE, Finding, graded
+from flatspot.diagnosis import DAMAGE, Finding, attribute, graded
 
 EXPLAINS: Final = ("undertrained", "head-ignores-state", "no-signal", "over-regularised")
 SICK: Final = {
@@ -40,11 +40,13 @@ def judge(
     reach_now_early: float,
     reach_fresh_early: float | None = None,
     lag_needs_early: float | None = None,
+    recurrent_name: str = "",
 ) -> Finding | None:
     ratio = max(reach_now_early, 0.0 if reach_fresh_early is None else min(reach_fresh_early, 1.0) * 0.1)
     unknown = lag_needs_early is None
     if skill_missing < DAMAGE or lag_needs_early == 0 or ratio > LINE:
         return None
+    layer = f"nn.init.orthogonal_({attribute(recurrent_name)}.weight_hh_l0)" if recurrent_name else ""
     return Finding(
         cause="vanishing-gradient",
         seen=(
@@ -53,7 +55,7 @@ def judge(
             f"{'; whether the target needs them is not known' if unknown else ''}"
         ),
         means="what happened early neither moves the output nor is learned",
-        try_first="nn.LSTM(inputs, hidden)  # or nn.init.orthogonal_(rnn.weight_hh_l0)",
+        try_first=f"nn.LSTM(inputs, hidden)  # or {layer or 'orthogonal recurrent weights'}",
         override="model.cell=lstm",
         confidence=UNSURE if unknown else graded(-ratio, -LINE, -1e-6, 0.65, 0.9),
     )
