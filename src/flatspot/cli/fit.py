@@ -33,6 +33,7 @@ from flatspot.errors import BadInput
 from flatspot.evaluate import batches, reference
 from flatspot.examination.gathering import Gathered
 from flatspot.examination.own import Examination, examine_model, look_for_causes
+from flatspot.models.models import called
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.monitors.keeping import Begun, EpochKeeper
 from flatspot.nn.denormals import flushed
@@ -334,12 +335,7 @@ def _beyond_head(name: str, data: SeriesDataModule) -> str | None:
 
 
 def _name(config: Mapping[str, Any]) -> str:
-    model = config["model"]
-    if "cell" not in model:
-        return str(model["name"])
-    layers = f"{model['num_layers']} × " if model["num_layers"] > 1 else ""
-    both = "bidirectional " if model["bidirectional"] else ""
-    return f"{both}{model['cell']} ({model['activation']}, {layers}{model['hidden_size']} units)"
+    return called(config["model"]["name"], config["model"])
 
 
 def _best(trainer: Trainer) -> str:
