@@ -47,6 +47,7 @@ def predict(run, folder, monkeypatch):
 @pytest.mark.parametrize("out", ["forecasts.csv", "forecasts.parquet", "vorhersagen für märz.csv"])
 @pytest.mark.parametrize("flags", [(), ("--every-origin",)])
 def test_forecasts_go_to_a_file_as_python_gives_them(predict, run, folder, out, flags):
+    (folder / out).unlink(missing_ok=True)
     done = predict(*flags, out=out)
     assert (done.exit_code, done.stderr) == (0, "")
     every = bool(flags)
@@ -117,13 +118,63 @@ def test_the_place_of_bad_input_is_shown_on_request(predict):
     assert done.stderr.splitlines()[-1].startswith("error: other.csv: has no column 'y'")
 
 
-@pytest.mark.parametrize("missing", ["--data", "--out"])
-def test_data_and_out_are_asked_for(run, missing):
-    given = {"--data": "a.csv", "--out": "b.csv"}
-    del given[missing]
-    done = CliRunner().invoke(app, ["predict", str(run), *sum(given.items(), ())])
-    assert done.exit_code == 2
-    assert missing in done.stderr
+def forecast_alone(run, *arguments):
+    return CliRunner().invoke(app, ["predict", str(run), *arguments])
+
+
+def test_without_data_the_runs_own_file_is_read_as_it_is_now(run_of, folder, tmp_path, monkeypatch):
+    table().write_csv(folder / "grows.csv")
+    run = run_of("data=csv", f"data.path='{folder / 'grows.csv'}'", "data.window=8", "data.horizon=2")
+    monkeypatch.chdir(tmp_path)
+    assert forecast_alone(run).stdout.startswith(
+        f"data    {folder / 'grows.csv'}, the run's own\nforecasts.csv: 2 rows: "
+    )
+    assert pl.read_csv("forecasts.csv").equals(_written(load(run).forecast(folder / "grows.csv"), tmp_path))
+    table(100).write_csv(folder / "grows.csv")
+    assert forecast_alone(run, "--force").exit_code == 0
+    assert pl.read_csv("forecasts.csv").equals(_written(load(run).forecast(folder / "grows.csv"), tmp_path))
+    (folder / "grows.csv").unlink()
+    done = forecast_alone(run, "--out", "others.csv")
+    told = f"error: {folder / 'grows.csv'}: the run's own file is not there any more; name rows with --data\n"
+    assert (done.exit_code, done.stderr) == (2, told)
+
+
+def _written(made, folder):
+    """What `made` is in CSV."""
+    made.frame.write_csv(folder / "made.csv")
+    return pl.read_csv(folder / "made.csv")
+
+
+@pytest.mark.parametrize(
+    "keys", [("data=sines", "data.steps=300"), ("data=adding", "data.count=60", "model=regressor")]
+)
+def test_without_data_made_series_are_forecast_after_their_end(run_of, keys, tmp_path, monkeypatch):
+    shape = () if "model=regressor" in keys else ("data.window=8", "data.horizon=3")
+    run = run_of(*keys, *shape)
+    monkeypatch.chdir(tmp_path)
+    done = forecast_alone(run, "--out", "x.parquet")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"data    {keys[0][5:]}, the run's own\nx.parquet: ")
+    written = pl.read_parquet("x.parquet")
+    assert written.columns[0] == "series"
+    assert np.isfinite(written[:, -1 if shape == () else "forecast"].to_numpy()).all()
+    assert forecast_alone(run, "data.missing=drop", "--out", "x.csv").stderr == (
+        "error: data.missing=drop: is for other rows (--data); the run's own are mended as they were\n"
+    )
+
+
+def test_a_file_of_forecasts_is_not_written_over_in_silence(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert forecast_alone(run).exit_code == 0
+    (tmp_path / "forecasts.csv").write_text("mine")
+    done = forecast_alone(run)
+    told = "error: forecasts.csv: is there already; --force writes over it, and --out names another file\n"
+    assert (done.exit_code, done.stderr, (tmp_path / "forecasts.csv").read_text()) == (2, told, "mine")
+    for flags in (("--force",), ("--out", "forecasts.csv")):
+        done = forecast_alone(run, *flags)
+        assert done.exit_code == 0
+        assert "note    forecasts.csv was there, and is written over" in done.stdout.splitlines()
+    assert not (tmp_path / "forecasts.csv").read_text().startswith("mine")
 
 
 def test_what_is_our_own_fault_is_told_as_such(predict, monkeypatch):
