@@ -106,6 +106,13 @@ def choose_roles(
     return chosen
 
 
+def columns_of_numbers(source: Source) -> list[str]:
+    """The columns that are mostly numbers and hold no dates, as far as the first rows tell."""
+    sample = source.sample()
+    numbers = _Table(source.name, sample, source.columns, None).numbers(without=())
+    return [name for name in numbers if not looks_like_dates(sample[name])]
+
+
 def names_of(names: Names) -> list[str]:
     """One name may be written without brackets, and a name may look like a number.
 
