@@ -117,10 +117,11 @@ class Run:
                 be others than those of the run.
 
         Returns:
-            Of a forecaster a row a series, target, origin and step: `series`, `target`, `origin` (the last stamp that
-            was read), `time` (of the forecast; missing where the rows have no frequency), `step` and `forecast` in
-            original units. Without time stamps, origins and times are numbers of rows, from 1. Of a regressor
-            `prediction`, of a classifier `class` and the probability of each.
+            Of a forecaster a row a series, target, origin and step: `series`, `target`, `time` (of the forecast;
+            missing where the rows have no frequency), `step`, `forecast` in original units, and `origin` (the last
+            stamp that was read). `series` and `time` are called as the columns that were read, where that is one
+            column and its name is not taken; days have no clock. Without time stamps, origins and times are numbers
+            of rows, from 1. Of a regressor `prediction`, of a classifier `class` and the probability of each.
 
         Raises:
             BadInput: for other columns, another frequency, or a series that is too short.

@@ -49,7 +49,7 @@ def predict_run(folder: Path, asked: Asked) -> str:
     _refuse_overwriting(out, data)
     there = out.exists()
     made = run.forecast(asked.data, every_origin=asked.every_origin, **mending_of(asked.mending))
-    _write(made.frame, out)
+    _write(made.written() if out.suffix == ".csv" else made.frame, out)
     own = [] if asked.data else [f"data    {data or run.known.source['data']['name']}, the run's own"]
     notes = [f"note    {note}" for note in (*made.notes, *[f"{out} was there, and is written over"] * there)]
     return "\n".join([*own, *notes, f"{out}: {counted(len(made.frame), 'row')}: {', '.join(made.frame.columns)}"])
