@@ -26,6 +26,7 @@ from flatspot.cli.results import error_of, forecasts_of, keep, log_end, metrics_
 from flatspot.cli.terminal import waiting
 from flatspot.cli.threads import cores
 from flatspot.data.answers import training_rows
+from flatspot.data.hints import hints
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel
 from flatspot.data.split import Part
@@ -276,7 +277,7 @@ def _told_when_stopped() -> Iterator[None]:
 
 def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: SequenceModule, trainer: Trainer) -> None:
     log.info("data   %s", described(data))
-    for note in data.prepared.notes:
+    for note in (*data.prepared.notes, *hints(data, config["data"]["season"])):
         log.info("note   %s", note)
     constant = _constant(data)
     if constant:
