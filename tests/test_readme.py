@@ -10,12 +10,14 @@ from hydra import compose, initialize_config_dir
 from typer.testing import CliRunner
 
 from flatspot.cli.app import app
+from flatspot.cli.bare import refuse_bare_file
 from flatspot.cli.build import TASKS, build_model
 from flatspot.cli.schema import checked
 from flatspot.cli.train import conf_dir
 from flatspot.data.datasets import DATASETS
 from flatspot.data.module import SeriesDataModule
 from flatspot.diagnosis import EXPLAINED
+from flatspot.errors import BadInput
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -50,6 +52,10 @@ def test_every_command_composes_and_builds(command):
         return
     assert words[:2] == ["python", "train.py"]
     overrides = [word for word in words[2:] if word != "-m"]
+    if overrides and all("=" not in word for word in overrides):  # a file, which is answered with what to type
+        with pytest.raises(BadInput, match=f"a file is named by data=csv|: data=csv data.path={overrides[0]}"):
+            refuse_bare_file(overrides)
+        return
     if "sweep=ray" in words and find_spec("hydra_plugins.hydra_ray_launcher") is None:
         pytest.skip("the extra ray is not installed")
     overrides = [re.sub(r"=range\(\d+\)$", "=0", word) for word in overrides]

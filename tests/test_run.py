@@ -170,14 +170,14 @@ def applied(run, inputs, row=None):
 def test_a_forecast_is_the_network_applied_to_the_last_window(trained):
     run, frame = load(trained("hourly")), hourly(83, "2025-03-09 05:00")
     found = run.predict(frame)
-    assert found.columns == ["series", "target", "origin", "time", "step", "forecast"]
+    assert found.columns == ["series", "target", "zeit", "step", "forecast", "origin"]
     last = frame[-WINDOW:]
     channels = last.select("größe", "other").to_numpy()
     times = last["zeit"].to_numpy()
     inputs = np.column_stack([channels, calendar_values(["hour", "weekday"], times + HORIZON * HOUR)])
     np.testing.assert_allclose(found["forecast"], applied(run, scaled(run, inputs))[:, 0], rtol=1e-6)
     assert found["step"].to_list() == [1, 2, 3, 4]
-    np.testing.assert_array_equal(found["time"], times[-1] + np.arange(1, 5) * HOUR)
+    np.testing.assert_array_equal(found["zeit"], times[-1] + np.arange(1, 5) * HOUR)
     assert set(found["origin"]) == {frame["zeit"][-1]}
     assert set(found["target"]) == {"größe"}
 
@@ -212,7 +212,7 @@ def test_where_rows_are_dropped_a_forecast_is_of_the_rows_that_follow(trained):
     rows = [*there, *after]
     for (origin,), steps in found.group_by("origin"):
         place = there.index(origin)
-        assert steps["time"].to_list() == rows[place + 1 : place + 1 + HORIZON]
+        assert steps["zeit"].to_list() == rows[place + 1 : place + 1 + HORIZON]
     assert found["origin"].n_unique() == len(there) - WINDOW + 1
 
 
@@ -239,7 +239,7 @@ def test_a_months_day_stays_and_its_last_day_stays_the_last(trained, shift):
         found = run.predict(monthly(rows, shift))
         months = np.datetime64("2010-02", "M") + rows + np.arange(HORIZON)
         expected = months.astype("M8[D]") + np.timedelta64(shift, "D")
-        assert found["time"].dt.date().to_list() == expected.tolist()
+        assert found["day"].to_list() == expected.tolist()
 
 
 def test_rows_without_stamps_are_numbered(trained):
@@ -269,14 +269,14 @@ def test_each_series_is_forecast_by_its_own_scaling_in_the_order_of_the_file(tra
     run = load(trained("grouped"))
     frame = grouped({"b": (30, -3), "c": (25, 10)}, start="2024-03-01")
     found = run.predict(frame)
-    assert found["series"].to_list() == ["b"] * HORIZON + ["c"] * HORIZON
+    assert found["shop"].to_list() == ["b"] * HORIZON + ["c"] * HORIZON
     ours = run.known.series
     for name in ("b", "c"):
         rows = frame.filter(pl.col("shop") == name)
         which = ours.index(name)
         mean, scale = (np.asarray(each)[which] for each in (run.known.inputs.mean, run.known.inputs.scale))
         inputs = torch.from_numpy((rows["sold"].to_numpy()[-WINDOW:, None] - mean) / scale).float()
-        one = found.filter(pl.col("series") == name)
+        one = found.filter(pl.col("shop") == name)
         np.testing.assert_allclose(one["forecast"], applied(run, inputs, which)[:, 0], rtol=1e-5, atol=1e-5)
         assert one["time"][0] == rows["time"][-1] + (rows["time"][1] - rows["time"][0])
 
@@ -287,7 +287,7 @@ def test_a_series_that_training_has_not_seen_is_scaled_by_itself(trained, every_
     plain = grouped({"new": (40, 0)})
     larger = plain.with_columns(pl.lit("newer").alias("shop"), pl.col("sold") * 1000 + 9e5)
     found = run.predict(pl.concat([plain, larger]), every_origin=every_origin)
-    one, other = (found.filter(pl.col("series") == name)["forecast"] for name in ("new", "newer"))
+    one, other = (found.filter(pl.col("shop") == name)["forecast"] for name in ("new", "newer"))
     np.testing.assert_allclose(other, one * 1000 + 9e5, rtol=1e-6)
     assert len(one) == HORIZON * (31 if every_origin else 1)
 
@@ -438,7 +438,7 @@ def test_short_series_are_skipped_where_the_run_skipped_them(run_of, folder):
     run = load(run_of("data=csv", f"data.path='{path}'", *SIZES, "data.group=shop", "data.short=skip"))
     assert run.known.series == ("a", "c")
     found = run.predict(grouped({"a": (30, 0), "b": (9, 0)}))
-    assert set(found["series"]) == {"a"}
+    assert set(found["shop"]) == {"a"}
     with pytest.raises(BadInput, match="every series has fewer than 10 rows"):
         run.predict(grouped({"a": (3, 0), "b": (9, 0)}))
 
@@ -449,13 +449,13 @@ def test_another_file_is_evaluated_over_all_its_origins(trained):
     assert len(found.series) == 70 - WINDOW - HORIZON + 1
     every = run.predict(frame, every_origin=True)
     truth = dict(zip(frame["zeit"], frame["größe"], strict=True))
-    known = every.filter(pl.col("time") <= frame["zeit"][-1])
+    known = every.filter(pl.col("zeit") <= frame["zeit"][-1])
     whole = known.filter(pl.len().over("origin") == HORIZON)
-    error = [abs(row["forecast"] - truth[row["time"]]) for row in whole.iter_rows(named=True)]
+    error = [abs(row["forecast"] - truth[row["zeit"]]) for row in whole.iter_rows(named=True)]
     assert found.scores()["mae"] == pytest.approx(np.mean(error), rel=1e-6)
     own = run.evaluate().data
     assert found.baseline_scores()["mean"]["mae"] == pytest.approx(
-        np.mean([abs(own.naive.means[0, 0] - truth[each]) for each in whole["time"]]), rel=1e-5
+        np.mean([abs(own.naive.means[0, 0] - truth[each]) for each in whole["zeit"]]), rel=1e-5
     )
 
 
@@ -473,10 +473,10 @@ def test_a_classifier_names_classes_with_their_probabilities(trained):
     run = load(trained("classes"))
     fresh = labelled(12, seed=1)
     found = run.predict(fresh.drop("kind", "size"))
-    assert found.columns == ["series", "class", "probability high", "probability low"]
-    assert found["series"].to_list() == [f"n{number}" for number in range(12)]
+    assert found.columns == ["id", "class", "probability high", "probability low"]
+    assert found["id"].to_list() == [f"n{number}" for number in range(12)]
     for row in found.iter_rows(named=True):
-        values = fresh.filter(pl.col("id") == row["series"])["x"].to_numpy()[:, None]
+        values = fresh.filter(pl.col("id") == row["id"])["x"].to_numpy()[:, None]
         with torch.no_grad():
             shares = F.softmax(run.model(scaled(run, values).unsqueeze(0))[0], dim=-1).numpy()
         assert [row["probability high"], row["probability low"]] == pytest.approx(shares.tolist(), rel=1e-5)
@@ -490,9 +490,9 @@ def test_a_regressor_says_numbers_in_the_units_of_its_labels(trained):
     run = load(trained("sizes"))
     fresh = labelled(12, seed=1)
     found = run.predict(fresh)
-    assert found.columns == ["series", "prediction"]
+    assert found.columns == ["id", "prediction"]
     for row in found.iter_rows(named=True):
-        values = fresh.filter(pl.col("id") == row["series"])["x"].to_numpy()[:, None]
+        values = fresh.filter(pl.col("id") == row["id"])["x"].to_numpy()[:, None]
         assert row["prediction"] == pytest.approx(applied(run, scaled(run, values))[0, 0], rel=1e-5)
     truth = fresh.group_by("id", maintain_order=True).first()["size"]
     assert run.evaluate(fresh).scores()["mae"] == pytest.approx((found["prediction"] - truth).abs().mean(), rel=1e-5)
@@ -599,14 +599,14 @@ def test_what_a_run_was_told_of_its_stamps_holds_for_other_rows(run_of, folder):
     keys = ("data.target='größe'", "data.frequency=1h", "data.missing=interpolate", "data.time=zeit")
     run = load(run_of("data=csv", f"data.path='{path}'", *SIZES, *keys))
     fresh = hourly(60)[::2].select(pl.lit("2024-05-05").alias("saved"), "zeit", "größe")
-    assert run.predict(fresh)["time"][0] == fresh["zeit"][-1] + ONE_HOUR
+    assert run.predict(fresh)["zeit"][0] == fresh["zeit"][-1] + ONE_HOUR
     assert run.evaluate(fresh).data.panel.rows == 59
 
 
 def test_the_stamps_that_were_found_are_those_of_other_rows_too(trained):
     run = load(trained("hourly"))
     fresh = hourly(40).select(pl.lit("2020-01-01").alias("first"), "zeit", "größe", "other")
-    assert run.predict(fresh)["time"][0] == fresh["zeit"][-1] + ONE_HOUR
+    assert run.predict(fresh)["zeit"][0] == fresh["zeit"][-1] + ONE_HOUR
 
 
 def test_one_trained_group_lends_its_scaling_to_no_other(run_of, folder):
@@ -653,7 +653,7 @@ def test_rows_may_be_absent_as_often_as_not_and_are_of_the_runs_frequency(traine
     run, rows = load(trained("hourly")), hourly(61)
     found = run.forecast(rows.filter(pl.int_range(61) % 3 != 1), missing="interpolate")
     assert "20 absent rows of 1h put in, to be filled" in found.notes
-    assert found.frame["time"][0] == rows["zeit"][-1] + ONE_HOUR
+    assert found.frame["zeit"][0] == rows["zeit"][-1] + ONE_HOUR
     absent = rows.filter(~pl.int_range(61).is_in([30, 31]))
     told = r"row 31: 2 absent rows of 1h before 2024-01-02 08:00:00 \(1 such gap\); data.missing=interpolate or "
     with pytest.raises(BadInput, match=told + "forward_fill puts them in, drop goes on across them$"):
@@ -681,14 +681,14 @@ def test_the_form_of_the_runs_stamps_is_that_of_other_rows(run_of, folder):
     slices = frame[180:260]
     assert slices["t"].abs().max() < 1e8
     found = run.predict(slices)
-    assert found["time"][0] == weeks[260].astype(object)
+    assert found["t"][0] == weeks[260].astype(object)
 
 
 def test_a_series_that_is_too_short_is_left_out_on_request(trained):
     run, frame = load(trained("grouped")), grouped({"b": (40, -3), "c": (3, 10)})
     with pytest.raises(BadInput, match=r"1 of 2 series have fewer .* data.short=skip leaves them out"):
         run.predict(frame)
-    assert set(run.predict(frame, short="skip")["series"]) == {"b"}
+    assert set(run.predict(frame, short="skip")["shop"]) == {"b"}
     assert len(run.evaluate(frame, short="skip").data.panel.series) == 1
 
 

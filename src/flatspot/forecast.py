@@ -1,7 +1,7 @@
 """Forecasts after the end of each series, or after every window, as a table in original units."""
 
 from functools import partial
-from typing import Any, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 import numpy as np
 import polars as pl
@@ -14,13 +14,18 @@ from torch.nn.utils.rnn import pack_sequence
 from flatspot.data.counted import counted
 from flatspot.data.frequency import meant_days, parse_frequency
 from flatspot.data.later import later_stamps
-from flatspot.data.panel import Panel
+from flatspot.data.panel import Keys, Panel
 from flatspot.data.prepare import Prepared, prepare, refuse_broken_series
 from flatspot.data.restore import Known, known_scalings
 from flatspot.data.short import without_short
+from flatspot.data.stamps import EPOCHS
+from flatspot.data.written import as_written, whole_days
 from flatspot.errors import BadInput
 from flatspot.evaluate import windows_at_once
 from flatspot.models.sequence_module import SequenceModule
+
+A_DAY: Final = 86_400_000_000
+"""Microseconds."""
 
 
 @final
@@ -29,10 +34,17 @@ class Forecast(NamedTuple):
 
     Args:
         frame: a row a forecast, as `Run.predict` describes it. notes: what was done to the rows, a sentence each.
+        form: how the stamps of the rows were written; None: they had a type, or were none.
     """
 
     frame: pl.DataFrame
     notes: tuple[str, ...]
+    form: str | None = None
+
+    def written(self) -> pl.DataFrame:
+        """The frame with its stamps as text, as the file has them that was read, or else to the precision they need."""
+        stamps = [each for each in self.frame if each.dtype == pl.Date or isinstance(each.dtype, pl.Datetime)]
+        return self.frame.with_columns(as_written(each, self.form) for each in stamps)
 
 
 def forecast(
@@ -65,15 +77,41 @@ def forecast(
     )
     if known.whole:
         refuse_broken_series(prepared)
-        return Forecast(_of_series(model, prepared, known), prepared.notes)
+        return _told(prepared, _of_series(model, prepared, known))
     starts = _every_start(prepared, known.window) if every_origin else _last_starts(prepared, known.window)
     outputs = _outputs(model, prepared, starts, known.window)
     origins = starts + known.window - 1
     series = np.searchsorted(panel.firsts, origins, side="right") - 1
     where = {"series": np.asarray(panel.series)[series], "origin": _stamps(prepared, origins, series)}
     if known.task != "forecast":
-        return Forecast(pl.DataFrame({**where, **_answers(outputs, known)}), prepared.notes)
-    return Forecast(_steps(prepared, known, outputs, origins, series), prepared.notes)
+        return _told(prepared, pl.DataFrame({**where, **_answers(outputs, known)}))
+    return _told(prepared, _steps(prepared, known, outputs, origins, series))
+
+
+def _told(prepared: Prepared, frame: pl.DataFrame) -> Forecast:
+    """Under the names of the rows that were read, and days as days."""
+    panel = prepared.panel
+    if _in_days(panel, frame):
+        frame = frame.with_columns(pl.col(pl.Datetime).cast(pl.Date))
+    return Forecast(_under_own_names(frame, panel.keys), prepared.notes, panel.keys.form)
+
+
+def _in_days(panel: Panel, frame: pl.DataFrame) -> bool:
+    """Whether stamps have no clock; those of rows that had one by their type, or count seconds, keep it."""
+    clocked = panel.keys.typed or panel.keys.form in EPOCHS
+    if panel.times is None or clocked or "origin" not in frame.columns:
+        return False
+    step = None if panel.frequency is None else parse_frequency(panel.frequency)
+    return (step is None or step.microseconds % A_DAY == 0) and whole_days(frame["origin"])
+
+
+def _under_own_names(frame: pl.DataFrame, keys: Keys) -> pl.DataFrame:
+    """The columns of stamps and of series as in the rows that were read, where no other column has the name."""
+    own = {"time": keys.time[0] if len(keys.time) == 1 else None, "series": keys.group}
+    for ours, theirs in own.items():
+        if theirs is not None and ours in frame.columns and theirs not in frame.columns:
+            frame = frame.rename({ours: theirs})
+    return frame
 
 
 def _every_start(prepared: Prepared, window: int) -> NDArray[np.int64]:
@@ -154,10 +192,10 @@ def _steps(
         {
             "series": np.asarray(panel.series)[series][each],
             "target": np.tile(np.repeat(panel.targets, horizon), windows),
-            "origin": _stamps(prepared, origins, series)[each],
             "time": _stamps(prepared, origins, series, known)[each, step - 1] if _dated(panel) else None,
             "step": step,
             "forecast": values.transpose(0, 2, 1).ravel(),
+            "origin": _stamps(prepared, origins, series)[each],
         }
     )
     return frame if _dated(panel) else frame.with_columns(pl.lit(None, pl.Datetime("us")).alias("time"))

@@ -100,29 +100,37 @@ class Run:
         self.model = model
         self.known = known
 
-    def predict(self, data: object, *, every_origin: bool = False, **mending: Unpack[Mends]) -> pl.DataFrame:
+    @property
+    def own_file(self) -> Path | None:
+        """The file that the run was trained on, wherever it stood then; None of made series."""
+        path = self.known.source["data"].get("path")
+        return None if path is None else Path(path)
+
+    def predict(self, data: object = None, *, every_origin: bool = False, **mending: Unpack[Mends]) -> pl.DataFrame:
         """What the network says of other rows.
 
         Args:
-            data: the path of a CSV or Parquet file, or a frame, with the columns of the run.
+            data: the path of a CSV or Parquet file, or a frame, with the columns of the run; None: the run's own rows,
+                as they stand in its file now.
             every_origin: a forecast after every window, not only after the end of each series.
             mending: `missing`, `max_gap`, `duplicates`, `unsorted` and `short`, as the `data` keys, where they are to
                 be others than those of the run.
 
         Returns:
-            Of a forecaster a row a series, target, origin and step: `series`, `target`, `origin` (the last stamp that
-            was read), `time` (of the forecast; missing where the rows have no frequency), `step` and `forecast` in
-            original units. Without time stamps, origins and times are numbers of rows, from 1. Of a regressor
-            `prediction`, of a classifier `class` and the probability of each.
+            Of a forecaster a row a series, target, origin and step: `series`, `target`, `time` (of the forecast;
+            missing where the rows have no frequency), `step`, `forecast` in original units, and `origin` (the last
+            stamp that was read). `series` and `time` are called as the columns that were read, where that is one
+            column and its name is not taken; days have no clock. Without time stamps, origins and times are numbers
+            of rows, from 1. Of a regressor `prediction`, of a classifier `class` and the probability of each.
 
         Raises:
             BadInput: for other columns, another frequency, or a series that is too short.
         """
         return self.forecast(data, every_origin=every_origin, **mending).frame
 
-    def forecast(self, data: object, *, every_origin: bool = False, **mending: Unpack[Mends]) -> Forecast:
+    def forecast(self, data: object = None, *, every_origin: bool = False, **mending: Unpack[Mends]) -> Forecast:
         """The same as `predict`, with what was done to the rows."""
-        panel = self._read(as_source(data), mending, labelled=False)
+        panel = self._made(mending) if data is None and self.own_file is None else self._file(data, mending)
         with flushed():
             return forecast(self.model, panel, self.known, every_origin=every_origin, short=self._short(mending))
 
@@ -137,9 +145,8 @@ class Run:
             BadInput: for other columns, another frequency, or a file of the run that has changed.
         """
         season = self._shaping["season"]
-        if data is None and mending:
-            key, value = next(iter(mending.items()))
-            raise BadInput(f"data.{key}={value}: is for other rows (--data); the run's own are mended as they were")
+        if data is None:
+            _refuse_mending(mending)
         module = self._own_data() if data is None else self._labelled(as_source(data), mending)
         with flushed():  # as in training: the same figures, to the last digit
             return evaluate(self.model, module, ridge=self.ridge, season=season)
@@ -163,6 +170,21 @@ class Run:
     def _shaping(self) -> Mapping[str, Any]:
         shaping: Mapping[str, Any] = self.known.source["shaping"]
         return shaping
+
+    def _file(self, data: object, mending: Mends) -> Panel:
+        """Rows to forecast after."""
+        if data is not None:
+            return self._read(as_source(data), mending, labelled=False)
+        own = self.own_file
+        if own is not None and not own.exists():
+            raise BadInput(f"{own}: the run's own file is not there any more; name rows with --data")
+        return self._read(as_source(own), mending, labelled=False)
+
+    def _made(self, mending: Mends) -> Panel:
+        """The run's own rows, where these were made and not read."""
+        _refuse_mending(mending)
+        keys = dict(self.known.source["data"])
+        return replace(panel_of(DATASETS[str(keys.pop("name"))](**keys)), labels=None)
 
     def _own_data(self) -> SeriesDataModule:
         """The rows of the run, split and scaled as they were."""
@@ -245,6 +267,12 @@ class Run:
         by_order = known.time and known.frequency is None
         frequency = NO_FREQUENCY if by_order else keys.get("frequency")
         return Mending(**mended, frequency=frequency, inferred=None if frequency else known.frequency)
+
+
+def _refuse_mending(mending: Mends) -> None:
+    """What was done to the run's own rows is done."""
+    for key, value in mending.items():
+        raise BadInput(f"data.{key}={value}: is for other rows (--data); the run's own are mended as they were")
 
 
 def write_reference(folder: Path, ridge: Ridge) -> None:

@@ -2,12 +2,17 @@
 
 import json
 import os
+import shlex
 import signal
+import sys
 import time
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 import torch
+
+from flatspot.cli.train import main
 
 ROOT = Path(__file__).parents[2]
 RECORD = [".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", ".lock", "status.json", "train.log"]
@@ -258,3 +263,55 @@ def test_a_folder_keeps_one_run(train):
     assert again.err.startswith("error: run: holds a run already; give another folder with hydra.run.dir=")
     assert (first.folder / "metrics.json").read_text() == kept
     assert json.loads((first.folder / "status.json").read_text())["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (
+            ["shops.csv"],
+            "shops.csv: settings are typed as KEY=VALUE: python train.py data=csv data.path=shops.csv "
+            "data.target=sales (the target is a guess; columns of numbers: sales, visitors)",
+        ),
+        (
+            ["two shops.csv", "data.group=shop"],
+            "two shops.csv: settings are typed as KEY=VALUE: python train.py data=csv "
+            "\"data.path='two shops.csv'\" data.target=sales data.group=shop (the target is a guess; columns of "
+            "numbers: sales, visitors)",
+        ),
+        (
+            ["data.target=visitors", "shops.csv"],
+            "shops.csv: settings are typed as KEY=VALUE: python train.py data=csv data.path=shops.csv "
+            "data.target=visitors",
+        ),
+        (["nope.csv"], "nope.csv: there is no such file; a file is named by data=csv data.path=FILE"),
+        (
+            ["words.csv"],
+            "words.csv: has no column of numbers to predict; a file is named by data=csv data.path=FILE",
+        ),
+        (["sales"], "sales: not of the form key=value"),
+    ],
+)
+def test_a_file_typed_by_itself_is_answered_with_the_whole_command(tmp_path, monkeypatch, capfd, typed, told):
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{date(2024, 1, 1) + timedelta(day)},north,{day % 7},{2 * day}\n" for day in range(100))
+    for name in ("shops.csv", "two shops.csv"):
+        (tmp_path / name).write_text(f"day,shop,sales,visitors\n{rows}")
+    (tmp_path / "words.csv").write_text("day,shop\n2024-01-01,north\n")
+    with pytest.raises(SystemExit) as left:
+        main(typed)
+    assert (left.value.code, *capfd.readouterr()) == (2, "", f"error: {told}\n")
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_the_command_that_a_file_is_answered_with_can_be_typed(train, tmp_path):
+    rows = "".join(f"{date(2024, 1, 1) + timedelta(day)},{day % 7}\n" for day in range(100))
+    (tmp_path / "it's (one).csv").write_text(f"day,a (b)\n{rows}")
+    told = train(flags=["it's (one).csv"]).err
+    command = told[told.index("data=csv") : told.index(" (the target")]
+    words = [each for each in shlex.split(command) if each.startswith(("data=", "data.path=", "data.target="))]
+    assert len(words) == 3
+    done = train(*words)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("data   it's (one).csv: 100 rows")

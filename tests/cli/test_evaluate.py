@@ -82,7 +82,8 @@ def test_a_table_tells_the_errors_beside_the_baselines_by_step_and_by_series(run
     kept = metrics(run)
     title = next(line for line in lines if "error in sold" in line)
     assert title == title.lstrip()
-    for name in ("forecaster", "ridge", "seasonal persistence", "persistence", "training mean"):
+    assert any(line.startswith(f"{kept['about']['model']}  ") for line in lines)  # as in the run's own table
+    for name in ("rnn (tanh, 4 units)", "ridge", "seasonal persistence", "persistence", "training mean"):
         assert any(line.startswith(name) for line in lines)
     steps = text.index(["MAE", "at", "step", "1", "2", "3"])
     model = next(line for line in text[steps:] if line[0] == "model")

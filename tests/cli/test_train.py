@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -348,3 +349,19 @@ def test_the_version_is_told(tmp_path):
     flatspot = Path(sys.executable).with_name("flatspot")
     told = subprocess.run([flatspot, "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert told.stdout.startswith("flatspot 0.")
+
+
+def test_settings_that_were_left_alone_are_hinted_at_once(train, tmp_path):
+    days = [date(2024, 1, 1) + timedelta(day) for day in range(200)]
+    rows = [f"{day},{shop},{size * (20 + day.weekday())}" for shop, size in (("a", 1), ("b", 9)) for day in days]
+    (tmp_path / "shops.csv").write_text("\n".join(["day,shop,sales", *rows]) + "\n")
+    keys = ("data=csv", "data.path=shops.csv", "data.group=shop")
+    hinted = train(*keys, folder=tmp_path / "hinted")
+    notes = [line for line in hinted.out.splitlines() if line.startswith("note ")]
+    assert len(notes) == 2
+    assert "2 of 2 series ('a', 'b') vary in sales by less than a quarter of the std of all" in notes[0]
+    assert "data.season=7 adds the forecast that repeats the last one" in notes[1]
+    chosen = train(
+        *keys, "data.scale=per_series", "data.scale_target=per_series", "data.season=7", folder=tmp_path / "chosen"
+    )
+    assert "note " not in chosen.out

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import flatspot
+from flatspot.cli.runs import FORECASTS, LATEST, OUTPUTS, RUN_HELP, of_run
 from flatspot.cli.terminal import painted, waiting
 from flatspot.errors import BadInput
 
@@ -23,6 +24,8 @@ MENDING = typer.Argument(
     "data.unsorted=, data.short=.",
     show_default=False,
 )
+
+RUN = typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False)
 
 app = typer.Typer(
     add_completion=False,
@@ -58,7 +61,7 @@ def train() -> None:
 
 @app.command("evaluate")
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path | None, RUN] = None,
     mending: Annotated[list[str] | None, MENDING] = None,
     data: Annotated[
         Path | None, typer.Option(help="A CSV or Parquet file; without it, the run's own test rows.")
@@ -71,35 +74,42 @@ def evaluate(
 
     def work() -> str:
         with waiting("evaluating"):
-            return evaluate_run(run, data, mending or (), as_json=as_json)
+            return of_run(run, lambda folder: evaluate_run(folder, data, mending or (), as_json=as_json))
 
     _answer(work, traces=traces)
 
 
 @app.command("predict")
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
-    data: Annotated[Path, typer.Option(help="A CSV or Parquet file with the columns of the run.")],
-    out: Annotated[Path, typer.Option(help="Where the forecasts go: a .csv or .parquet file.")],
+    run: Annotated[Path | None, RUN] = None,
     mending: Annotated[list[str] | None, MENDING] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A CSV or Parquet file with the columns of the run; without it, the run's own file."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help=f"Where the forecasts go, a .csv or .parquet file; else to {FORECASTS}.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help=f"Write over a {FORECASTS} that is there.")] = False,
     every_origin: Annotated[
         bool, typer.Option("--every-origin", help="After every window, not only at the end.")
     ] = False,
     traces: Annotated[bool, typer.Option("--traceback", help="Show where bad input was found.")] = False,
 ) -> None:
     """Forecasts after the end of each series, in original units, with time stamps."""
-    from flatspot.cli.predict import predict_run
+    from flatspot.cli.predict import Asked, predict_run
 
     def work() -> str:
         with waiting("forecasting"):
-            return predict_run(run, data, out, mending or (), every_origin=every_origin)
+            asked = Asked(data, out, mending or (), every_origin=every_origin, force=force)
+            return of_run(run, lambda folder: predict_run(folder, asked))
 
     _answer(work, traces=traces)
 
 
 @app.command("doctor")
 def doctor(
-    run: Annotated[Path | None, typer.Argument(help="A run folder.", show_default=False)] = None,
+    run: Annotated[Path | None, RUN] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON, with the evidence.")] = False,
     explain: Annotated[
         str | None, typer.Option(metavar="CAUSE", help="Print the page of a cause, and examine nothing.")
@@ -115,13 +125,14 @@ def doctor(
     found = False
 
     def work() -> str:
-        nonlocal found
         if explain is not None:
             return page_of(explain)
-        if run is None:
-            raise BadInput("name a run folder, as in: flatspot doctor outputs/2026-01-31/12-00-00-000000")
-        text, found = diagnosis_of(run, as_json=as_json)
-        return f"{text}\n\n{_cured(run)}" if cure and not as_json else text
+        return of_run(run, told)
+
+    def told(folder: Path) -> str:
+        nonlocal found
+        text, found = diagnosis_of(folder, as_json=as_json)
+        return f"{text}\n\n{_cured(folder)}" if cure and not as_json else text
 
     _answer(work, traces=traces)
     if found:
@@ -137,22 +148,29 @@ def _cured(run: Path) -> str:
 
 @app.command("report")
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="RUN_OR_SWEEP", help="A run folder, or a sweep's.")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RUN_OR_SWEEP",
+            help=f"A run folder, or a sweep's; or {LATEST}: the newest in ./{OUTPUTS}.",
+            show_default=False,
+        ),
+    ] = None,
     show: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
     traces: Annotated[bool, typer.Option("--traceback", help="Show where bad input was found.")] = False,
 ) -> None:
     """Write report.html into the folder: one page that needs nothing else."""
 
-    def work() -> str:
+    def drawn(which: Path) -> str:
         from flatspot.cli.report import report as write
 
         with waiting("drawing"):
-            path = write(folder)
+            path = write(which)
         if show:
             typer.launch(path.resolve().as_uri())
         return str(path)
 
-    _answer(work, traces=traces)
+    _answer(lambda: of_run(folder, drawn, sweeps=True), traces=traces)
 
 
 def _answer(work: Callable[[], str], *, traces: bool) -> None:

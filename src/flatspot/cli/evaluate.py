@@ -27,6 +27,7 @@ def evaluate_run(folder: Path, data: Path | None, mending: Sequence[str], *, as_
     """
     from flatspot.cli.mending import mending_of
     from flatspot.cli.results import finite
+    from flatspot.models.models import called
     from flatspot.run import load
 
     run = load(folder)
@@ -42,8 +43,11 @@ def evaluate_run(folder: Path, data: Path | None, mending: Sequence[str], *, as_
     if data is not None and until is not None and panel.times is not None and str(panel.times[:].min()) <= until:
         lines.append(f"note    rows up to {until[:19].replace('T', ' ')} are of the time that was trained on")
     test, baselines = finite(figures["test"]), finite(figures["baseline"])
-    target = ", ".join(found.data.targets)
-    lines += ["", *error_table(test, baselines, model=str(run.known.source["model"]), target=target, part="")]
+    named = {
+        "model": called(str(run.known.source["model"]), run.model.hparams),
+        "target": ", ".join(found.data.targets),
+    }
+    lines += ["", *error_table(test, baselines, **named, part="")]
     return "\n".join([*lines, *_details(finite(found.details()))])
 
 

@@ -27,6 +27,7 @@ from flatspot.cli.results import error_of, forecasts_of, keep, log_end, metrics_
 from flatspot.cli.terminal import waiting
 from flatspot.cli.threads import cores
 from flatspot.data.answers import training_rows
+from flatspot.data.hints import hints
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel
 from flatspot.data.split import Part
@@ -35,6 +36,7 @@ from flatspot.errors import BadInput
 from flatspot.evaluate import batches, reference
 from flatspot.examination.gathering import Gathered
 from flatspot.examination.own import Examination, examine_model, look_for_causes
+from flatspot.models.models import called
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.monitors.keeping import Begun, EpochKeeper
 from flatspot.nn.denormals import flushed
@@ -278,7 +280,7 @@ def _told_when_stopped() -> Iterator[None]:
 
 def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: SequenceModule, trainer: Trainer) -> None:
     log.info("data   %s", described(data))
-    for note in data.prepared.notes:
+    for note in (*data.prepared.notes, *hints(data, config["data"]["season"])):
         log.info("note   %s", note)
     constant = _constant(data)
     if constant:
@@ -337,12 +339,7 @@ def _beyond_head(name: str, data: SeriesDataModule) -> str | None:
 
 
 def _name(config: Mapping[str, Any]) -> str:
-    model = config["model"]
-    if "cell" not in model:
-        return str(model["name"])
-    layers = f"{model['num_layers']} × " if model["num_layers"] > 1 else ""
-    both = "bidirectional " if model["bidirectional"] else ""
-    return f"{both}{model['cell']} ({model['activation']}, {layers}{model['hidden_size']} units)"
+    return called(config["model"]["name"], config["model"])
 
 
 def _best(trainer: Trainer) -> str:

@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from flatspot.cli.again import as_one_types, done_before, goes_on, is_done, run_to_go_on, settings_of
+from flatspot.cli.bare import refuse_bare_file
 from flatspot.cli.extensions import offer
 from flatspot.cli.folder import end_at_sigterm, first_process, shown
 from flatspot.cli.guard import guard, guard_worker
@@ -162,6 +163,7 @@ def _compose_and_run(typed: list[str]) -> None:
     """
     if any(argument.startswith("--e") for argument in typed):  # argparse takes `--exp` for it too
         raise BadInput("--experimental-rerun runs what a pickle file says; it is refused")
+    refuse_bare_file([*_without_values(typed)])
     resumed = run_to_go_on(typed)
     if resumed is not None:
         if is_done(resumed):
@@ -208,6 +210,16 @@ def _run_hydra(jobs: _Jobs, typed: list[str]) -> None:
         sys.argv = original
         if before is not None:
             signal.signal(signal.SIGTERM, before)
+
+
+def _without_values(typed: Sequence[str]) -> Iterator[str]:
+    """What is typed, less the values of flags."""
+    words = iter(typed)
+    for word in words:
+        if word in TAKES_VALUE:
+            next(words, "")
+        else:
+            yield word
 
 
 def _flags_first(typed: list[str]) -> list[str]:

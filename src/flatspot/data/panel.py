@@ -79,11 +79,17 @@ class Filling:
 @final
 @dataclass(frozen=True)
 class Keys:
-    """The columns that say when a row was, in what form, and of what series it is."""
+    """The columns that say when a row was, in what form (or type: whether that is a date), and of what series it is."""
 
     time: tuple[str, ...] = ()
     group: str | None = None
     form: str | None = None
+    days: bool = False
+
+    @property
+    def typed(self) -> bool:
+        """Whether its stamps are moments by their type."""
+        return len(self.time) == 1 and self.form is None and not self.days
 
 
 @final

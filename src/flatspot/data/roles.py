@@ -43,7 +43,7 @@ class Roles:
         targets: what is predicted; none where there is a label.
         features: further inputs. all_features: whether they are all that were left.
         time: the column of time stamps, or those of the parts of a date; none: row order.
-        form: how stamps are written; None: as parts, or as a type that is a time already.
+        form: how stamps are written; None: as parts, or as a type that is a time already. days: whether that is a date.
         group: the column that names each row's series. label: the column of labels.
     """
 
@@ -54,6 +54,7 @@ class Roles:
     form: Form | None = None
     group: str | None = None
     label: str | None = None
+    days: bool = False
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -99,11 +100,19 @@ def choose_roles(
     everything = features == "all" or (label is not None and not named)
     found = [table.found(name, "data.features") for name in named]
     further = table.numbers(without=(*targets, *roles.others)) if everything else found
-    chosen = Roles(tuple(targets), tuple(further), everything, stamps, read_as, group, label)
+    days = len(stamps) == 1 and sample[stamps[0]].dtype == pl.Date
+    chosen = Roles(tuple(targets), tuple(further), everything, stamps, read_as, group, label, days)
     _refuse_two_roles(chosen, source.name)
     if not chosen.channels:
         raise BadInput(f"{source.name}: has no column of numbers to read")
     return chosen
+
+
+def columns_of_numbers(source: Source) -> list[str]:
+    """The columns that are mostly numbers and hold no dates, as far as the first rows tell."""
+    sample = source.sample()
+    numbers = _Table(source.name, sample, source.columns, None).numbers(without=())
+    return [name for name in numbers if not looks_like_dates(sample[name])]
 
 
 def names_of(names: Names) -> list[str]:

@@ -80,7 +80,7 @@ def read_table(
     panel = assemble(rows, roles, source.name, mending, per)
     if not anew:
         panel = without_constant(panel, roles)
-    panel = replace(panel, keys=Keys(roles.time, group, roles.form))
+    panel = replace(panel, keys=Keys(roles.time, roles.group, roles.form, roles.days))
     if group is not None:
         return panel
     return replace(panel, series=(Path(source.name).name.partition(".")[0] or source.name,))

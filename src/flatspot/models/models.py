@@ -1,5 +1,6 @@
 """The models by name: what `model=` may say."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from flatspot.models.classifier import Classifier
@@ -13,3 +14,23 @@ MODELS: Final[Registry[type[Any]]] = Registry(
     extensions="flatspot.models",
     of=type,
 )
+
+SIZED: Final = ("cell", "activation", "num_layers", "hidden_size", "bidirectional")
+"""Settings of a network that say what it is."""
+
+
+def called(name: str, settings: Mapping[str, Any]) -> str:
+    """What a model is called in a table: what it is made of, where its settings say so.
+
+    Args:
+        name: as in `model=`. settings: of its constructor, or of the `model` keys.
+
+    >>> made = {"cell": "gru", "activation": "tanh", "num_layers": 2, "hidden_size": 8, "bidirectional": False}
+    >>> called("forecaster", made), called("last_values", {"last": 3})
+    ('gru (tanh, 2 × 8 units)', 'last_values')
+    """
+    if any(key not in settings for key in SIZED):
+        return name
+    layers = f"{settings['num_layers']} × " if settings["num_layers"] > 1 else ""
+    both = "bidirectional " if settings["bidirectional"] else ""
+    return f"{both}{settings['cell']} ({settings['activation']}, {layers}{settings['hidden_size']} units)"
