@@ -4,10 +4,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from flatspot.diagnosis import SURE_ENOUGH, Diagnosis, Finding, achievable, joint
+from flatspot.diagnosis import ILL, SURE_ENOUGH, Diagnosis, Finding, achievable, joint
 from flatspot.report.text import MOST, NEITHER, WIDTH
-
-ILL: Final = frozenset({"flat", "shrunken", "varied-but-wrong"})
 
 TRIED: Final = {
     "again": "the same training again",
