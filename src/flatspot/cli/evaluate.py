@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flatspot.report.table import aligned
-from flatspot.report.text import COLUMNS, error_table, number
+from flatspot.report.text import error_table, number, series_rows
 
 SHOWN_STEPS: Final = 12
 """Steps of the horizon that are shown; all of them are in the JSON."""
@@ -64,7 +64,7 @@ def _details(details: dict[str, Any]) -> list[str]:
     if "by_step" in details:
         lines += ["", *_by_step(details["by_step"])]
     if "by_series" in details:
-        lines += ["", *_by_series(details["by_series"])]
+        lines += _by_series(details)
     return lines
 
 
@@ -78,13 +78,14 @@ def _by_step(tables: dict[str, dict[str, list[float | None]]]) -> list[str]:
     )
 
 
-def _by_series(tables: dict[str, dict[str, float | None]]) -> list[str]:
-    """The series with the largest MASE."""
-    keys = [(key, label) for key, label in COLUMNS if key in next(iter(tables.values()))]
-    worst = sorted(tables.items(), key=lambda each: -(each[1]["mase"] or 0.0))[:SHOWN_SERIES]
-    title = f"worst of {len(tables):,} series" if len(tables) > SHOWN_SERIES else "by series"
-    rows = [[title, *(label for _, label in keys)]]
-    return aligned([*rows, *([name, *_cells([figures[key] for key, _ in keys])] for name, figures in worst)])
+def _by_series(details: dict[str, Any]) -> list[str]:
+    """The series with the largest MASE, each beside its best baseline."""
+    found = series_rows(details["by_series"], details["baseline_by_series"])
+    if found is None:
+        return []
+    (_, *head), rows = found
+    title = f"worst of {len(rows):,} series" if len(rows) > SHOWN_SERIES else "by series"
+    return ["", *aligned([[title, *head], *rows[:SHOWN_SERIES]])]
 
 
 def _cells(values: Sequence[float | None]) -> list[str]:
