@@ -13,6 +13,7 @@ import lightning  # noqa: F401 - here, for below jaxtyping's import hook all tha
 import numpy as np
 import polars  # noqa: F401
 import pytest
+import shapes  # noqa: F401 - before the first of ours is imported
 import sklearn.preprocessing  # noqa: F401
 import torch
 import torch.utils.tensorboard
