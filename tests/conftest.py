@@ -153,10 +153,14 @@ def _train(folder, overrides):
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     small = ("trainer.max_epochs=1", "model.hidden_size=4", "model.cell=rnn", "logger=none", "monitors=none")
+    plain = (
+        "examine=none",
+        "report=none",
+    )  # tests/cli/test_doctor.py and test_report.py ask for them: they take longest
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["train.py"])
         with pytest.raises(SystemExit) as left:
-            main([f"hydra.run.dir='{folder}'", *small, *overrides])
+            main([f"hydra.run.dir='{folder}'", *small, *plain, *overrides])
     for handler in [each for each in root.handlers if each not in handlers]:
         handler.close()
     root.handlers[:], root.level = handlers, level
