@@ -17,6 +17,8 @@ from flatspot.data.datasets import DATASETS
 from flatspot.data.module import SeriesDataModule
 from flatspot.diagnosis import EXPLAINED
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 

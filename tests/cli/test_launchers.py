@@ -15,6 +15,8 @@ from flatspot import evidence
 from flatspot.cli.threads import share
 from flatspot.cli.train import conf_dir
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 
 LAUNCHERS = {
