@@ -13,6 +13,7 @@ import lightning  # noqa: F401 - here, for below jaxtyping's import hook all tha
 import numpy as np
 import polars  # noqa: F401
 import pytest
+import shapes  # noqa: F401 - before the first of ours is imported
 import sklearn.preprocessing  # noqa: F401
 import torch
 import torch.utils.tensorboard
@@ -34,6 +35,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
     if torch.cuda.is_available():
         return
     for item in items:
@@ -152,10 +154,14 @@ def _train(folder, overrides):
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     small = ("trainer.max_epochs=1", "model.hidden_size=4", "model.cell=rnn", "logger=none", "monitors=none")
+    plain = (
+        "examine=none",
+        "report=none",
+    )  # tests/cli/test_doctor.py and test_report.py ask for them: they take longest
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["train.py"])
         with pytest.raises(SystemExit) as left:
-            main([f"hydra.run.dir='{folder}'", *small, *overrides])
+            main([f"hydra.run.dir='{folder}'", *small, *plain, *overrides])
     for handler in [each for each in root.handlers if each not in handlers]:
         handler.close()
     root.handlers[:], root.level = handlers, level

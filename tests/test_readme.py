@@ -19,6 +19,8 @@ from flatspot.data.module import SeriesDataModule
 from flatspot.diagnosis import EXPLAINED
 from flatspot.errors import BadInput
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 

@@ -10,6 +10,8 @@ import pytest
 
 from flatspot.activations import ACTIVATIONS
 
+pytestmark = pytest.mark.long
+
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 

@@ -20,6 +20,8 @@ from flatspot.cli.schema import checked
 from flatspot.cli.train import conf_dir
 from flatspot.rules import RULES
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[1]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 HOW_TO = sorted((ROOT / "docs" / "how-to").glob("*.md"))

@@ -12,6 +12,8 @@ from flatspot import evidence
 from flatspot.cli.app import app
 from flatspot.rules import RULES
 
+pytestmark = pytest.mark.long
+
 
 def doctor(*words):
     return CliRunner().invoke(app, ["doctor", *map(str, words)])

@@ -15,9 +15,9 @@ from flatspot import evidence
 from flatspot.cli.threads import share
 from flatspot.cli.train import conf_dir
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.long
 
-ARMS = ("model.activation=tanh,relu", "seed=0,1", "hydra.sweep.dir=sweep")
+ROOT = Path(__file__).parents[2]
 
 LAUNCHERS = {
     "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
@@ -52,18 +52,23 @@ def statuses(sweep):
 
 @pytest.mark.parametrize("launcher", [marked(each) for each in LAUNCHERS])
 def test_it_gives_the_numbers_and_the_table_of_the_plain_one(train, quick, python, tmp_path, launcher):
+    """Two jobs a process; of submitit's, each of which starts Python anew, two are enough."""
     if not is_here(launcher):
         pytest.skip(f"the extra {launcher} is not installed")
-    plain = train(*ARMS[:2], "hydra.sweep.dir=plain", "threads=1", flags=["-m"])
+    activations, jobs = ("tanh", "01") if launcher == "submitit" else ("tanh,relu", "0123")
+    told = {"01": "2 jobs: 1 setting × 2 seeds, best first", "0123": "4 jobs: 2 settings × 2 seeds, best first"}[jobs]
+    arms = (f"model.activation={activations}", "seed=0,1")
+    plain = train(*arms, "hydra.sweep.dir=plain", "threads=1", flags=["-m"])
     assert plain.code == 0
-    swept = python.run(ROOT / "train.py", "-m", *quick, *ARMS, *LAUNCHERS[launcher], cwd=tmp_path)
+    arms = (*quick, *arms, "hydra.sweep.dir=sweep", *LAUNCHERS[launcher])
+    swept = python.run(ROOT / "train.py", "-m", *arms, cwd=tmp_path)
     assert swept.returncode == 0, swept.stderr
-    for number in "0123":
+    for number in jobs:
         assert timeless(tmp_path / "sweep" / number) == timeless(tmp_path / "plain" / number)
         assert "note   takes 1 of the " in (tmp_path / "sweep" / number / "train.log").read_text()
     table = pl.read_csv(tmp_path / "sweep" / "results.csv")
     assert table["mae"].to_list() == pl.read_csv(tmp_path / "plain" / "results.csv")["mae"].to_list()
-    assert "4 jobs: 2 settings × 2 seeds, best first" in swept.stdout
+    assert told in swept.stdout
     assert not (tmp_path / "sweep" / ".jobs").exists()
 
 

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from flatspot.cli.app import app
 
+pytestmark = pytest.mark.long
+
 
 def report(*words):
     return CliRunner().invoke(app, ["report", *map(str, words)])

@@ -19,6 +19,8 @@ from flatspot import evidence
 from flatspot.cli.train import main
 from flatspot.monitors.progress import EpochLines
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 
 LONG = (

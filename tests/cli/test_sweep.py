@@ -13,6 +13,8 @@ from flatspot.cli.letting_go import LetGo
 from flatspot.cli.train import conf_dir
 from flatspot.examination.own import examine_model
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "experiments"
 EXPERIMENTS = sorted(path.stem for path in conf_dir().glob("experiment/*.yaml"))

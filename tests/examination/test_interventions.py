@@ -8,6 +8,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import flatspot
 from flatspot.errors import BadInput
 
+pytestmark = pytest.mark.long
+
 
 class Net(nn.Module):
     def __init__(self, inputs=1, outputs=1):

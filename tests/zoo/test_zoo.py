@@ -8,6 +8,8 @@ import torch
 import flatspot
 from zoo.program import programs
 
+pytestmark = pytest.mark.long
+
 SEED = 11
 SEEN = programs("seen")
 
