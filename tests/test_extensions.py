@@ -3,11 +3,10 @@
 import json
 import os
 import tomllib
-from pathlib import Path
 
 import pytest
+from pages import ROOT, taken
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tests" / "example_package"
 SMALL = (
     "trainer.max_epochs=1",
@@ -119,19 +118,62 @@ def test_its_things_may_be_chosen_by_an_experiment_or_in_quotes(beside, path, tm
     assert "growth: 3.9" in quoted.stdout, quoted.stderr
 
 
-def test_its_cell_sits_the_examination(beside, path, tmp_path):
-    code = """
-from flatspot.activations import ACTIVATIONS
-from flatspot.nn.cells import CELLS
-from flatspot.nn.examination import examine_cell
-from flatspot_example.cell import equation
-for row in ACTIVATIONS.values():
-    found = examine_cell(CELLS["mgu"], row, equation)
-    assert max(found.steps, found.equation, found.neighbours, found.future) < 1e-10, found
-    assert found.gradient < 1e-6 and found.activation > 1e-3, found
-print(len(ACTIVATIONS))
-"""
-    done = beside(path, "-c", code)
+def blocks(kind, page):
+    return [block.text for block in taken("packaged", page) if block.kind == kind]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """The package that the pages tell how to write; what they leave to the example is taken from there."""
+    folder = tmp_path_factory.mktemp("told")
+    package, example = folder / "my_package", PACKAGE / "src" / "flatspot_example"
+    package.mkdir()
+    cell, _ = blocks("python", "docs/how-to/new-cell.md")
+    (data,), (rule,) = (blocks("python", f"docs/how-to/new-{kind}.md") for kind in ("data-set", "rule"))
+    texts = {"__init__": "", "cell": cell, "data": data, "rules": rule}
+    texts |= {
+        name: (example / f"{of}.py").read_text() for name, of in {"functions": "activation", "model": "model"}.items()
+    }
+    for name, text in texts.items():
+        (package / f"{name}.py").write_text(text)
+    (entries,) = blocks("toml", "README.md")
+    project = {"name": "my-package", "version": "1"} | tomllib.loads(entries)["project"]
+    return install(tmp_path_factory.mktemp("told_site"), project, folder)
+
+
+def test_the_pages_name_the_same_entry_points():
+    (entries,) = map(tomllib.loads, blocks("toml", "README.md"))
+    assert {group.partition(".")[2] for group in entries["project"]["entry-points"]} == set(NAMED)
+    for told in map(tomllib.loads, blocks("toml", "docs/how-to/*.md")):
+        assert told["project"]["entry-points"].items() <= entries["project"]["entry-points"].items()
+
+
+NAMED = {
+    "cells": "model.cell=mgu",
+    "activations": "model.activation=hardswish",
+    "datasets": "data=logistic data.growth=3.7",
+    "models": "model=last_values model.last=3",
+    "rules": "optimizer.lr=1e-9 data.horizon=1",
+}
+"""What the pages say of a thing of each kind, and for the rule a network that cannot learn."""
+
+
+def test_the_package_that_the_pages_tell_runs_by_its_names(beside, told, tmp_path):
+    words = " ".join(each for kind, each in NAMED.items() if kind != "models").split()
+    done = beside(told, ROOT / "train.py", *SMALL, *words)
+    assert done.returncode == 0, done.stderr
+    assert "mgu (hardswish, 4 units)" in done.stdout
+    assert "test error in population" in done.stdout
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert "worse-than-persistence" in [finding["cause"] for finding in metrics["findings"]]
+    composed = beside(told, ROOT / "train.py", *NAMED["models"].split(), "--cfg", "job")
+    assert "last: 3" in composed.stdout, composed.stderr
+
+
+def test_its_cell_sits_the_examination_that_is_shown(beside, told):
+    _, shown = blocks("python", "docs/how-to/new-cell.md")
+    given = "from my_package.cell import MGU\nfrom flatspot_example.cell import equation\n"
+    done = beside(os.pathsep.join([told, str(PACKAGE / "src")]), "-c", f"{given}{shown}\nprint(len(ACTIVATIONS))")
     assert done.stdout.strip() == "15", done.stderr
 
 

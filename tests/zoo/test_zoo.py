@@ -4,6 +4,8 @@ from functools import cache
 
 import pytest
 import torch
+from pages import taken
+from reader import compare
 
 import flatspot
 from zoo.program import programs
@@ -128,3 +130,9 @@ def test_a_seed_gives_the_same_case():
 def test_each_sick_program_has_its_twin():
     sick = [name for name, each in SEEN.items() if each.kind == "sick"]
     assert [name for name, each in SEEN.items() if each.kind == "healed"] == [f"{name} (healed)" for name in sick]
+
+
+@pytest.mark.parametrize("text", [block.text for block in taken("examined")], ids=lambda text: text[:30])
+def test_a_diagnosis_is_told_as_it_is_shown(text):
+    name, story = next((each.name, each.story) for each in SEEN.values() if text.startswith(each.story))
+    compare(text.removeprefix(story), str(examined(name)))
