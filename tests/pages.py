@@ -80,11 +80,10 @@ RUNNERS = {
     ),
     "refused": Runner("The command or file is typed, and refused in these words.", "tests/test_docs.py"),
     "given": Runner(
-        "A few lines that need a model and loaders: run with small ones, on the CPU.", "tests/test_docs.py"
+        "A few lines that need a model and loaders: run with small ones, on the CPU where there is no GPU.",
+        "tests/test_docs.py",
     ),
-    "pointed": Runner(
-        "Both lines are put into a project whose predictions are not found without.", "tests/test_docs.py"
-    ),
+    "pointed": Runner("Each line is put into a project, and the monitor looks where it says.", "tests/test_docs.py"),
     "configured": Runner("Written to the file that is named; a run reads it by `--config-dir`.", "tests/test_docs.py"),
     "parsed": Runner(
         "Not run: bash parses each; its scripts, options, tests, markers, extras and keys are there.",
