@@ -12,6 +12,7 @@ from textwrap import indent
 
 import pytest
 import yaml
+from pages import ROOT, taken
 
 import flatspot
 from flatspot.activations import ACTIVATIONS
@@ -19,7 +20,6 @@ from flatspot.data.datasets import DATASETS
 from flatspot.nn.cells import CELLS
 from flatspot.rules import RULES
 
-ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PAGES = [ROOT / name for name in ("CONTRIBUTING.md", "RELEASING.md")]
@@ -187,6 +187,7 @@ def lists(kind):
 
 def test_the_table_has_every_kind():
     assert set(table()) == set(KINDS)
+    assert sorted(BLOCKS.values()) == sorted(block.text for block in taken("made"))
     assert {path for path, _ in BLOCKS} == {path for paths in TAKES.values() for path in paths} - IN_WORDS
 
 
@@ -240,7 +241,7 @@ def test_a_made_data_sets_example_has_its_knobs_in_ten_lines():
 
 
 def test_the_checks_are_those_of_ci():
-    (block,) = re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)
+    (block,) = (block.text for block in taken("held") if block.kind == "console")
     run = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     first, *others = block.splitlines()
     assert first == "pytest"
@@ -252,7 +253,7 @@ def test_the_checks_are_those_of_ci():
 
 
 def test_the_house_is_that_of_the_contract():
-    (block,) = re.findall(r"```text\n(.*?)```", GUIDE, re.DOTALL)
+    (block,) = (block.text for block in taken("held") if block.kind == "text")
     (contract,) = (each for each in PROJECT["tool"]["importlinter"]["contracts"] if each["type"] == "layers")
     assert [re.split(r"\s{2,}", line)[0] for line in block.splitlines()] == contract["layers"]
 

@@ -3,11 +3,10 @@
 import json
 import os
 import tomllib
-from pathlib import Path
 
 import pytest
+from pages import ROOT, taken
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tests" / "example_package"
 SMALL = (
     "trainer.max_epochs=1",
@@ -16,6 +15,8 @@ SMALL = (
     "data.horizon=2",
     "hydra.run.dir=run",
     "examine=none",
+    "report=none",
+    "logger=none",
 )
 
 
@@ -119,20 +120,70 @@ def test_its_things_may_be_chosen_by_an_experiment_or_in_quotes(beside, path, tm
     assert "growth: 3.9" in quoted.stdout, quoted.stderr
 
 
-def test_its_cell_sits_the_examination(beside, path, tmp_path):
-    code = """
-from flatspot.activations import ACTIVATIONS
-from flatspot.nn.cells import CELLS
-from flatspot.nn.examination import examine_cell
-from flatspot_example.cell import equation
-for row in ACTIVATIONS.values():
-    found = examine_cell(CELLS["mgu"], row, equation)
-    assert max(found.steps, found.equation, found.neighbours, found.future) < 1e-10, found
-    assert found.gradient < 1e-6 and found.activation > 1e-3, found
-print(len(ACTIVATIONS))
+def blocks(kind, page):
+    return [block.text for block in taken("packaged", page) if block.kind == kind]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """The package that the pages tell how to write; what they leave to the example is taken from there."""
+    folder = tmp_path_factory.mktemp("told")
+    package, example = folder / "my_package", PACKAGE / "src" / "flatspot_example"
+    package.mkdir()
+    cell, _ = blocks("python", "docs/how-to/new-cell.md")
+    (data,), (rule,) = (blocks("python", f"docs/how-to/new-{kind}.md") for kind in ("data-set", "rule"))
+    texts = {"__init__": "", "cell": cell, "data": data, "rules": rule}
+    texts |= {
+        name: (example / f"{of}.py").read_text() for name, of in {"functions": "activation", "model": "model"}.items()
+    }
+    for name, text in texts.items():
+        (package / f"{name}.py").write_text(text)
+    (entries,) = blocks("toml", "README.md")
+    project = {"name": "my-package", "version": "1"} | tomllib.loads(entries)["project"]
+    return install(tmp_path_factory.mktemp("told_site"), project, folder)
+
+
+def test_the_pages_name_the_same_entry_points():
+    (entries,) = map(tomllib.loads, blocks("toml", "README.md"))
+    assert {group.partition(".")[2] for group in entries["project"]["entry-points"]} == set(NAMED)
+    for told in map(tomllib.loads, blocks("toml", "docs/how-to/*.md")):
+        assert told["project"]["entry-points"].items() <= entries["project"]["entry-points"].items()
+
+
+NAMED = {
+    "cells": "model.cell=mgu",
+    "activations": "model.activation=hardswish",
+    "datasets": "data=logistic data.growth=3.7",
+    "models": "model=last_values model.last=3",
+    "rules": "",
+}
+"""What the pages say of a thing of each kind; a rule has no key."""
+
+
+def test_the_package_that_the_pages_tell_runs_by_its_names(beside, told):
+    words = " ".join(each for kind, each in NAMED.items() if kind != "models").split()
+    done = beside(told, ROOT / "train.py", *SMALL, *words)
+    assert done.returncode == 0, done.stderr
+    assert "mgu (hardswish, 4 units)" in done.stdout
+    assert "test error in population" in done.stdout
+    composed = beside(told, ROOT / "train.py", *NAMED["models"].split(), "--cfg", "job")
+    assert "last: 3" in composed.stdout, composed.stderr
+
+
+def test_its_cell_sits_the_examination_that_is_shown_and_its_rule_judges(beside, told):
+    _, shown = blocks("python", "docs/how-to/new-cell.md")
+    judged = """
+from flatspot.diagnosis import Rule, consult
+from flatspot.rules import RULES
+name = "worse-than-persistence"
+rules = {name: Rule(name, RULES[name])}
+(found,), _ = consult(rules, {"test/mae": 3.0, "baseline/persistence/mae": 2.0})
+assert consult(rules, {"test/mae": 2.0, "baseline/persistence/mae": 3.0})[0] == ()
+print(len(ACTIVATIONS), found.cause)
 """
-    done = beside(path, "-c", code)
-    assert done.stdout.strip() == "15", done.stderr
+    given = "from my_package.cell import MGU\nfrom flatspot_example.cell import equation\n"
+    done = beside(os.pathsep.join([told, str(PACKAGE / "src")]), "-c", f"{given}{shown}{judged}")
+    assert done.stdout.strip() == "15 worse-than-persistence", done.stderr
 
 
 @pytest.fixture

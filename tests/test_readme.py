@@ -3,10 +3,10 @@
 import re
 import shlex
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from pages import ROOT, taken
 from typer.testing import CliRunner
 
 from flatspot.cli.app import app
@@ -21,7 +21,6 @@ from flatspot.errors import BadInput
 
 pytestmark = pytest.mark.long
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
@@ -32,15 +31,20 @@ def blocks(language, text=README):
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def commands(text):
-    return [line for block in blocks("console", text) for line in block.splitlines()]
+COMMANDS = sorted({line for block in taken("composed") for line in block.text.splitlines()})
 
-
-COMMANDS = sorted({line for page in [ROOT / "README.md", *PAGES] for line in commands(page.read_text())})
+EXTRAS = {
+    "sweep=ray": "hydra_plugins.hydra_ray_launcher",
+    "sweep=slurm": "hydra_plugins.hydra_submitit_launcher",
+    "hydra/launcher=submitit_local": "hydra_plugins.hydra_submitit_launcher",
+    "sweep=cores": "hydra_plugins.hydra_joblib_launcher",
+    "sweep=search": "hydra_plugins.hydra_optuna_sweeper",
+}
+"""What needs an extra, and the module that it brings."""
 
 
 def test_it_opens_with_the_two_commands():
-    assert [block.strip() for block in blocks("bash")] == [
+    assert [block.text.strip() for block in taken("installed")] == [
         "pip install -c constraints.txt -e . && python train.py",
         'pip install -c constraints.txt -e ".[dev]" && pytest',
     ]
@@ -58,8 +62,9 @@ def test_every_command_composes_and_builds(command):
         with pytest.raises(BadInput, match=f"a file is named by data=csv|: data=csv data.path={overrides[0]}"):
             refuse_bare_file(overrides)
         return
-    if "sweep=ray" in words and find_spec("hydra_plugins.hydra_ray_launcher") is None:
-        pytest.skip("the extra ray is not installed")
+    for extra in EXTRAS.keys() & set(words):
+        if find_spec(EXTRAS[extra]) is None:
+            pytest.skip(f"{extra} needs an extra that is not installed")
     overrides = [re.sub(r"=range\(\d+\)$", "=0", word) for word in overrides]
     overrides = [re.sub(r"^([\w.]+=[^\[]*?),.*", r"\1", word) for word in overrides]  # of a sweep, the first job
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -82,10 +87,9 @@ def shaped_for(model):
 
 
 DROP_IN = blocks("python", (ROOT / "docs" / "monitors.md").read_text())
-DOCTOR = (ROOT / "docs" / "doctor.md").read_text()
 
 
-@pytest.mark.parametrize("program", [*blocks("python"), *DROP_IN])
+@pytest.mark.parametrize("program", [block.text for block in taken("run")])
 def test_every_program_runs(program, python, tmp_path):
     done = python.run("-c", program, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -149,16 +153,3 @@ def test_constraints_pin_every_dependency():
     assert len(declared) > 12
     assert {name.lower() for name in declared} <= pinned
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text()
-
-
-def test_the_doctors_page_shows_what_its_program_prints(python, tmp_path):
-    (program,) = blocks("python", DOCTOR)
-    (shown,) = blocks("text", DOCTOR)
-    done = python.run("-c", program, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    # The figures of the first lines are those of one machine.
-    said = [line for line in done.stdout.splitlines() if line.strip()]
-    assert said[0] == shown.splitlines()[0]
-    assert [line for line in said if line.lstrip().startswith(("1.", "means", "try first"))][0:3] == [
-        line for line in shown.splitlines() if line.lstrip().startswith(("1.", "means", "try first"))
-    ][0:3]

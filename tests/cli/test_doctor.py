@@ -42,22 +42,6 @@ def test_a_run_that_crawls_is_named_so_at_its_end_and_by_the_doctor(crawling):
     assert as_json["status"]["status"] == "done"
 
 
-def test_the_cure_is_tried_confirmed_and_told_as_a_command(train):
-    keys = ("model.hidden_size=16", "optimizer.lr=1e-6", "trainer.max_epochs=8")
-    crawling = train("data=sines", *keys, "examine=full")
-    found = doctor(crawling.folder, "--cure")
-    assert found.exit_code == 1
-    told = found.output.splitlines()
-    tried = [line.split() for line in told if line.startswith("optimizer.lr=")]
-    assert len(tried) == 2  # with the run's seed, and with another
-    assert all(float(each[2]) > 0.5 for each in tried)  # skill
-    assert told[-1].startswith("python train.py ")
-    assert "data=sines" in told[-1]
-    assert told[-1].endswith(tried[0][0])
-    assert "optimizer.lr=1e-6" not in told[-1]
-    assert not list(crawling.folder.glob("*cure*"))
-
-
 def test_causes_that_each_flatten_for_themselves_are_mended_together(train):
     raw = ("data=sensor", "data.scale=none", "data.scale_target=none", "model.cell=gru", "model.hidden_size=16")
     sick = train(*raw, "trainer.max_epochs=4", "optimizer.lr=0.02", "examine=full")

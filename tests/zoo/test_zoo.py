@@ -4,6 +4,8 @@ from functools import cache
 
 import pytest
 import torch
+from pages import taken
+from reader import compare
 
 import flatspot
 from zoo.program import programs
@@ -41,13 +43,13 @@ PROGRAMS = {
     "input-never-arrives": "state_begun_anew",
     "learning-rate-too-high": "sonar_with_a_learning_rate_of_one",
     "loss-broadcast": "targets_without_an_axis",
-    "misaligned-pairs": "only_inputs_shuffled",
+    "misaligned-pairs": "aborted_trial_dropped_from_one_table",
     "no-signal": "the_other_sensor",
     "not-finite": "a_gap_in_the_log",
     "over-regularised": "weight_decay_of_one",
     "padding-dominates": "zeros_behind_short_words",
     "redundant-inputs": "one_curve_for_all",
-    "rollout-converges": "tide_forecast_step_by_step",
+    "rollout-converges": "wells_forecast_from_their_own_forecasts",
     "samples-mixed": "reshape_for_a_transpose",
     "saturated-units": "minutes_appended_to_every_step",
     "state-leak": "running_mean_begun_once_for_all",
@@ -130,3 +132,9 @@ def test_a_seed_gives_the_same_case():
 def test_each_sick_program_has_its_twin():
     sick = [name for name, each in SEEN.items() if each.kind == "sick"]
     assert [name for name, each in SEEN.items() if each.kind == "healed"] == [f"{name} (healed)" for name in sick]
+
+
+@pytest.mark.parametrize("text", [block.text for block in taken("examined")], ids=lambda text: text[:30])
+def test_a_diagnosis_is_told_as_it_is_shown(text):
+    name, story = next((each.name, each.story) for each in SEEN.values() if text.startswith(each.story))
+    compare(text.removeprefix(story), str(examined(name)))
