@@ -139,7 +139,7 @@ class Samples:
         if self.every == 1:
             return self
         if self.stretch is None:
-            raise BadInput("samples are not consecutive")
+            raise BadInput("the samples do not follow one another, so what lies before a window is not known")
         return self.stretch()
 
 
