@@ -150,6 +150,38 @@ SURE_ENOUGH: Final = 0.5
 """Confidence from which on a finding explains others away."""
 
 
+WORDS: Final[Mapping[str, str]] = {
+    "arrival": "whether the outputs follow the inputs",
+    "balance": "what classes that are drawn as often would gain",
+    "beyond": "what a longer window would hold",
+    "ceiling": "what the last activation lets the outputs be",
+    "diversity": "how much the outputs vary",
+    "finite": "whether all numbers are finite",
+    "gradients": "which weights get a gradient",
+    "head": "what the last linear layer makes of what it reads",
+    "horizon": "how the outputs vary along the horizon",
+    "inputs": "the scale of the inputs",
+    "loss": "which target the loss holds against which output",
+    "memory": "whether a call leaves a state behind",
+    "neighbours": "whether samples of a batch are mixed",
+    "padding": "how much of the windows is filler",
+    "pairs": "whether inputs and targets belong together",
+    "reach": "how far the outputs follow early steps",
+    "references": "what other models find in the inputs",
+    "settings": "how the optimizer was set",
+    "sizes": "how many samples and steps there are",
+    "skill": "how good the outputs are",
+    "stages": "how different samples are from layer to layer",
+    "steps": "which steps of the window the outputs follow",
+    "targets": "how the targets vary",
+    "trial": "what training a copy would show",
+    "units": "how many units are stuck",
+    "variety": "how different the inputs are",
+    "weights": "how the weights are distributed",
+}
+"""What the numbers of our own rules are of, by the first word of their names: what is said where one is missing."""
+
+
 def consult(
     rules: Mapping[str, Judge],
     evidence: Mapping[str, float],
@@ -167,7 +199,7 @@ def consult(
         names: what parts of the model are called, by what they are.
 
     >>> consult({"no-signal": Rule("no-signal", lambda references_best: None)}, {})
-    ((), {'no-signal': "'references_best' was not measured"})
+    ((), {'no-signal': 'what other models find in the inputs could not be told from these samples'})
     """
     measured: dict[str, float | str] = {parameter(what): name for what, name in (names or {}).items()}
     measured |= {parameter(name): value for name, value in evidence.items() if math.isfinite(value)}
@@ -205,7 +237,8 @@ def _missing(name: str, reasons: Mapping[str, str]) -> str:
     groups = [group for group in reasons if name.startswith(f"{group}_")]
     if groups:
         return reasons[max(groups, key=len)]
-    return f"{name!r} was not measured"
+    words = WORDS.get(name.partition("_")[0])
+    return f"{words} could not be told from these samples" if words else f"{name!r} was not measured"
 
 
 def _explained_away(findings: list[Finding], rules: Mapping[str, Judge]) -> list[Finding]:

@@ -85,7 +85,7 @@ def test_quick_tries_nothing_on_copies_and_says_so(train):
     done = train("data=sines", "optimizer.lr=1e-6", "examine=quick")
     (examined,) = [each for each in evidence.read(done.folder) if each.when == "examined"]
     assert not any(name.startswith("trial_") for name in examined.values)
-    assert examined.unmeasured["trial_inputs"] == "nothing was tried on copies"
+    assert examined.unmeasured["trial_inputs"] == "nothing was tried on copies: examine=full does"
     assert "nothing was tried on copies" in doctor(done.folder).output
 
 

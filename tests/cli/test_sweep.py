@@ -10,7 +10,9 @@ import torch
 from omegaconf import OmegaConf
 
 from flatspot.cli.letting_go import LetGo
+from flatspot.cli.order import in_the_same_order
 from flatspot.cli.train import conf_dir
+from flatspot.errors import BadInput
 from flatspot.examination.own import examine_model
 
 pytestmark = pytest.mark.long
@@ -271,6 +273,77 @@ def test_a_sweep_of_other_settings_is_not_gone_on_with(train, tmp_path):
     assert other.code == 3
     assert "sweep/0: holds a job with model.cell=rnn, and model.cell=gru is asked for" in other.out
     assert json.loads((sweep / "0" / "metrics.json").read_text())["verdict"]
+
+
+def test_a_sweep_goes_on_with_more_seeds_in_whatever_order_they_are_typed(train, tmp_path):
+    sweep = f"hydra.sweep.dir={tmp_path / 'sweep'}"
+    assert train("seed=0", "optimizer.lr=0.01,0.02", sweep, flags=["-m"]).code == 0
+    kept = (tmp_path / "sweep" / "1" / "metrics.json").read_bytes()
+    again = train("optimizer.lr=0.01,0.02", "seed=0,1", sweep, "resume=auto", flags=["-m"])
+    assert again.code == 0, again.err
+    assert again.out.count("done before: ") == 2
+    assert (tmp_path / "sweep" / "1" / "metrics.json").read_bytes() == kept
+    assert {(row["seed"], row["optimizer.lr"]) for row in results(tmp_path / "sweep")} == {
+        (seed, rate) for seed in ("0", "1") for rate in ("0.01", "0.02")
+    }
+    noted = (tmp_path / "sweep" / "1" / ".hydra" / "overrides.yaml").read_bytes()
+    moved = train("seed=0,1", "optimizer.lr=0.01,0.03,0.02", sweep, "resume=auto", flags=["-m"])
+    assert moved.code == 2
+    assert "holds the job of optimizer.lr=0.02 seed=0, which would be number 2 now" in moved.err
+    assert (tmp_path / "sweep" / "1" / ".hydra" / "overrides.yaml").read_bytes() == noted
+
+
+def begun(folder, *overrides):
+    """A sweep's folder, with what Hydra and its jobs leave that says which job has which number."""
+    jobs = 1
+    for each in overrides:
+        jobs *= len(each.partition("=")[2].split(","))
+    for number in range(jobs):
+        (folder / str(number)).mkdir(parents=True)
+        (folder / str(number) / "config.yaml").write_text("seed: 0")
+    sweeper = {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper", "params": None}
+    noted = {"hydra": {"sweeper": sweeper, "overrides": {"task": list(overrides)}}}
+    (folder / "multirun.yaml").write_text(json.dumps(noted))
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            ["model.cell=gru,lstm", "seed=0,1,2"],
+            "holds the job of model.cell=lstm seed=0, which would be number 3 now; what was added is a sweep of its "
+            "own: type python train.py -m model.cell=gru,lstm seed=2 hydra.sweep.dir=",
+        ),
+        (["model.cell=rnn,gru,lstm", "seed=0,1,2"], "give another folder with hydra.sweep.dir="),
+        (["model.cell=lstm,gru", "seed=0,1"], "holds the job of model.cell=gru seed=0, which would be number 2 now"),
+    ],
+)
+def test_jobs_that_would_change_their_numbers_are_refused_with_the_command_to_type(typed, said, tmp_path):
+    folder = tmp_path / "sweep"
+    begun(folder, "model.cell=gru,lstm", "seed=0,1")
+    with pytest.raises(BadInput) as refused:
+        in_the_same_order(["-m", *typed, f"hydra.sweep.dir={folder}", "resume=auto"])
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("noted", ["", "hydra: [", "hydra: {sweeper: {_target_: x.OptunaSweeper}}"])
+def test_where_it_is_not_known_how_jobs_were_counted_each_says_so_by_itself(noted, tmp_path):
+    (tmp_path / "multirun.yaml").write_text(noted)
+    typed = ["-m", "seed=1,0", "model.cell=gru", f"hydra.sweep.dir={tmp_path}", "resume=auto"]
+    assert in_the_same_order(typed) == typed
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["-m", "seed=1,0"],
+        ["seed=1", "resume=auto", "hydra.sweep.dir=x"],
+        ["-m", "seed=1,0", "resume=auto"],
+        ["-m", "seed=1,0", "resume=auto", "hydra.sweep.dir=nowhere"],
+    ],
+)
+def test_what_does_not_go_on_with_a_sweep_stays_as_it_was_typed(typed):
+    assert in_the_same_order(typed) == typed
 
 
 @pytest.mark.parametrize(

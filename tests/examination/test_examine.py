@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import flatspot
 from flatspot.diagnosis import Finding
 from flatspot.errors import BadInput
+from flatspot.examination.patient import NO_FRESH, NO_LOSS
 
 
 class Net(nn.Module):
@@ -109,8 +110,24 @@ def test_nothing_of_the_users_moves(offset):
 
 def test_what_was_not_given_is_not_examined(offset):
     found = examine(offset, optimizer=None, loss=None, make_model=None)
-    assert found.not_examined["unscaled-inputs"] == "no loss was given"
-    assert found.not_examined["loss-broadcast"] == "no loss was given"
+    assert found.not_examined["unscaled-inputs"] == NO_LOSS
+    assert found.not_examined["loss-broadcast"] == NO_LOSS
+    assert found.not_examined["weights-not-loaded"] == found.not_examined["too-deep"] == NO_FRESH
+    for why in found.not_examined.values():
+        assert "_" not in why.replace("make_model=", "")  # words, and what to give; no number's name
+    assert "loss=" in NO_LOSS
+    assert "make_model=" in NO_FRESH
+
+
+def test_a_window_of_three_steps_has_none_that_is_early():
+    torch.manual_seed(0)
+    x, y = data()
+    x = x[:, -3:]
+    model = Net()
+    with torch.no_grad():
+        model.fc.weight.zero_()
+    found = examine((model, torch.optim.Adam(model.parameters(), lr=1e-7), x, y))
+    assert found.not_examined["vanishing-gradient"].startswith("the window has fewer than 4 steps")
 
 
 def test_a_budget_that_is_spent_is_told(offset):

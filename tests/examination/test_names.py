@@ -8,10 +8,13 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import flatspot
 from flatspot import evidence
+from flatspot.diagnosis import consult
+from flatspot.errors import BadInput
 from flatspot.examination.naming import names_of, parts_of
 from flatspot.examination.patient import Patient
 from flatspot.examination.samples import samples_of
 from flatspot.monitors import Doctor
+from flatspot.rules import RULES
 
 
 class Gauge(nn.Module):
@@ -147,3 +150,54 @@ def test_the_largest_parts_are_named():
     assert parts_of(model, names) == [""]
     assert parts_of(model, names - {"readout.2.bias"}) == ["history", "readout.0", "readout.2.weight"]
     assert parts_of(model, set()) == []
+
+
+class Records(torch.utils.data.Dataset):
+    def __init__(self, x, load):
+        self.x, self.load = x, load
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, at):
+        return {"series": self.x[at], "number": at, "load": self.load[at]}
+
+
+def records(load=0.0):
+    x, y = data()
+    shown = 9000 + 20 * y if load else torch.zeros_like(y)
+    return [DataLoader(Records(x[part], shown[part]), batch_size=40) for part in (slice(400), slice(400, None))]
+
+
+@pytest.mark.parametrize(
+    ("batch", "said"),
+    [
+        (lambda b: (b["series"], b["load"]), "of load (line"),
+        (lambda b: (b["series"], b["load"].squeeze(-1)), "of load (line"),
+        (lambda b: (b["series"], b["load"] + 0), "over the training samples (line"),
+    ],
+)
+def test_targets_are_called_as_the_batch_calls_them(batch, said):
+    train, val = records()
+    found = flatspot.examine(Gauge(), train=train, val=val, batch=batch)
+    (flat,) = [each for each in found.findings if each.cause == "flat-target"]
+    assert said in flat.seen
+    assert ("note: the targets are 'load' of each batch" in str(found)) is ("of load" in said)
+
+
+def test_targets_of_a_level_are_called_by_their_name():
+    evidence_of = {"targets/mean": 9000.0, "targets/std": 20.0, "skill/missing": 1.0, "trial_targets/closes": 0.9}
+    asked = {"unscaled-targets": RULES["unscaled-targets"]}
+    (found,), _ = consult(asked, evidence_of, None, {"targets/name": "load"})
+    assert found.seen.startswith("targets (load) that lie 9000 from 0")
+
+
+def test_a_batch_that_is_a_dict_is_refused_with_its_own_keys():
+    train, val = records()
+    with pytest.raises(BadInput) as refused:
+        flatspot.examine(Gauge(), train=train, val=val)
+    said = str(refused.value)
+    assert "a batch of type dict with 'series', 'number', 'load' is not (inputs, targets)" in said
+    assert "say how with batch=lambda b: (b['series'], b['load'])" in said
+    with pytest.raises(BadInput, match="what batch= made of a batch of type dict with 'series', 'number', 'load'"):
+        flatspot.examine(Gauge(), train=train, val=val, batch=lambda b: b["series"])

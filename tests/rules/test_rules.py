@@ -187,6 +187,15 @@ def test_what_was_not_measured_leaves_a_rule_unasked_with_the_reason():
     )
 
 
+def test_what_is_missing_is_said_in_words_for_every_number_that_a_rule_needs():
+    for cause in CAUSES:
+        for number in RULES[cause].needs()[0]:
+            known = {each: 0.0 for each in RULES[cause].needs()[0] if each != number}
+            _, told = consult({cause: RULES[cause]}, known)
+            assert told[cause].endswith("could not be told from these samples")
+            assert "_" not in told[cause]
+
+
 def test_a_cause_stands_before_its_symptoms_and_these_stay():
     def finds(cause, confidence):
         return lambda: Finding(cause, "1", "2", "3", confidence)

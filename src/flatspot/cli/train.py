@@ -23,6 +23,7 @@ from flatspot.cli.extensions import offer
 from flatspot.cli.folder import end_at_sigterm, first_process, shown
 from flatspot.cli.guard import guard, guard_worker
 from flatspot.cli.help import help_text
+from flatspot.cli.order import in_the_same_order
 from flatspot.cli.schema import explained
 from flatspot.cli.sweep import Objective, Sweep
 from flatspot.cli.terminal import painted
@@ -170,6 +171,7 @@ def _compose_and_run(typed: list[str]) -> None:
             print(f"{shown(resumed)}: this run is done")  # noqa: T201 - the command's answer
             return
         typed = as_one_types(resumed, typed)
+    typed = in_the_same_order(typed)
     jobs = _Jobs(typed, resumed)
     try:
         _run_hydra(jobs, typed)

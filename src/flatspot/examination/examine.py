@@ -156,7 +156,9 @@ def _moved_on(bar: "tqdm[Any]", name: str) -> None:
 def report_of(seen: Gathered, notes: tuple[str, ...] = ()) -> Report:
     """What the rules make of the evidence."""
     found = diagnose(seen.figures, seen.unmeasured, seen.names)
-    told = (*notes, *asides(seen.figures))
+    target = seen.names.get("targets/name")
+    about = (f"the targets are {target!r} of each batch",) if target else ()
+    told = (*notes, *about, *asides(seen.figures))
     return Report(found.verdict, found.findings, found.not_examined or {}, seen.figures, told)
 
 

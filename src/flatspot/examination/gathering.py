@@ -18,7 +18,16 @@ from flatspot.examination import data, order, outputs, states, wiring
 from flatspot.examination import time as through_time
 from flatspot.examination.layout import time_before_channels
 from flatspot.examination.naming import names_of
-from flatspot.examination.patient import LossOf, NotGiven, Patient, loss_of_prediction, strays, value
+from flatspot.examination.patient import (
+    NO_FRESH,
+    NO_OPTIMIZER,
+    LossOf,
+    NotGiven,
+    Patient,
+    loss_of_prediction,
+    strays,
+    value,
+)
 from flatspot.examination.trials import Change, Outcome, steps_of, trial
 from flatspot.probes.undisturbed import random_states_kept, undisturbed
 
@@ -64,6 +73,15 @@ WHERE_ILL: Final[Mapping[str, Gatherer]] = {
 
 HABITS: Final = ("neighbours", "memory", "gradients")
 """What a healthy network is asked too: whether samples keep to themselves, calls forget, and all weights learn."""
+
+NOTHING_FOUND: Final = "nothing was found in the inputs that classes could be told apart by"
+"""What is said where classes that are drawn as often show nothing."""
+
+UNTRIED: Final = "nothing was tried on copies: examine=full does"
+"""What is said where experiments were not asked for."""
+
+OF_FRESH_COPIES: Final = ("stages/fresh", "units/fresh", "units/standard", "reach/fresh", "weights/as")
+"""How the names begin of what is measured of fresh copies beside the model."""
 
 TRIED: Final = re.compile(r"trial_\w+/skill$")
 
@@ -135,7 +153,7 @@ class Gathered:
         else:
             self.figures |= {key: each for key, each in found.items() if math.isfinite(each)}
             if len(found) and not any(math.isfinite(each) for each in found.values()):
-                self.unmeasured[name] = "no figure of it is finite"
+                self.unmeasured[name] = "what was measured is not finite"
         self.seconds[name] = time.perf_counter() - started
 
     @property
@@ -209,6 +227,8 @@ def _gathered(
         return found
     _look_for_a_cause(found, patient, started, budget, experiments=experiments)
     found.figures |= derived(found.figures)
+    found.unmeasured = {**_lacking(patient), **found.unmeasured}
+    _tell_of_balance(found)
     if time.perf_counter() - started <= budget:
         found.names |= names_of(patient, found.figures)
     return found
@@ -242,12 +262,26 @@ def _look_for_a_cause(found: Gathered, patient: Patient, started: float, budget:
     for name, measure in WHERE_ILL.items():
         _in_time(found, name, partial(measure, patient), started, budget)
     if not experiments:
-        found.unmeasured |= {f"trial_{name}": "nothing was tried on copies" for name, *_ in EXPERIMENTS}
+        found.unmeasured |= {f"trial_{name}": UNTRIED for name, *_ in EXPERIMENTS}
     for name, change, wanted in EXPERIMENTS if experiments else ():
         if wanted(found.figures):
             _in_time(found, f"trial_{name}", partial(_trial, patient, name, change), started, budget)
         else:
             found.figures[f"trial_{name}/closes"] = 0.0
+
+
+def _lacking(patient: Patient) -> dict[str, str]:
+    """Why some figures of a measurement are missing, where its others are there."""
+    without = {"settings": NO_OPTIMIZER} if patient.optimizer is None else {}
+    return without | (dict.fromkeys(OF_FRESH_COPIES, NO_FRESH) if patient.make_model is None else {})
+
+
+def _tell_of_balance(found: Gathered) -> None:
+    """What classes drawn as often gain is known of two experiments: why one of them is missing is why this is."""
+    tried = ("trial_balanced", "trial_again")
+    why = next((found.unmeasured[name] for name in tried if name in found.unmeasured), NOTHING_FOUND)
+    if "balance/gain" not in found.figures:
+        found.unmeasured["balance"] = why
 
 
 def paired(loss: LossOf | None) -> LossOf | None:
@@ -319,6 +353,8 @@ def derived(figures: Mapping[str, float]) -> Figures:
     told = MISSED / max(min(figures.get("sizes/val", math.inf), MOST_VAL), 1.0)
     possible = max([figures.get("references/best", 0.0), own, *(each for each in tried.values() if each > told)])
     found = {"skill/possible": possible, "skill/missing": 0.0}
+    if figures.get("trial_balanced/closes") == 0.0 and "trial_balanced" not in tried:
+        found["balance/gain"] = 0.0  # there was no class to be drawn more often
     if possible <= NO_SIGNAL:
         return found | {f"{name}/closes": 0.0 for name in tried}
     found["skill/missing"] = min(1 - own / possible, _undecided(figures))
@@ -332,8 +368,6 @@ def derived(figures: Mapping[str, float]) -> Figures:
     balanced = [figures.get(f"trial_{name}/balanced_accuracy") for name in ("balanced", "again")]
     if balanced[0] is not None and balanced[1] is not None:
         found["balance/gain"] = balanced[0] - balanced[1]
-    elif figures.get("trial_balanced/closes") == 0.0:  # there was no class to be drawn more often
-        found["balance/gain"] = 0.0
     return found
 
 

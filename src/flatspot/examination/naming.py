@@ -17,7 +17,8 @@ MOST: Final = 3
 def names_of(patient: Patient, figures: Mapping[str, float]) -> dict[str, str]:
     """Dotted names by what they are of: the head, the recurrent layer, parts that do not learn, and why they do not.
 
-    Only names by which Python finds the part: `layers.0` where `layers[0]` is one. What cannot be told has none.
+    Of targets the key under which a batch has them. Only names by which Python finds the part: `layers.0` where
+    `layers[0]` is one. What cannot be told has none.
 
     Args:
         figures: what was measured, which says what is worth looking for.
@@ -29,6 +30,8 @@ def names_of(patient: Patient, figures: Mapping[str, float]) -> dict[str, str]:
         "fixed/parts": _fixed,
         "away/parts": _away,
     }
+    if are_names(patient.train.target):
+        found["targets/name"] = patient.train.target
     if figures.get("gradients/cut_share"):
         asked["cut/parts"] = lambda patient: parts_of(patient.model, cut_off(patient))
     for what, ask in asked.items():

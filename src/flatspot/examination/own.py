@@ -13,6 +13,7 @@ from flatspot.data.module import SeriesDataModule
 from flatspot.data.split import Part
 from flatspot.diagnosis import Diagnosis
 from flatspot.evaluate import Evaluation, evaluate
+from flatspot.evidence import are_names
 from flatspot.examination.gathering import Gathered, gather
 from flatspot.examination.patient import Patient
 from flatspot.examination.samples import samples_of
@@ -137,6 +138,8 @@ def look_for_causes(
     found = gather(patient, budget, experiments=experiments, ill=ill)
     if data.whole:  # as the model has them, not what packs its series
         found.names = {what: name.replace("model.", "", 1) for what, name in found.names.items()}
+    if are_names(targets := ", ".join(data.targets)):
+        found.names["targets/name"] = targets
     return found
 
 

@@ -27,6 +27,11 @@ TRAINED_ON: Final = 0.75
 REFUSED: Final = -3.0
 """A number that nothing is looked up by."""
 
+NO_LOSS: Final = "no loss was given: give loss=, as nn.MSELoss() or what you train with"
+NO_OPTIMIZER: Final = "no optimizer was given: give optimizer=, the one that was used"
+NO_FRESH: Final = "no fresh copies could be made: give make_model=, a function that builds the model anew, as its class"
+"""What is said where something was not given."""
+
 SURE: Final = 20.0
 """A logit that is as good as certain."""
 
@@ -251,7 +256,7 @@ class Patient:
             NotGiven: there is no `make_model`.
         """
         if self.make_model is None:
-            raise NotGiven("make_model was not given, so there are no fresh copies")
+            raise NotGiven(NO_FRESH)
         with random_states_kept(self.model):
             torch.manual_seed(self.seed + number)
             return self.make_model().to(self.device)

@@ -49,6 +49,7 @@ class Samples:
         as_given: reads them in batches of the loader's own size, where these are one smaller.
         mixed: reads them in another order, drawn once, so that batches are made of others; of what has no order none.
         whole: reads the dataset under a random split in its own order, others' part too; None: there is none.
+        target: what the targets are called in a batch that is a dict; `""`: they have no name.
     """
 
     batches: list[tuple[Any, Tensor]]
@@ -59,6 +60,7 @@ class Samples:
     as_given: "Callable[[], Samples] | None" = None
     mixed: "Callable[[], Samples] | None" = None
     whole: "Callable[[], Samples] | None" = None
+    target: str = ""
     _joined: list[tuple[Any, Tensor]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -139,7 +141,7 @@ class Samples:
         if self.every == 1:
             return self
         if self.stretch is None:
-            raise BadInput("samples are not consecutive")
+            raise BadInput("the samples do not follow one another, so what lies before a window is not known")
         return self.stretch()
 
 
@@ -156,7 +158,9 @@ def samples_of(loader: Iterable[Any], batch: Batch | None, most: int) -> Samples
     notes: list[str] = []
     with random_states_kept(), generators_kept(_owners(loader)):
         given, every, total = _batches(loader, most, notes)
-        pairs = list(_limited((_pair(each, batch) for each in given), most))
+        names: list[str] = []
+        noting = None if batch is None else partial(_noting, batch, names)
+        pairs = list(_limited((_pair(each, noting) for each in given), most))
     if not pairs:
         raise BadInput("the loader gave no batch")
     stretch = as_given = mixed = whole = None
@@ -166,7 +170,7 @@ def samples_of(loader: Iterable[Any], batch: Batch | None, most: int) -> Samples
         mixed = partial(_mixed, loader, batch, most)
         under = _under(loader)
         whole = None if under is None else partial(_stretch, under, batch, most)
-    return Samples(pairs, tuple(notes), every, total, stretch, as_given, mixed, whole)
+    return Samples(pairs, tuple(notes), every, total, stretch, as_given, mixed, whole, next(iter(names), ""))
 
 
 def _changed(read: Callable[[], Samples], change: Callable[[Samples], Samples]) -> Samples:
@@ -262,15 +266,37 @@ def _pair(held: Any, batch: Batch | None) -> tuple[Any, Tensor]:
         x, y = batch(held) if batch is not None else held
         y = torch.as_tensor(y)  # of a dict it is a name
     except Exception as error:
-        kind = type(held).__name__
-        raise BadInput(
-            f"a batch of type {kind} is not (inputs, targets) ({reason(error)}): say how with batch=lambda b: (x, y)"
-        ) from error
+        raise BadInput(_how_to_say(held, error, given=batch is not None)) from error
     if not y.dim():
         raise BadInput("targets of a batch have no axis for the samples: [sample, ...] wanted")
     x = unpacked(x)
     x = mapped(x, _copied) if any(True for _ in leaves(x)) else torch.as_tensor(x)
     return x, y.detach().clone()
+
+
+def _how_to_say(held: Any, error: Exception, *, given: bool) -> str:
+    """That a batch is no pair, and how to make one of it: of a dict by its own keys."""
+    keys = list(held) if isinstance(held, Mapping) else []
+    whole = f" with {', '.join(map(repr, keys))}" if keys else ""
+    taken = "what batch= made of a batch" if given else "a batch"
+    pair = f"b[{keys[0]!r}], b[{keys[-1]!r}]" if len(keys) > 1 else "x, y"
+    how = "" if given else f": say how with batch=lambda b: ({pair})"
+    return f"{taken} of type {type(held).__name__}{whole} is not (inputs, targets) ({reason(error)}){how}"
+
+
+def _noting(batch: Batch, names: list[str], held: Any) -> tuple[Any, Any]:
+    """A batch as it is read, noting under which key a dict has its targets; `""`: they were made of several, say."""
+    x, y = batch(held)
+    if isinstance(held, Mapping):
+        names.append(next((str(key) for key, each in held.items() if _the_same(each, y)), ""))
+    return x, y
+
+
+def _the_same(each: Any, y: Any) -> bool:
+    """Whether targets are these numbers, seen in another shape perhaps."""
+    if not (isinstance(each, Tensor) and isinstance(y, Tensor)):
+        return each is y
+    return each is y or (each.numel() == y.numel() > 0 and each.data_ptr() == y.data_ptr() != 0)
 
 
 def _copied(each: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from flatspot.examination.data import rate_of, settings
 from flatspot.examination.graph import multiplied_by
 from flatspot.examination.outputs import scoring, straight_line
-from flatspot.examination.patient import NotGiven, Patient, counterparts, value
+from flatspot.examination.patient import NO_LOSS, NO_OPTIMIZER, NotGiven, Patient, counterparts, value
 from flatspot.examination.samples import leaves, mapped, sample_axis, series_among, take
 from flatspot.probes.activations import unit_reports
 from flatspot.probes.gates import GateReport, at_rail
@@ -317,7 +317,7 @@ def moved(patient: Patient) -> Figures:
     of the model at hand.
     """
     if patient.optimizer is None:
-        raise NotGiven("no optimizer was given")
+        raise NotGiven(NO_OPTIMIZER)
     seen = settings(patient)
     steps, rate = seen.get("settings/steps", math.nan), seen.get("settings/rate", math.nan)
     size = torch.cat([each.detach().abs().flatten() for each in patient.model.parameters()]).double().mean().item()
@@ -341,7 +341,7 @@ def head(patient: Patient) -> Figures:
     train, val = (_read(patient, name, samples) for samples in (patient.train, patient.val))
     y, vy = patient.on_train.targets, patient.on_val.targets
     if not train.isfinite().all() or len(y) < 20:
-        raise NotGiven("what the head reads is not finite")
+        raise NotGiven("what the last linear layer reads is not finite, or of fewer than 20 samples")
     said = straight_line(train.unsqueeze(1), y, val.unsqueeze(1))
     part = dict(patient.model.named_modules())[name]
     size = (
@@ -427,7 +427,7 @@ def head_answers(patient: Patient) -> list[Tensor]:
     with _hooked(patient.model, note), undisturbed(patient.model), torch.no_grad():
         patient.ask(take(x, rows, len(y)))
     if any(len(each) != len(rows) for each in said):
-        raise NotGiven("what the head says has no entry for each sample")
+        raise NotGiven("what the last linear layer says has no row for each sample")
     return [widest(each).reshape(len(rows), -1) for each in said]
 
 
@@ -444,7 +444,7 @@ def _linear_calls(patient: Patient) -> list[str]:
     named = dict(patient.model.named_modules())
     heads = [each for each in called if isinstance(named[each], (nn.Linear, nn.Conv1d, nn.Bilinear))]
     if not heads:
-        raise NotGiven("no module of the model is a linear head")
+        raise NotGiven("the model ends in no linear layer of torch.nn, so there is no head to look at")
     return heads
 
 
@@ -485,7 +485,7 @@ def _by_sample(parts: list[Tensor], count: int) -> Tensor:
     whole = parts[-1]
     axis = sample_axis(whole, count)
     if axis is None:
-        raise NotGiven("what the head reads has no entry for each sample")
+        raise NotGiven("what the last linear layer reads has no row for each sample")
     rows = whole if axis == 0 else whole.transpose(0, 1)
     return rows.reshape(count, -1)[:, -512:]
 
@@ -497,16 +497,16 @@ def ceiling(patient: Patient) -> Figures:
     output: one set for each sample, or one for all. Where nothing stands there, the ceiling is 1.
     """
     if patient.loss is None:
-        raise NotGiven("no loss was given")
+        raise NotGiven(NO_LOSS)
     name = head_of(patient)
     said, own = _said_by(patient, name)
     if own.numel() == said.numel() and torch.equal(own.reshape(-1), said.reshape(-1)):
         return {"ceiling/skill": 1.0, "ceiling/bounded": 0.0}
     axis = sample_axis(own, len(said))
     if axis is None:
-        raise NotGiven("what the last weights say has no entry for each sample")
+        raise NotGiven("what the last linear layer says has no row for each sample")
     if _weighed_behind(patient, name, own):
-        raise NotGiven("weights stand behind the last module that is linear, so that is no head")
+        raise NotGiven("weights stand behind the last linear layer, so it is no head")
     if _is_staircase(patient, name, own):
         return {"ceiling/bounded": 0.0, "ceiling/staircase": 1.0}
     one = [1 if at == axis else size for at, size in enumerate(own.shape)]
@@ -532,7 +532,7 @@ def _said_by(patient: Patient, name: str) -> tuple[Tensor, Tensor]:
     with _hooked(patient.model, note), undisturbed(patient.model), torch.no_grad():
         said = patient.ask(x)
     if len(taken) > 1:
-        raise NotGiven("the last weights are asked several times for one answer")
+        raise NotGiven("the last linear layer is called several times for one answer")
     return said, taken[-1]
 
 

@@ -17,6 +17,9 @@ from flatspot.probes.undisturbed import undisturbed
 
 Figures = dict[str, float]
 
+FEWEST_STEPS: Final = 4
+"""Steps of a window from which on some are early and some late."""
+
 NEARLY: Final = 0.8
 """Share of the whole window's skill from which on a shorter one is enough."""
 
@@ -81,6 +84,8 @@ def reach(patient: Patient) -> Figures:
     series, ask = series_and_ask(patient, patient.model, x, count)
     if series.dim() < 2:
         raise NotGiven("the inputs have no time axis")
+    if series.shape[1] < FEWEST_STEPS:
+        raise NotGiven(f"the window has fewer than {FEWEST_STEPS} steps, so none of them is early")
     figures = _reach(patient.model, series, ask, "now")
     if patient.make_model is not None:
         fresh = patient.fresh()
@@ -111,8 +116,6 @@ def _by_swaps(model: nn.Module, series: Tensor, ask: Callable[[Tensor], Tensor])
 def _curve(curve: Tensor, name: str) -> Figures:
     steps = len(curve)
     largest = curve.max().item()
-    if steps < 4:
-        return {f"reach/{name}_largest": largest}
     if not largest > 0:  # nothing moves it, early or late
         return {f"reach/{name}_largest": largest, f"reach/{name}_early": 1.0}
     quarter = max(steps // 4, 1)

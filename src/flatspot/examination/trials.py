@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from flatspot.examination.data import bulk, peak_of, rate_of
 from flatspot.examination.outputs import balanced_accuracy, scoring
-from flatspot.examination.patient import Answers, LossOf, NotGiven, Patient, strays, value
+from flatspot.examination.patient import NO_LOSS, NO_OPTIMIZER, Answers, LossOf, NotGiven, Patient, strays, value
 from flatspot.examination.samples import Samples, any_packed, mapped, sample_axis, series_among
 from flatspot.probes.diversity import output_diversity
 from flatspot.probes.moments import moments, widest
@@ -110,7 +110,7 @@ def trial(patient: Patient, change: Change, steps: int | None = None) -> Outcome
         NotGiven: there is no loss, no optimizer, or no fresh copy where one is wanted.
     """
     if patient.loss is None or patient.optimizer is None:
-        raise NotGiven("no loss was given" if patient.loss is None else "no optimizer was given")
+        raise NotGiven(NO_LOSS if patient.loss is None else NO_OPTIMIZER)
     with random_states_kept(patient.model), torch.inference_mode(mode=False), torch.enable_grad():
         torch.manual_seed(patient.seed)
         model = patient.fresh() if change.fresh else patient.copied()
@@ -161,7 +161,7 @@ def _standardised(patient: Patient, samples: Samples) -> Samples:
     """Each channel of the floating inputs by centre and unit of its bulk over training samples and steps."""
     series = patient.train.series()
     if not series.is_floating_point():
-        raise NotGiven("the inputs are whole numbers")
+        raise NotGiven("the inputs are whole numbers, which are not scaled")
     centre, unit = bulk(widest(patient.train.steps()))
     mean, std = centre.to(series), unit.where(unit > 0, 1.0).to(series)
     if patient.numbered is not None:
@@ -358,7 +358,7 @@ def _closure(patient: Patient, model: nn.Module, optimizer: Optimizer, x: Any, y
 
 
 def _no_loss(*_: Any) -> Tensor:
-    raise NotGiven("no loss was given")
+    raise NotGiven(NO_LOSS)
 
 
 def _drawer(samples: Samples, change: Change, generator: torch.Generator) -> Callable[[], tuple[Any, Tensor]]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from flatspot.examination.patient import NotGiven, Patient, strays, value
+from flatspot.examination.patient import NO_LOSS, NotGiven, Patient, strays, value
 from flatspot.examination.samples import leaves, mapped, sample_axis, series_among, take
 from flatspot.examination.trials import reset
 from flatspot.probes.undisturbed import random_states_kept, undisturbed
@@ -60,10 +60,12 @@ def loss_shape(patient: Patient) -> Figures:
     broadcast loss takes each prediction beside each target and stays exactly the same.
     """
     if patient.loss is None:
-        raise NotGiven("no loss was given")
+        raise NotGiven(NO_LOSS)
     x, y = patient.train.batches[0]
     if len(y) < 3:
-        raise NotGiven("a batch of fewer than three samples cannot be paired anew")
+        raise NotGiven(
+            "a batch of fewer than three samples does not show which target the loss holds against which output"
+        )
     generator = torch.Generator().manual_seed(patient.seed)
     with undisturbed(patient.model), torch.no_grad():
         said = patient.ask(x).detach()
@@ -546,7 +548,7 @@ def _with(x: Any, old: Tensor, new: Tensor) -> Any:
 def gradients(patient: Patient) -> Figures:
     """Which weights get no gradient though the outputs follow them, and which the optimizer does not hold."""
     if patient.loss is None:
-        raise NotGiven("no loss was given")
+        raise NotGiven(NO_LOSS)
     named = dict(patient.model.named_parameters())
     beside = strays(patient, patient.model)
     if not named and not beside:
@@ -624,7 +626,7 @@ def _gradients(patient: Patient) -> dict[str, Tensor | None]:
 
 
 def _none(*_: Any) -> Tensor:
-    raise NotGiven("no loss was given")
+    raise NotGiven(NO_LOSS)
 
 
 def _moves(patient: Patient, weight: nn.Parameter, nudge: float = 0.1) -> bool:

@@ -15,7 +15,7 @@ from torchmetrics import Metric
 
 from flatspot.errors import BadInput
 from flatspot.examination.gathering import Gathered, gather
-from flatspot.examination.patient import LossOf, Patient
+from flatspot.examination.patient import NO_FRESH, NO_LOSS, LossOf, Patient
 from flatspot.examination.samples import Samples, samples_of
 from flatspot.monitors.predictions import unheard
 from flatspot.monitors.subject import Subject, mute
@@ -26,6 +26,12 @@ MOST_VAL: Final = 1024
 
 ALIKE: Final = 1e-4
 """Two losses that differ by less than this share are the same one: mixed precision rounds."""
+
+OF_A_FIT: Final = {
+    NO_LOSS: "the loss of the step is none that is known here; flatspot.examine(..., loss=) takes any",
+    NO_FRESH: "the fit went on from a checkpoint, so what its weights began as is not known",
+}
+"""What is said of a fit, where `flatspot.examine` asks for something to be given."""
 
 LOSSES: Final[tuple[LossOf, ...]] = (
     F.mse_loss,
@@ -113,7 +119,7 @@ def examined(
         optimizer = _optimizer(trainer, subject.part)
         patient = Patient(subject.part, train, val, loss, optimizer, first.fresh(subject))
         seen = gather(patient, budget, experiments=trying)
-    seen.unmeasured.update(notes)
+    seen.unmeasured = {name: OF_A_FIT.get(why, why) for name, why in seen.unmeasured.items()} | notes
     if subject.name:
         seen.names = {what: _within(subject.name, names) for what, names in seen.names.items()}
     return seen

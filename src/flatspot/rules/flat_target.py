@@ -44,6 +44,7 @@ def judge(
     targets_zero_share: float = 0.0,
     targets_rarer_side: float = 0.0,
     targets_others_differ: float = 0.0,
+    targets_name: str = "",
 ) -> Finding | None:
     one_number = targets_zero_share >= ONE and targets_rarer_side >= SIDE and targets_others_differ >= DIFFER
     if one_number and skill_possible <= NO_SIGNAL and targets_constant_share < LINE and targets_seen > 1:
@@ -66,7 +67,7 @@ def judge(
     seen = "only one class occurs" if targets_seen <= 1 else f"{targets_constant_share:.0%} of the targets do not vary"
     return Finding(
         cause="flat-target",
-        seen=f"{seen} over the training samples (line: {LINE:.0%})",
+        seen=f"{seen} over the training samples{f' of {targets_name}' if targets_name else ''} (line: {LINE:.0%})",
         means="a constant is the right answer: there is nothing to learn",
         try_first="print(y.std(dim=0))  # is this the column that was meant?",
         override="data.target=OTHER_COLUMN",

@@ -47,18 +47,20 @@ def judge(
     trial_targets_closes: float,
     trial_both_closes: float = 0.0,
     trial_inputs_closes: float = 0.0,
+    targets_name: str = "",
 ) -> Finding | None:
     together = trial_both_closes - max(trial_inputs_closes, 0.0)
     closes = max(trial_targets_closes, together)
     if skill_missing < DAMAGE or closes < LINE:
         return None
+    called = f"({targets_name}) " if targets_name else ""
     alone = max(trial_inputs_closes, trial_targets_closes, 0.0)
     what = "targets" if trial_targets_closes >= together else "targets and inputs"
     return Finding(
         cause="unscaled-targets",
         seen=(
-            f"targets that lie {targets_mean:.4g} from 0, ± {targets_std:.3g}; a copy with standardised {what} closes "
-            f"{closes:.0%} of the gap (line: {LINE:.0%})"
+            f"targets {called}that lie {targets_mean:.4g} from 0, ± {targets_std:.3g}; a copy with standardised {what} "
+            f"closes {closes:.0%} of the gap (line: {LINE:.0%})"
         ),
         means="the steps are spent on reaching the targets' level, not on what differs between samples",
         try_first="y = (y - y_train.mean()) / y_train.std()  # and back again for predictions",
