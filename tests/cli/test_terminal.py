@@ -34,6 +34,7 @@ error: no such file"""
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("TERM", "xterm")
 
 
@@ -87,9 +88,11 @@ def test_what_takes_long_says_what_it_is(monkeypatch, seconds, said):
     assert ("reading my.csv" in screen.getvalue()) == said
 
 
-def test_a_pipe_hears_of_no_wait(monkeypatch):
+@pytest.mark.parametrize(("stream", "name", "value"), [(io.StringIO, "TERM", "xterm"), (Terminal, "CI", "true")])
+def test_a_pipe_and_a_build_hear_of_no_wait(monkeypatch, stream, name, value):
+    monkeypatch.setenv(name, value)
     monkeypatch.setattr(terminal, "DELAY", 0.0)
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", stream())
     with waiting("reading"):
         time.sleep(0.05)
     assert sys.stderr.getvalue() == ""

@@ -17,7 +17,7 @@ from flatspot.errors import BadInput, reason
 from flatspot.report.forecasts import read_forecasts
 from flatspot.report.run_page import RunRecord, check_metrics, run_page
 from flatspot.report.sweep import LABELS, ErrorName, Job
-from flatspot.report.sweep_page import sweep_page
+from flatspot.report.sweep_page import MOST_RUNS, sweep_page
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,11 @@ REPORT: Final = "report.html"
 
 ANSWER: Final = "sweep.json"
 
-FEW: Final = 100
-"""Jobs in whose folders a page is looked for."""
+SWEPT: Final = "multirun.yaml"
+"""What Hydra writes into the folder of a sweep as it begins."""
+
+UNDRAWABLE: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
+"""What comes of figures that do not belong together, as a stranger's may be."""
 
 MOST_BYTES: Final = 2**26
 """A file of figures or settings beyond this size is none that a run has written."""
@@ -40,7 +43,14 @@ def report(folder: Path) -> Path:
     Raises:
         BadInput: naming the folder that is neither, or the file in it that cannot be read.
     """
-    return write_sweep_report(folder) if (folder / ANSWER).exists() else write_report(folder)
+    if (folder / ANSWER).exists():
+        return write_sweep_report(folder)
+    if (folder / SWEPT).exists():
+        raise BadInput(
+            f"{shown(folder)}: is a sweep that has not ended, and has no {ANSWER}; the same command with resume=auto "
+            f"hydra.sweep.dir={shown(folder)} goes on with it; or name one of its runs"
+        )
+    return write_report(folder)
 
 
 def told_if_not(write: Callable[[], object]) -> bool:
@@ -64,15 +74,15 @@ def write_sweep_report(folder: Path) -> Path:
     try:
         jobs = [_job(folder, each) for each in held["jobs"]]
         error = {str(each): each for each in LABELS}[held["error"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as wrong:
+    except UNDRAWABLE as wrong:
         raise BadInput(f"{shown(path)}: cannot be read as a sweep's answer: {reason(wrong)}") from wrong
-    return _written(folder, page_of_jobs(folder, jobs, error))
+    return _written(folder, lambda: page_of_jobs(folder, jobs, error))
 
 
 def page_of_jobs(folder: Path, jobs: Sequence[Job], error: ErrorName) -> str:
     """The page of a sweep, with links to the pages that its runs have."""
-    links = any((folder / job.folder / REPORT).exists() for job in jobs[:FEW])
-    return sweep_page(jobs, error=error, links=links, version=str(flatspot.__version__))
+    linked = {job.number for job in jobs[:MOST_RUNS] if (folder / job.folder / REPORT).exists()}
+    return sweep_page(jobs, error=error, linked=linked, version=str(flatspot.__version__))
 
 
 def _job(folder: Path, told: Mapping[str, Any]) -> Job:
@@ -117,13 +127,17 @@ def write_report(folder: Path) -> Path:
         notes_of(status if metrics is None else {**status, "status": "done"}, entries),
         str(flatspot.__version__),
     )
-    return _written(folder, run_page(run))
+    return _written(folder, lambda: run_page(run))
 
 
-def _written(folder: Path, page: str) -> Path:
+def _written(folder: Path, page: Callable[[], str]) -> Path:
     path = folder / REPORT
     try:
-        write_text(path, page)
+        drawn = page()
+    except UNDRAWABLE as error:
+        raise BadInput(f"{shown(folder)}: what it holds does not make a page: {reason(error)}") from error
+    try:
+        write_text(path, drawn.encode("utf-8", "replace").decode())  # halves of characters come with a stranger's JSON
     except OSError as error:
         raise BadInput(f"{shown(path)}: cannot be written: {error.strerror}") from error
     return path
@@ -156,7 +170,7 @@ def _metrics(path: Path) -> dict[str, Any] | None:
         return None
     try:
         check_metrics(held)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except UNDRAWABLE as error:
         raise BadInput(f"{shown(path)}: cannot be read as a run's figures: {reason(error)}") from error
     return held
 

@@ -78,6 +78,11 @@ class _Painting(logging.Formatter):
         return painted(self._theirs.format(record), self._stream)
 
 
+def _attended() -> bool:
+    """Whether somebody looks at the screen: it is a terminal, and none of a machine's that builds and tests."""
+    return sys.stderr.isatty() and not os.environ.get("CI")
+
+
 def _hushed() -> bool:
     """Whether this is one job of many, whose lines the screen does not get."""
     handlers = logging.getLogger().handlers
@@ -91,7 +96,7 @@ def waiting(what: str) -> Iterator[None]:
     Args:
         what: as in `reading my.csv`.
     """
-    if not sys.stderr.isatty() or _hushed():
+    if not _attended() or _hushed():
         yield
         return
     shown: list[Status] = []
@@ -135,7 +140,7 @@ class JobsBar:
 
     def show(self) -> None:
         """A job begins."""
-        if self._total is None or not sys.stderr.isatty():
+        if self._total is None or not _attended():
             return
         if self._bar is None:
             from tqdm import tqdm  # only where there is a terminal

@@ -59,7 +59,7 @@ def score_table(
     """
     y, error = targets.double(), (predictions.double() - targets.double())
     size = y.abs() + predictions.double().abs()
-    percent = torch.where(size > 0, 200 * error.abs() / size, torch.zeros_like(size))
+    percent = torch.where(size == 0, torch.zeros_like(size), 200 * error.abs() / size)
     count = torch.bincount(series, minlength=len(changes)).double()
     mean = _by_series(y, series, count)
     absolute, squared, relative, spread = (

@@ -3,20 +3,25 @@
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, final
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from flatspot.report.figures import small
+from flatspot.report.figures import SMALL, small
 from flatspot.report.svg import plain
 from flatspot.report.sweep import Difference, Job
 from flatspot.report.text import number
 
 MOST_CELLS: Final = 40
 """Rows or columns beyond which a map cannot be read."""
+
+HALF: Final = 0.47
+"""Where between dark and light the text of a cell changes from white to black: a contrast of 4.5 on either side."""
 
 ASTRAY: Final = 4.0
 """Times the middle's distance from the least, beyond which figures have one colour."""
@@ -34,19 +39,40 @@ def axes_of(jobs: Sequence[Job], keys: Sequence[str]) -> tuple[str, str] | None:
     return (chosen[0], chosen[1]) if len(chosen) == 2 else None
 
 
-def heat_map(jobs: Sequence[Job], by: tuple[str, str], names: Sequence[str], label: str) -> Figure:
-    """A figure by two settings: the mean over seeds and whatever else differs.
+@final
+@dataclass(frozen=True)
+class Map:
+    """A figure by two settings.
 
     Args:
-        by: the settings down and across. names: of the figure in a job's metrics. label: what it is.
+        label: what it is. down, across: the names of the settings. columns: the values of the second. rows: by value of
+            the first, each cell's text, its colour, and the colour of its text.
     """
-    places = [tuple(job.settings.get(key, "-") for key in by) for job in jobs]
-    rows, columns = (list(dict.fromkeys(place[side] for place in places)) for side in (0, 1))
-    known: dict[tuple[str, ...], list[float]] = {}
-    for place, job in zip(places, jobs, strict=True):
+
+    label: str
+    down: str
+    across: str
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[tuple[str, str, str]]]]
+
+
+def map_of(jobs: Sequence[Job], by: tuple[str, str], names: Sequence[str], label: str) -> Map:
+    """A figure by two settings, the one with more values down: the mean over seeds and whatever else differs.
+
+    Args:
+        by: the settings. names: of the figure in a job's metrics. label: what it is.
+    """
+    counts = [len({job.settings.get(key, "-") for job in jobs}) for key in by]
+    down, across = by if counts[0] >= counts[1] else by[::-1]
+    known: dict[tuple[str, str], list[float]] = {}
+    for job in jobs:
+        place = job.settings.get(down, "-"), job.settings.get(across, "-")
         known.setdefault(place, []).append(job.figure(*names))
-    table = np.array([[_mean(known.get((row, column), [])) for column in columns] for row in rows])
-    return _drawn(table, rows, columns, by, label)
+    rows, columns = (list(dict.fromkeys(place[side] for place in known)) for side in (0, 1))
+    table = {place: _mean(values) for place, values in known.items()}
+    shades = _shades(list(table.values()))
+    cells = [(row, [_cell(table.get((row, column), math.nan), shades) for column in columns]) for row in rows]
+    return Map(label, down, across, columns, cells)
 
 
 def _mean(found: Sequence[float]) -> float:
@@ -55,25 +81,19 @@ def _mean(found: Sequence[float]) -> float:
     return statistics.fmean(finite) if finite else math.nan
 
 
-def _drawn(
-    table: NDArray[np.float64], rows: Sequence[str], columns: Sequence[str], by: tuple[str, str], label: str
-) -> Figure:
-    figure = Figure(figsize=(max(5.2, 1.6 + 0.75 * len(columns)), 1.3 + 0.42 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    known = table[np.isfinite(table)]
-    low, high = (known.min(), min(known.max(), _bound(known))) if known.size else (0.0, 1.0)
-    axes.imshow(table, cmap="cividis", aspect="auto", vmin=low, vmax=high)
-    axes.set_xticks(range(len(columns)), [plain(each) for each in columns], rotation=30 if len(columns) > 5 else 0)
-    axes.set_yticks(range(len(rows)), [plain(each) for each in rows])
-    axes.set_xlabel(plain(by[1]))
-    axes.set_ylabel(plain(by[0]))
-    axes.set_title(label, fontsize="medium")
-    for (row, column), value in np.ndenumerate(table):
-        text = number(float(value)) if math.isfinite(value) else "-"
-        colour = "white" if value < (low + high) / 2 else "black"
-        axes.text(column, row, text, ha="center", va="center", fontsize="small", color=colour)
-    return figure
+def _shades(values: Sequence[float]) -> tuple[float, float]:
+    """Where the colours begin and end."""
+    known = np.array([each for each in values if math.isfinite(each)])
+    return (float(known.min()), min(float(known.max()), _bound(known))) if known.size else (0.0, 1.0)
+
+
+def _cell(value: float, ends: tuple[float, float]) -> tuple[str, str, str]:
+    """Its text, its colour, and that of the text."""
+    if not math.isfinite(value):
+        return "-", "transparent", "inherit"
+    low, high = ends
+    share = min(max((value - low) / (high - low), 0.0), 1.0) if high > low else 0.5
+    return number(value), to_hex(colormaps["cividis"](share)), "#fff" if share < HALF else "#000"
 
 
 def _bound(known: NDArray[np.float64]) -> float:
@@ -85,7 +105,7 @@ def intervals(found: Sequence[Difference], label: str) -> Figure:
     """How much more each setting errs than the best one, with its 95 % interval."""
     shown = sorted(found, key=lambda each: each.mean)[:MOST_INTERVALS]
     figure = small()
-    figure.set_size_inches(5.2, 1.1 + 0.3 * len(shown))
+    figure.set_size_inches(SMALL[0], 1.1 + 0.3 * len(shown))
     axes = figure.subplots()
     places = np.arange(len(shown))
     axes.errorbar(

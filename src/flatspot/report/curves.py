@@ -1,4 +1,4 @@
-"""What a fit did to a network, drawn: a line for each time at which it was looked at, the last one dark."""
+"""What a fit did to a network, drawn: a line for each time at which it was looked at, the last one strongest."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 NOTHING: Final = 1e-12
 """Below this is nothing: rounding, drawn in full, would press everything else to the top."""
+
+PALEST: Final = 0.42
+"""Where on the scale of colours the first look stands: paler ones are hardly seen on white (contrast below 3)."""
 
 Line = Sequence[float] | NDArray[np.float64]
 """Numbers from left to right."""
@@ -32,7 +35,16 @@ def diversity_by_station(names: Sequence[str], lines: Lines) -> Figure:
     figure, axes = _blank()
     places = np.arange(len(names))
     for step, colour, values in _coloured(lines):
-        axes.semilogy(places, _positive(values), "o-", color=colour, linewidth=1.6, markersize=4, label=_named(step))
+        axes.semilogy(
+            places,
+            _positive(values),
+            _style(step),
+            marker="o",
+            color=colour,
+            linewidth=1.6,
+            markersize=4,
+            label=_named(step),
+        )
     axes.set_xticks(places, names, rotation=30 if len(names) > 4 else 0, ha="right" if len(names) > 4 else "center")
     axes.set_ylabel("spread between samples, relative")
     axes.set_title("how different samples are, from input to output", fontsize="medium")
@@ -75,7 +87,12 @@ def _by_step(lines: Lines) -> tuple[Figure, Axes]:
     figure, axes = _blank()
     for step, colour, values in _coloured(lines):
         axes.semilogy(
-            np.arange(-len(values) + 1, 1), _positive(values), color=colour, linewidth=1.6, label=_named(step)
+            np.arange(-len(values) + 1, 1),
+            _positive(values),
+            _style(step),
+            color=colour,
+            linewidth=1.6,
+            label=_named(step),
         )
     axes.set_xlabel("time steps before the last")
     return figure, axes
@@ -103,7 +120,7 @@ def gate_shares(low: Mapping[str, Lines], high: Mapping[str, Lines]) -> Figure:
     axes.invert_yaxis()
     axes.set_xlim(-1, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
-    axes.set_xlabel("share below 0.05   ←   gate values   →   share above 0.95")
+    axes.set_xlabel("below 0.05 ← share → above 0.95")
     return _finished(figure, axes)
 
 
@@ -117,8 +134,13 @@ def _coloured(
     lines: Lines,
 ) -> list[tuple[int, tuple[float, float, float, float], Sequence[float] | NDArray[np.float64]]]:
     """The lines in the order of their steps, each with its colour."""
-    shades = colormaps["viridis_r"](np.linspace(0.1, 1, len(lines)))
+    shades = colormaps["viridis_r"](np.linspace(PALEST, 1, len(lines)))
     return [(step, tuple(shade), lines[step]) for shade, step in zip(shades, sorted(lines), strict=True)]
+
+
+def _style(step: int) -> str:
+    """Before training dashed."""
+    return "-" if step else "--"
 
 
 def _positive(values: Line) -> NDArray[np.float64]:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from flatspot.report.forecasts import Forecasts
 from flatspot.report.svg import plain
 
-SMALL: Final = (5.2, 3.2)
+SMALL: Final = (4.6, 3.0)
 """Inches of a chart in a page, so that its text has the page's size."""
 
-LONGEST: Final = 32
-"""Characters of a series' name in a title."""
+GOLDEN: Final = 0.6180339887
+"""Multiples of it, less their whole part, lie evenly wherever one stops."""
 
 MOST_NAMED: Final = 20
 """Classes whose names and counts fit into a figure."""
@@ -80,9 +80,7 @@ def _draw_example(axes: Axes, kept: Forecasts, number: int, *, rasterized: bool 
     behind, truth, prediction = kept.predictions[kept.beside(number)], kept.targets[at], kept.predictions[at]
     past = None if kept.pasts is None else kept.pasts[number]
     future = np.arange(1, len(truth) + 1)
-    faint = np.stack([np.broadcast_to(future, behind.shape), behind], axis=-1)
-    lines = LineCollection(list(faint), colors="tab:orange", alpha=0.06, linewidths=0.8, rasterized=rasterized)
-    axes.add_collection(lines)
+    _draw_behind(axes, behind, future, rasterized=rasterized)
     if past is not None:
         axes.plot(np.arange(-len(past) + 1, 1), past, color="0.35", linewidth=1.0, label="window")
     marker = "o" if len(truth) == 1 else None
@@ -91,7 +89,7 @@ def _draw_example(axes: Axes, kept: Forecasts, number: int, *, rasterized: bool 
     axes.plot([], [], color="tab:orange", alpha=0.5, linewidth=0.8, label=_behind_label(kept, len(behind)))
     axes.axvline(0.5, color="0.7", linewidth=0.8)
     kind = "sample" if past is None else "test window"
-    whose = f"{plain(shortened(kept.names[number]))}: " if kept.names else ""
+    whose = f"{plain(kept.names[number])}: " if kept.names else ""
     axes.set_title(f"{whose}{kind} {kept.numbers[at] + 1} of {kept.total}", fontsize="small")
 
 
@@ -136,9 +134,15 @@ def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) ->
     return figure
 
 
-def shortened(name: str) -> str:
-    """A name from data, as long as a figure's title can hold."""
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+def _draw_behind(axes: Axes, behind: NDArray[np.float64], future: NDArray[np.int64], *, rasterized: bool) -> None:
+    """Other windows' forecasts, faint: lines, or of a single step points, side by side so that all are seen."""
+    if len(future) == 1:
+        places = 1 + 0.5 * ((np.arange(len(behind)) * GOLDEN) % 1 - 0.5)
+        axes.plot(places, behind[:, 0], ".", color="tab:orange", alpha=0.3, markersize=3, rasterized=rasterized)
+        return
+    faint = np.stack([np.broadcast_to(future, behind.shape), behind], axis=-1)
+    lines = LineCollection(list(faint), colors="tab:orange", alpha=0.06, linewidths=0.8, rasterized=rasterized)
+    axes.add_collection(lines)
 
 
 def _behind_label(kept: Forecasts, drawn: int) -> str:

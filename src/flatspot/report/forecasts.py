@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, final
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ BESIDE: Final = 75
 """Windows of an example's own series, where there are several series."""
 
 MOST_BYTES: Final = 2**26
-"""A file beyond this size is none that a run has written."""
+"""A file that unpacks to more than this is none that a run has written."""
 
 
 @final
@@ -148,13 +148,19 @@ def read_forecasts(folder: Path) -> Forecasts | None:
     path = folder / FILE
     if not path.exists():
         return None
-    if path.stat().st_size > MOST_BYTES:
-        raise BadInput(f"{path}: is larger than the forecasts of any run")
     try:
+        _refuse_large(path)
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             return _checked({name: held[name] for name in held.files})
     except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, IndexError, MemoryError) as error:
         raise BadInput(f"{path}: cannot be read as the run's forecasts: {error}") from error
+
+
+def _refuse_large(path: Path) -> None:
+    """Before anything of it is unpacked."""
+    with ZipFile(path) as held:
+        if sum(each.file_size for each in held.infolist()) > MOST_BYTES:
+            raise ValueError("it is larger than the forecasts of any run")
 
 
 def _checked(held: dict[str, NDArray[Any]]) -> Forecasts:
@@ -163,11 +169,20 @@ def _checked(held: dict[str, NDArray[Any]]) -> Forecasts:
     pasts = held["pasts"].astype(np.float64) if "pasts" in held else None
     series = held["series"].astype(np.int64) if "series" in held else np.zeros(len(predictions), np.int64)
     names = tuple(str(each) for each in held["names"]) if "names" in held else ()
-    if predictions.ndim != 2 or predictions.shape != targets.shape or len(numbers) != len(predictions):
+    if (
+        predictions.ndim != 2
+        or 0 in predictions.shape
+        or predictions.shape != targets.shape
+        or len(numbers) != len(predictions)
+    ):
         raise ValueError("its arrays do not belong together")
     if series.shape != numbers.shape or (names and len(names) != len(examples)):
         raise ValueError("its series do not belong together")
-    if examples.ndim != 1 or (pasts is not None and (pasts.ndim != 2 or len(pasts) != len(examples))):
+    if (
+        examples.ndim != 1
+        or len(examples) > EXAMPLES
+        or (pasts is not None and (pasts.ndim != 2 or len(pasts) != len(examples)))
+    ):
         raise ValueError("its examples do not belong together")
     predictions[examples]  # refuses an example that is not there
     return Forecasts(predictions, targets, examples, numbers, int(held["total"]), series, pasts, names)

@@ -12,7 +12,11 @@ from flatspot.report.text import NEITHER, number
 from flatspot.rules import RULES
 
 SHOWN: Final = (
-    ("diversity ratio D", ("diversity/ratio_test", "diversity/ratio_val"), "spread of the outputs by the targets'"),
+    (
+        "diversity ratio D",
+        ("diversity/ratio_test", "diversity/ratio_val"),
+        "spread of the outputs, divided by that of the targets",
+    ),
     ("skill", ("skill/model_test", "skill/val"), "1 is perfect, 0 as good as the best constant"),
 )
 """The figures at the top: each by its first name that was measured."""
@@ -59,7 +63,11 @@ def _figures(evidence: Mapping[str, float]) -> list[tuple[str, float, str]]:
         known = [evidence[name] for name in names if name in evidence]
         found += [(label, known[0], means)] if known else []
     best = achievable(evidence)
-    return found + ([] if best is None else [("achievable", best, "the best skill of any reference")])
+    return found + (
+        []
+        if best is None
+        else [("achievable", best, "what the best simple reference reached; a network may do better")]
+    )
 
 
 def _sections(cause: str) -> list[tuple[str, list[str]]]:

@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from flatspot.evidence import Measurement
 from flatspot.report.curves import diversity_by_station, gate_shares, loss_gradient_by_step, sensitivity_by_step
-from flatspot.report.figures import small
+from flatspot.report.figures import SMALL, small
 from flatspot.report.svg import plain
 from flatspot.report.text import BASELINES
 
@@ -26,8 +26,19 @@ COLOURS: Final = {"train": "tab:blue", "val": "tab:red", "mean": "tab:blue", "la
 ALIKE: Final = 0.1
 """The diversity ratio below which an output counts as flat."""
 
+GATES: Final = ("_shut", "_open")
+"""How the shares of gate values at their rails are called."""
+
+UNITS: Final = ("_saturated", "_dead")
+"""And those of units."""
+
 Series = Mapping[int, float]
 """By optimizer step, one number."""
+
+
+def measured(entries: Sequence[Measurement]) -> list[str]:
+    """Which of the training curves there are."""
+    return [label for label, names, _ in TRAINING if any(over_time(entries, key) for key in names.values())]
 
 
 def training_curves(entries: Sequence[Measurement]) -> Figure | None:
@@ -39,7 +50,7 @@ def training_curves(entries: Sequence[Measurement]) -> Figure | None:
     drawn = [(label, lines, scale) for label, lines, scale in drawn if lines]
     if not drawn:
         return None
-    figure = Figure(figsize=(5.2, 1.1 + 1.5 * len(drawn)), layout="constrained")
+    figure = Figure(figsize=(SMALL[0], 1.1 + 1.4 * len(drawn)), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (label, lines, scale) in zip(grid, drawn, strict=True):
@@ -60,11 +71,12 @@ def over_time(entries: Iterable[Measurement], name: str) -> dict[int, float]:
     return {each.step: each.values[name] for each in entries if each.when == "epoch" and name in each.values}
 
 
-def errors_by_step(tables: Mapping[str, Mapping[str, Sequence[float | None]]], target: str) -> Figure | None:
+def errors_by_step(tables: Mapping[str, Mapping[str, Sequence[float | None]]], label: str) -> Figure | None:
     """The MAE at each step of the horizon, beside the baselines'; None of a single step, or where there is no table.
 
     Args:
-        tables: as `by_step` of `metrics.json`: by model and baseline, and by figure, a number a step.
+        tables: as `by_step` of `metrics.json`: by model and baseline, and by figure, a number a step. label: what the
+            errors are of.
     """
     labels = {"model": "model", **dict(BASELINES)}
     known = {name: tables[name]["mae"] for name in labels if name in tables and len(tables[name].get("mae", ())) > 1}
@@ -79,12 +91,12 @@ def errors_by_step(tables: Mapping[str, Mapping[str, Sequence[float | None]]], t
             list(shown), list(shown.values()), label=labels[name], linewidth=2.0 if own else 1.2, zorder=3 if own else 2
         )
     axes.set_xlabel("step of the horizon")
-    _furnish(axes, f"MAE in {plain(target)}")
+    _furnish(axes, label)
     return figure
 
 
 def units(entries: Sequence[Measurement]) -> Figure | None:
-    """Shares of units at their rails and of dead ones, of each layer, over the fit; None where none were looked at."""
+    """Shares of units at their rails and of dead ones, of each layer, over the fit; None where there were none."""
     figure = small()
     axes = figure.subplots()
     for kind, style in (("saturated", "-"), ("dead", "--")):
@@ -92,7 +104,7 @@ def units(entries: Sequence[Measurement]) -> Figure | None:
             series = {each.step: each.values[name] for each in entries if name in each.values}
             layer = name.removeprefix("activation/").removesuffix(f"_{kind}")
             axes.plot(list(series), list(series.values()), style, label=f"{plain(layer)}, {kind}", marker=".")
-    if not axes.lines:
+    if not _any_of(entries, UNITS):
         return None
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("optimizer steps")
@@ -101,7 +113,7 @@ def units(entries: Sequence[Measurement]) -> Figure | None:
 
 
 def gates(entries: Sequence[Measurement]) -> Figure | None:
-    """Shares of gate values at their rails at each look; None where there are no gates.
+    """Shares of gate values at their rails at each look; None where there are none.
 
     Runs of before named them with a space, `activation/gru reset_shut`, where it is a `/` now.
     """
@@ -112,11 +124,30 @@ def gates(entries: Sequence[Measurement]) -> Figure | None:
             }
             for name in _named(entries, "activation/", end)
         }
-        for end in ("_shut", "_open")
+        for end in GATES
     ]
-    if not shares[0] or shares[0].keys() != shares[1].keys():
+    if not _any_of(entries, GATES) or shares[0].keys() != shares[1].keys():
         return None
     return gate_shares(*({plain(name): lines for name, lines in each.items()} for each in shares))
+
+
+def at_rest(entries: Sequence[Measurement]) -> list[str]:
+    """What was looked at and is nowhere: said, and not drawn."""
+    said = {
+        "No gate value stood at a rail, at any look.": GATES,
+        "No unit was saturated or dead, at any look.": UNITS,
+    }
+    looked = {
+        told: any(_named(entries, "activation/", end) for end in ends) and not _any_of(entries, ends)
+        for told, ends in said.items()
+    }
+    return [told for told, so in looked.items() if so]
+
+
+def _any_of(entries: Sequence[Measurement], ends: Sequence[str]) -> bool:
+    """Whether any share that ends so was above 0 at any look."""
+    names = [name for end in ends for name in _named(entries, "activation/", end)]
+    return any(each.values.get(name, 0.0) > 0 for each in entries for name in names)
 
 
 def stations(entries: Sequence[Measurement]) -> Figure | None:

@@ -1,9 +1,11 @@
 """A run as one page of HTML that needs nothing else: what it answered, how well, and what became of it on the way."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
+import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -13,7 +15,7 @@ from flatspot.report import progress
 from flatspot.report.figures import SMALL, answers_by_truth, confusion_matrix, forecast_example
 from flatspot.report.forecasts import Forecasts
 from flatspot.report.page import template, told_of
-from flatspot.report.svg import svg_of
+from flatspot.report.svg import plain, svg_of
 from flatspot.report.text import beside_the_best, error_rows, number, series_rows
 
 KEY: Final = (
@@ -70,14 +72,31 @@ def check_metrics(held: Mapping[str, Any]) -> None:
         numbers += [each for figures in held.get(name, {}).values() for each in figures.values()]
     numbers += [each for row in held.get("confusion", ()) for each in row]
     numbers += [held[name] for name in ("steps", "fit_seconds", "seconds") if name in held]
-    wrong = [each for each in numbers if each is not None and not isinstance(each, (int, float))]
+    wrong = [each for each in numbers if each is not None and not (isinstance(each, (int, float)) and _finite(each))]
     if wrong:
         raise TypeError(f"{wrong[0]!r:.40} is no number")
     if not all(isinstance(each["cause"], str) for each in held.get("findings", ())):
         raise TypeError("a cause is no text")
+    if not isinstance(held["verdict"], str):
+        raise TypeError("the verdict is no text")
     about = held.get("about", {})
-    if not isinstance(about, Mapping) or not isinstance(about.get("targets", []), list):
-        raise TypeError("about is no table")
+    if not isinstance(about, Mapping) or not all(isinstance(each, str) for each in about.get("targets", [])):
+        raise TypeError("about is no table, or a target no text")
+    _check_confusion(held.get("confusion", ()), held.get("classes", ()))
+
+
+def _finite(each: float) -> bool:
+    """Whether it is a number that can be reckoned with: JSON has whole ones of any length."""
+    try:
+        return math.isfinite(each)
+    except OverflowError:
+        return False
+
+
+def _check_confusion(counts: Sequence[Sequence[float | None]], classes: Sequence[str]) -> None:
+    square = all(len(row) == len(classes) and None not in row for row in counts)
+    if len(counts) != len(classes) or not square or not all(isinstance(each, str) for each in classes):
+        raise ValueError("who was taken for whom is no table of the classes")
 
 
 def run_page(run: RunRecord) -> str:
@@ -129,8 +148,13 @@ def _of(metrics: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def _targets(run: RunRecord) -> list[str]:
+    return list(_of(run.metrics, "about").get("targets", ())) or ["the target"]
+
+
 def _target(run: RunRecord) -> str:
-    return str(next(iter(_of(run.metrics, "about").get("targets", ())), "the target"))
+    """The one that is drawn."""
+    return _targets(run)[0]
 
 
 def _sameness(run: RunRecord, draw: _Charts) -> dict[str, Any] | None:
@@ -156,17 +180,25 @@ def _sameness(run: RunRecord, draw: _Charts) -> dict[str, Any] | None:
     ]
     return {
         "title": "Forecasts of the test windows",
-        "text": f"{_behind(kept)} Where they are one curve, the network says the same whatever it reads; where they "
-        "fan out, it follows its input.",
+        "text": f"{_which(run)}{_behind(kept)} Where they are one curve, the network says the same whatever it reads; "
+        "where they fan out, it follows its input.",
         "key": KEY,
         "charts": charts,
     }
 
 
+def _which(run: RunRecord) -> str:
+    """Which of several targets is drawn."""
+    targets = _targets(run)
+    return f"Of the first of {len(targets)} targets, {targets[0]}. " if len(targets) > 1 else ""
+
+
 def _behind(kept: Forecasts) -> str:
+    lost = int((~np.isfinite(kept.predictions)).any(axis=1).sum())
+    said = f" {lost} of the {len(kept.predictions)} kept are not finite, and not drawn." if lost else ""
     if kept.names:
-        return "Behind each stand forecasts of other windows of the same series; each series has axes of its own."
-    return f"Behind each stand {len(kept.predictions)} of all {kept.total:,} forecasts."
+        return f"Behind each stand forecasts of other windows of its series; each series has axes of its own.{said}"
+    return f"Behind each stand {len(kept.predictions)} of all {kept.total:,} forecasts.{said}"
 
 
 def _shown_in(kept: Forecasts, example: int, place: int) -> str:
@@ -202,8 +234,9 @@ def _by_series(run: RunRecord) -> dict[str, Any] | None:
 
 def _sections(run: RunRecord, draw: _Charts) -> Iterator[dict[str, Any]]:
     """The charts under their headings, each with a caption that says how to read it."""
-    yield {"title": "Training", "charts": list(_training(run, draw))}
-    yield {"title": "Where diversity goes", "charts": list(_inside(run, draw))}
+    yield {"title": "Training", "charts": list(_training(run, draw)), "notes": []}
+    rest = progress.at_rest(run.entries)
+    yield {"title": "Where diversity goes", "charts": list(_inside(run, draw)), "notes": rest}
 
 
 def _training(run: RunRecord, draw: _Charts) -> Iterator[tuple[Markup, str]]:
@@ -211,15 +244,26 @@ def _training(run: RunRecord, draw: _Charts) -> Iterator[tuple[Markup, str]]:
     if figure is not None:
         yield (
             draw(figure, "loss, diversity ratio and gradient norm over the optimizer steps"),
-            "Loss, diversity and gradient on one time axis. A loss that stands while diversity lies on the floor "
-            "(dotted: flat) has found the constant.",
+            _read_training(run),
         )
-    figure = progress.errors_by_step(_of(run.metrics, "by_step"), _target(run))
+    targets = _targets(run)
+    label = f"MAE in {plain(targets[0])}" if len(targets) == 1 else f"MAE, mean over {len(targets)} targets"
+    figure = progress.errors_by_step(_of(run.metrics, "by_step"), label)
     if figure is not None:
         yield (
             draw(figure, "mean absolute error at each step of the horizon, beside the baselines"),
             "The error at each step ahead, beside the baselines.",
         )
+
+
+def _read_training(run: RunRecord) -> str:
+    """How to read the training curves that there are."""
+    drawn = progress.measured(run.entries)
+    both = {"loss", "diversity ratio"} <= set(drawn)
+    hint = (
+        " A loss that stands while diversity stays near 0 (dotted: 0.1) has found one answer for all." if both else ""
+    )
+    return f"Over the same steps: {', '.join(drawn)}.{hint}"
 
 
 def _inside(run: RunRecord, draw: _Charts) -> Iterator[tuple[Markup, str]]:
@@ -233,13 +277,14 @@ def _inside(run: RunRecord, draw: _Charts) -> Iterator[tuple[Markup, str]]:
         (
             progress.sensitivity(run.entries),
             "sensitivity of the output to each time step of the input, at several times of the fit",
-            "How far the output moves with each step of the window. A line that falls steeply to the left forgets.",
+            "How far the output moves with each step of the window. A line that falls steeply to the left has "
+            "forgotten what came early.",
         ),
         (
             progress.loss_gradient(run.entries),
             "the loss's gradient at each time step of the input, at several times of the fit",
-            "What training hears of each step of the window. A line that falls steeply to the left learns nothing from "
-            "the past. Lines sink as the fit gets better.",
+            "How much of the loss's gradient comes back to each step of the window. Where it falls steeply to the "
+            "left, nothing is learned from the past. Lines sink as the fit gets better.",
         ),
         (
             progress.gates(run.entries),
@@ -267,8 +312,9 @@ def _about(run: RunRecord) -> Iterator[tuple[str, str]]:
     if isinstance(data, Mapping):
         yield "scaled", ", ".join(f"{name}={data[name]}" for name in ("scale", "scale_target") if name in data)
     if "steps" in metrics:
-        yield "training", f"{metrics['steps']:,} optimizer steps in {number(metrics['fit_seconds'])} s"
-        yield "whole command", f"{number(metrics['seconds'])} s, this page not counted"
+        steps, fit, whole = (number(metrics.get(name)) for name in ("steps", "fit_seconds", "seconds"))
+        yield "training", f"{steps} optimizer steps in {fit} s"
+        yield "whole command", f"{whole} s, this page not counted"
     if "seed" in run.settings:
         yield "seed", str(run.settings["seed"])
     versions = told.get("versions")

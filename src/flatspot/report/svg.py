@@ -2,6 +2,9 @@
 
 import io
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import matplotlib as mpl
@@ -17,6 +20,9 @@ TAG: Final = re.compile(r"<[^<>]*>")
 
 RASTER_DPI: Final = 110
 
+LONGEST: Final = 32
+"""Characters of a name in a chart."""
+
 
 def svg_of(figure: Figure, number: int, label: str) -> Markup:
     """The figure as an `<svg>` element, drawn the same each time.
@@ -26,7 +32,8 @@ def svg_of(figure: Figure, number: int, label: str) -> Markup:
             do not see it.
     """
     text = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "flatspot"}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "flatspot"}), silently():
+        laid_out(figure)
         figure.savefig(text, format="svg", transparent=True, metadata=NO_METADATA, dpi=RASTER_DPI)
     drawn = text.getvalue()
     drawn = drawn[drawn.index("<svg") :]
@@ -37,6 +44,32 @@ def svg_of(figure: Figure, number: int, label: str) -> Markup:
     return Markup(drawn.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1))  # noqa: S704 - drawn here
 
 
+def laid_out(figure: Figure) -> None:
+    """Lay a figure out now: to save it would draw it twice, once for its layout."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
+@contextmanager
+def silently() -> Iterator[None]:
+    """Inside, what matplotlib says of names that its font cannot write, or that leave a chart no room, is not heard.
+
+    A page has names as text, which the reader's own fonts write.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from")
+        warnings.filterwarnings("ignore", r"constrained_layout not applied")
+        yield
+
+
 def plain(name: str) -> str:
-    """A name from data, in which a figure is to see no formula."""
-    return name.replace("$", r"\$")
+    r"""A name from data, in which a figure is to see no formula, shortened in its middle where it is long.
+
+    >>> plain("$x"), plain("a" * 40 + "b")
+    ('\\$x', 'aaaaaaaaaaaaaaa…aaaaaaaaaaaaaaab')
+    """
+    half = (LONGEST - 1) // 2
+    short = name if len(name) <= LONGEST else f"{name[:half]}…{name[-half - 1 :]}"
+    return short.replace("$", r"\$")

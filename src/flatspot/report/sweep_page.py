@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import cache
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from flatspot.report.comparison import axes_of, heat_map, intervals
+from flatspot.report.comparison import MOST_INTERVALS, Map, axes_of, intervals, map_of
 from flatspot.report.page import template
-from flatspot.report.svg import svg_of
+from flatspot.report.svg import plain, svg_of
 from flatspot.report.sweep import (
     LABELS,
     SEED,
@@ -31,15 +31,14 @@ from flatspot.report.text import mean_and_std, number
 MOST_RUNS: Final = 2000
 """Runs that are listed one by one: beyond, `results.csv` has them all."""
 
-SORT: Final = """
+SORT: Final = r"""
 for (const table of document.querySelectorAll("table.sorts")) {
   const heads = [...table.tHead.rows[0].cells];
   const text = (row, at) => row.cells[at].textContent.trim();
-  const value = (row, at) => {
-    const amount = parseFloat(text(row, at).replaceAll(",", ""));
-    return Number.isNaN(amount) ? text(row, at) : amount;
-  };
-  const compare = (a, b) => typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+  const amount = /^[-+]?[\d.,]+(e[-+]?\d+)?%?( ± .*| of .*)?$/;
+  const value = (row, at) => amount.test(text(row, at)) ? parseFloat(text(row, at).replaceAll(",", "")) : text(row, at);
+  const compare = (a, b) => typeof a === "number" && typeof b === "number"
+    ? a - b : String(a).localeCompare(String(b), undefined, {numeric: true});
   heads.forEach((head, at) => head.querySelector("button").addEventListener("click", () => {
     const turn = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
     heads.forEach(other => other.setAttribute("aria-sort", "none"));
@@ -54,22 +53,24 @@ for (const table of document.querySelectorAll("table.sorts")) {
 """Sorts a table by the column whose head is pressed: numbers by size, what has none last."""
 
 
-def sweep_page(jobs: Sequence[Job], *, error: ErrorName = "mae", links: bool = True, version: str = "") -> str:
+def sweep_page(jobs: Sequence[Job], *, error: ErrorName = "mae", linked: Container[int] = (), version: str = "") -> str:
     """The page.
 
     Args:
-        jobs: all of them; a job's folder is relative to the page's. error: what is shown and sorted by. links: whether
-            the runs have pages of their own. version: of the flatspot that writes the page.
+        jobs: all of them; a job's folder is relative to the page's. error: what is shown and sorted by. linked: the
+            numbers of the jobs that have a page of their own. version: of the flatspot that writes the page.
     """
     return template("sweep.html").render(
         script=_script(),
         title=title(jobs, error=error),
         best=_best(jobs, error),
         table=table_of(jobs, error=error),
+        by_error=LABELS[error][0],
+        maps=list(_maps(jobs, error)),
         charts=list(_charts(jobs, error)),
         beside=_beside(jobs, error),
         failures=[(job, _settings(job)) for job in jobs if job.failure is not None],
-        runs=_runs(jobs, error, links=links),
+        runs=_runs(jobs, error, linked),
         left_out=max(len(jobs) - MOST_RUNS, 0),
         version=version,
     )
@@ -88,40 +89,54 @@ def _best(jobs: Sequence[Job], error: ErrorName) -> str:
     if not settings:
         return "No job ended with an error that could be measured."
     keys, first = varied(jobs), settings[0]
-    named = ", ".join(f"{key}={value}" for key, value in zip(keys, first.values, strict=True)) or "As typed"
     said = mean_and_std(first.finite("test", error))
-    return f"{named}: {LABELS[error][0]} {said}, {first.verdicts()}. {_surely(jobs, error)}"
+    few = "" if len(first.done) == first.count else f" ({len(first.done)} of its {first.count} jobs are done)"
+    return f"{_named(keys, first.values)}: {LABELS[error][0]} {said}{few}, {first.verdicts()}. {_surely(jobs, error)}"
 
 
 def _surely(jobs: Sequence[Job], error: ErrorName) -> str:
     """How many of the others are surely worse."""
-    found = differences(jobs, error=error)
+    found, others = differences(jobs, error=error), len(ordered(jobs, error=error)) - 1
+    if not others:
+        return "There is no other setting to compare it with."
     if not found:
-        return "With one seed a setting nothing is said of how sure that is."
+        return "How sure that is cannot be said: it takes two seeds at least that two settings both have."
     apart = sum(each.mean - each.half > 0 for each in found)
-    return f"Of {len(found)} other settings {apart} err more beyond what their seeds leave open (95 %, one by one)."
+    one = apart == 1
+    rest = "" if apart == others else "; for the others these seeds cannot tell"
+    return (
+        f"{apart} of the {others} other settings {'is' if one else 'are'} clearly worse (95 % for all of them){rest}."
+    )
+
+
+def _maps(jobs: Sequence[Job], error: ErrorName) -> Iterator[tuple[Map, str]]:
+    """Error and diversity by two settings, each with what it is over."""
+    keys = varied(jobs)
+    done = [job for job in jobs if job.metrics is not None]
+    by = axes_of(done, keys)
+    if by is None:
+        return
+    rest = [key for key in keys if key not in by]
+    over = f"the mean over seeds{' and ' + ', '.join(rest) if rest else ''}"
+    yield map_of(done, by, ("test", error), LABELS[error][0]), f"{over}; the darkest errs least"
+    yield map_of(done, by, ("diversity", "ratio"), "diversity ratio"), f"{over}; the darkest is flattest"
 
 
 def _charts(jobs: Sequence[Job], error: ErrorName) -> Iterator[tuple[Markup, str]]:
-    keys, drawn = varied(jobs), 0
-    done = [job for job in jobs if job.metrics is not None]
-    by = axes_of(done, keys)
-    if by is not None:
-        rest = [key for key in keys if key not in by]
-        over = f", the mean over seeds{' and ' + ', '.join(rest) if rest else ''}"
-        for label, names in ((LABELS[error][0], ("test", error)), ("diversity ratio", ("diversity", "ratio"))):
-            figure = heat_map(done, by, names, label)
-            drawn += 1
-            yield svg_of(figure, drawn, f"{label} by {by[0]} and {by[1]}"), f"{label} by {by[0]} and {by[1]}{over}."
     found = differences(jobs, error=error)
     if found:
-        best = ", ".join(found[0].best) or "as typed"
-        figure = intervals(found, f"more {LABELS[error][0]} than {best}".replace("$", r"\$"))
+        best = _named(varied(jobs), found[0].best)
+        figure = intervals(found, f"more {LABELS[error][0]} than {plain(best)}")
+        nearest = f"The {MOST_INTERVALS} nearest of {len(found)}. " if len(found) > MOST_INTERVALS else ""
         caption = (
-            f"How much more each errs than {best}, seed by seed, with the 95 % interval of the mean. Where it holds 0, "
-            "the two are not told apart; each interval is for itself."
+            f"{nearest}How much more each errs than {best}, over the same seeds. Where an interval holds 0, these "
+            "seeds do not tell the two apart; in 95 of 100 sweeps all intervals are right together."
         )
-        yield svg_of(figure, drawn + 1, f"differences from {best} with intervals"), caption
+        yield svg_of(figure, 1, f"differences from {best} with intervals"), caption
+
+
+def _named(keys: Sequence[str], values: Sequence[str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in zip(keys, values, strict=True)) or "as typed"
 
 
 def _beside(jobs: Sequence[Job], error: ErrorName) -> list[list[str]]:
@@ -129,7 +144,7 @@ def _beside(jobs: Sequence[Job], error: ErrorName) -> list[list[str]]:
     return difference_rows(varied(jobs), found) if found else []
 
 
-def _runs(jobs: Sequence[Job], error: ErrorName, *, links: bool) -> dict[str, Any]:
+def _runs(jobs: Sequence[Job], error: ErrorName, linked: Container[int]) -> dict[str, Any]:
     """A row a run."""
     keys = [*varied(jobs), *[SEED] * any(SEED in job.settings for job in jobs)]
     head = ["run", *keys, LABELS[error][0], "diversity", "verdict", "cause", "seconds"]
@@ -141,7 +156,7 @@ def _runs(jobs: Sequence[Job], error: ErrorName, *, links: bool) -> dict[str, An
         seconds = job.figure("seconds")
         cells = [*set_to, *own, verdict, job.cause or "-", f"{seconds:.1f}" if math.isfinite(seconds) else "-"]
         page = quote(str(PurePosixPath(job.folder) / "report.html"))
-        rows.append((str(job.number), page if links and job.metrics is not None else "", cells))
+        rows.append((str(job.number), page if job.number in linked else "", cells))
     return {"head": head, "rows": rows, "left": {*range(len(keys) + 1), len(keys) + 3, len(keys) + 4}}
 
 

@@ -46,7 +46,10 @@ NEITHER: Final = "neither is enough alone"
 SAME: Final = 0.005
 """The share by which two errors may differ and be the same."""
 
-WIDEST: Final = 1e3
+HUGE: Final = 1000.0
+"""Times an error beyond which nobody wants to know how many."""
+
+WIDEST: Final = 1e2
 """A column's largest figure by its middle one, beyond which each has its own decimals."""
 
 
@@ -87,8 +90,8 @@ def error_rows(
     """The heads of the figures, and a row for the model and for each of its baselines, its name first."""
     rows = [(model, own)] + [(label, baselines[name]) for name, label in BASELINES if name in baselines]
     columns = {key: head for key, head in COLUMNS if any(figures.get(key) is not None for _, figures in rows)}
-    decimals = {key: decimals_of([figures[key] for _, figures in rows]) for key in columns}
-    cells = [[name, *(number(figures[key], decimals[key]) for key in columns)] for name, figures in rows]
+    decimals = {key: decimals_of([figures.get(key) for _, figures in rows]) for key in columns}
+    cells = [[name, *(number(figures.get(key), decimals[key]) for key in columns)] for name, figures in rows]
     return list(columns.values()), cells
 
 
@@ -111,7 +114,7 @@ def series_rows(
         [name, *(number(own[name].get(key)) for key in columns), *_beside(own[name].get("mae"), named[name])]
         for name in order
     ]
-    return ["series", *columns.values(), "best baseline, its MAE", "errs beside it"], rows
+    return ["series", *columns.values(), "best baseline, its MAE", "error beside it"], rows
 
 
 def _best_of(errors: Mapping[str, float | None]) -> tuple[str, float] | None:
@@ -176,7 +179,7 @@ def _facts(metrics: Mapping[str, Any], run: str, looks: Sequence[str]) -> list[s
         ("diversity ratio", _diversity(metrics["diversity"])),
         ("verdict", f"{metrics['verdict']}: {metrics['explained']}"),
         *_findings(metrics["findings"]),
-        *(("not examined", f"{what}: {why}") for what, why in metrics["not_examined"].items()),
+        *_not_examined(metrics["not_examined"]),
         ("run", run),
         *(("look" if not number else "", each) for number, each in enumerate(looks)),
     ]
@@ -196,20 +199,45 @@ def beside_the_best(metrics: Mapping[str, Any]) -> list[str]:
 
     A verdict says whether the outputs vary as they should, and not whether the network is worth its while.
     """
-    own, known = metrics["test"].get("mae"), {}
+    kind = "MAE" if "mae" in metrics["test"] else "share of wrong classes"
+    own, known = _error_of(metrics["test"]), {}
     for name, label in BASELINES:
-        error = metrics["baseline"].get(name, {}).get("mae")
-        if error:
+        error = _error_of(metrics["baseline"].get(name, {}))
+        if error is not None:
             known[label] = error
     if own is None or not known:
         return []
     best = min(known, key=lambda each: known[each])
-    share = own / known[best] - 1
-    if abs(share) < SAME:
-        return [f"as much as {best}, the best baseline (MAE)"]
-    if share >= 1:
-        return [f"{number(share + 1)} times as much as {best}, the best baseline (MAE)"]
-    return [f"{abs(share):.0%} {'more' if share > 0 else 'less'} than {best}, the best baseline (MAE)"]
+    return [f"{_share(own, known[best])} {best}, the best baseline ({kind})"]
+
+
+def _error_of(figures: Mapping[str, float | None]) -> float | None:
+    """The MAE; of a classifier the share of wrong classes."""
+    accuracy = figures.get("accuracy")
+    return figures.get("mae") if accuracy is None else 1 - accuracy
+
+
+def _share(own: float, best: float) -> str:
+    """How much more or less than the best one it errs."""
+    if abs(own - best) <= SAME * best:
+        return "as much as"
+    if own >= HUGE * best:
+        return f"over {number(HUGE)} times as much as" if best else f"{number(own)}, and not 0 as"
+    if own >= 2 * best:
+        return f"{number(own / best)} times as much as"
+    return f"{abs(own / best - 1):.0%} {'more' if own > best else 'less'} than"
+
+
+def _not_examined(reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each reason once, with what it is of; of many reasons how many, and where they are told."""
+    by_reason: dict[str, list[str]] = {}
+    for what, why in reasons.items():
+        by_reason.setdefault(why, []).append(what)
+    if len(by_reason) > MOST:
+        yield "not examined", f"{len(reasons)} causes: flatspot doctor tells which, and why"
+        return
+    for why, names in by_reason.items():
+        yield "not examined", f"{', '.join(names)}: {why}"
 
 
 def _findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
