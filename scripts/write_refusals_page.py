@@ -17,10 +17,13 @@ TABLE: Final = Path(__file__).parents[1] / "tests" / "data" / "refusals.py"
 
 HEAD: Final = """# What is refused, and what is said
 
-What cannot be used is named by file, row, column or key, in one sentence that says what would be right. The command
-ends with exit code 2, before anything is trained; `--traceback` shows where. A row's number counts the rows below the
-header. What can be mended is mended on request, by `data.missing`, `data.max_gap`, `data.duplicates`, `data.unsorted`,
-`data.frequency` and `data.short`, and the run says what was done to how many rows.
+What cannot be used is named by file, line, column or key, in one sentence that says what would be right. The command
+ends with exit code 2, before anything is trained; `--traceback` shows where. A line of a CSV file is as an editor or a
+spreadsheet counts them, the header's included, and where a cell holds line breaks the one that its row begins on; of a
+Parquet file or a frame a row's number is told, from 1. Several faults of one file are told in one message, a line each,
+the first eight: each is what would be refused if the others were mended. What can be mended is mended on request, by
+`data.missing`, `data.max_gap`, `data.duplicates`, `data.unsorted`, `data.frequency` and `data.short`, and the run says
+what was done to how many rows.
 
 Each line is run as a test. Written by `scripts/write_refusals_page.py`."""
 
@@ -38,11 +41,15 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def _lines(said: str) -> str:
+    return "<br>".join(f"`{_cell(line.strip())}`" for line in said.splitlines())
+
+
 def page() -> str:
     """The whole page in Markdown."""
     parts = [HEAD]
     for area, refusals in groupby(_table().REFUSALS, key=lambda refusal: refusal.area):
-        rows = [f"| {_cell(each.wrong)} | `{_cell(each.said)}` |" for each in refusals]
+        rows = [f"| {_cell(each.wrong)} | {_lines(each.said)} |" for each in refusals]
         parts += [f"## {area}", "\n".join(["| what is wrong | what is said |", "|---|---|", *rows])]
     return "\n\n".join(parts) + "\n"
 

@@ -1,16 +1,30 @@
 """What goes wrong by the user's hand: one sentence, no traceback."""
 
+from typing import Final
+
+BETWEEN: Final = "\n  "
+"""Between the faults of one file."""
+
 
 class BadInput(Exception):  # noqa: N818 - it names what is wrong, as the reader meets it
     """Something that the user gave cannot be used: a file, a cell, a key, a value.
 
     The message is one sentence that names it, on one line: what does not print in the user's own words (a line break
-    in a cell, a control character) is written as Python escapes it. The command line prints it and exits with 2.
+    in a cell, a control character) is written as Python escapes it. Of a file with several faults each has a line. The
+    command line prints it and exits with 2.
     """
 
-    def __init__(self, message: str) -> None:
-        """With the sentence."""
-        super().__init__("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in message))
+    def __init__(self, message: str, *more: str) -> None:
+        """With the sentence, and those of further faults."""
+        super().__init__(BETWEEN.join(map(_printable, (message, *more))))
+
+    def __reduce__(self) -> tuple[type["BadInput"], tuple[str, ...]]:
+        """For another process."""
+        return type(self), tuple(str(self).split(BETWEEN))
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def reason(error: BaseException) -> str:

@@ -22,7 +22,7 @@ from flatspot.data.restore import Known
 from flatspot.data.roles import NO_TIME
 from flatspot.data.sources import Source, as_source
 from flatspot.data.tables import read_table
-from flatspot.errors import BadInput, reason
+from flatspot.errors import BETWEEN, BadInput, reason
 from flatspot.evaluate import Evaluation, evaluate
 from flatspot.forecast import Forecast, forecast
 from flatspot.models.models import MODELS
@@ -194,7 +194,8 @@ class Run:
             panel = panel_of(DATASETS[str(keys.pop("name"))](**keys))
             module = module_from_keys(panel, self._shaping, task=task, source=self.known.source)
         except BadInput as error:
-            raise BadInput(f"{error}; {WAY_OUT}") from error
+            first, *others = str(error).split(BETWEEN)
+            raise BadInput(f"{first}; {WAY_OUT}", *others) from error
         if not self.known.same_rows(module.known):
             raise BadInput(f"{module.panel.name}: its rows are not those of the run any more; {WAY_OUT}")
         return module

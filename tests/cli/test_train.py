@@ -359,7 +359,7 @@ def test_settings_that_were_left_alone_are_hinted_at_once(train, tmp_path):
     hinted = train(*keys, folder=tmp_path / "hinted")
     notes = [line for line in hinted.out.splitlines() if line.startswith("note ")]
     assert len(notes) == 2
-    assert "2 of 2 series ('a', 'b') vary in sales by less than a quarter of the std of all" in notes[0]
+    assert "2 of 2 series ('a', 'b') vary in sales by less than half of the std of all" in notes[0]
     assert "data.season=7 adds the forecast that repeats the last one" in notes[1]
     chosen = train(
         *keys, "data.scale=per_series", "data.scale_target=per_series", "data.season=7", folder=tmp_path / "chosen"

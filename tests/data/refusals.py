@@ -208,44 +208,44 @@ REFUSALS = (
     Refusal(
         DIALECT,
         "commas, and a row with a semicolon",
-        "my.csv: row 20 has 1 cell, and the header 2: it is separated by semicolons, the header by commas",
+        "my.csv: line 21 has 1 cell, and the header 2: it is separated by semicolons, the header by commas",
         table(r20="2024-01-20;4"),
     ),
     Refusal(
         DIALECT,
         "a row of too many cells",
-        "my.csv: row 20 has 3 cells, and the header 2: a cell that holds commas stands in quotes, and decimals have a "
+        "my.csv: line 21 has 3 cells, and the header 2: a cell that holds commas stands in quotes, and decimals have a "
         "point",
         table(r20="2024-01-20,4,5"),
     ),
     Refusal(
         DIALECT,
         "a row of too few cells",
-        "my.csv: row 20 has 1 cell, and the header 2: a missing value is an empty cell",
+        "my.csv: line 21 has 1 cell, and the header 2: a missing value is an empty cell",
         table(r20="2024-01-20"),
     ),
     Refusal(
         DIALECT,
         "a quotation mark that is never closed",
-        "my.csv: row 20: a quotation mark opens a cell and is never closed",
+        "my.csv: line 21: a quotation mark opens a cell and is never closed",
         table(r20='2024-01-20,"4'),
     ),
     Refusal(
         DIALECT,
         "text after a closing quotation mark",
-        "my.csv: row 20: a cell with a quotation mark stands in quotes, and the mark is written twice",
+        "my.csv: line 21: a cell with a quotation mark stands in quotes, and the mark is written twice",
         table(r20='2024-01-20,"4" or so'),
     ),
     Refusal(
         DIALECT,
         "two stray quotation marks with rows between them",
-        "my.csv: row 30: a cell with a quotation mark stands in quotes, and the mark is written twice",
+        "my.csv: line 31: a cell with a quotation mark stands in quotes, and the mark is written twice",
         table("day,y,s", row=lambda each: f"{day(each)},{number(each)},a", r30='2024-01-30,4,"', r32='2024-02-01,5,"b'),
     ),
     Refusal(
         DIALECT,
         "two stray quotation marks, each at the end of its row",
-        "my.csv: row 30: a cell in quotes holds whole rows; is a mark left open?",
+        "my.csv: line 31: a cell in quotes holds whole rows; is a mark left open?",
         table("day,y,s", row=lambda each: f"{day(each)},{number(each)},a", r30='2024-01-30,4,"', r32='2024-02-01,5,"'),
     ),
     Refusal(
@@ -275,13 +275,13 @@ REFUSALS = (
     Refusal(
         HEADER,
         "a title above the header",
-        "my.csv: row 1 has 2 cells, and the header 1: the first line must name the columns",
+        "my.csv: line 2 has 2 cells, and the header 1: the first line must name the columns",
         "Sales of 2024\n" + DAYS,
     ),
     Refusal(
         HEADER,
         "a comment above the header",
-        "my.csv: row 1 has 2 cells, and the header 1: '# made by hand' is a comment, and the first line must name the "
+        "my.csv: line 2 has 2 cells, and the header 1: '# made by hand' is a comment, and the first line must name the "
         "columns",
         "# made by hand\n" + DAYS,
     ),
@@ -314,20 +314,20 @@ REFUSALS = (
     Refusal(
         TYPES,
         "a word among numbers",
-        "my.csv: row 7, column 'y': 'seven' is not a number; a missing value is an empty cell or NA",
+        "my.csv: line 8, column 'y': 'seven' is not a number; a missing value is an empty cell or NA",
         table(r7="2024-01-07,seven"),
     ),
     Refusal(
         TYPES,
         "commas as decimals",
-        "my.csv: row 1, column 'y': '0,5' is not a number; write decimals with a point, and thousands without a comma "
+        "my.csv: line 2, column 'y': '0,5' is not a number; write decimals with a point, and thousands without a comma "
         "(59 more such cells below)",
         table("day;y", row=lambda each: f"{day(each)};{each},5"),
     ),
     Refusal(
         TYPES,
         "a unit beside a number",
-        "my.csv: row 7, column 'y': '7 kg' is not a number; write the number alone, as 1234.5",
+        "my.csv: line 8, column 'y': '7 kg' is not a number; write the number alone, as 1234.5",
         table(r7="2024-01-07,7 kg"),
     ),
     Refusal(
@@ -347,7 +347,7 @@ REFUSALS = (
     Refusal(
         TYPES,
         "words as labels of a regressor",
-        "my.csv: row 1, column 'kind': 'dog' is not a number; to predict a class, say model=classifier",
+        "my.csv: line 2, column 'kind': 'dog' is not a number; to predict a class, say model=classifier",
         labelled(lambda series, _: ["dog", "cat"][series % 2]),
         (*LABELS, "model=regressor"),
     ),
@@ -361,21 +361,21 @@ REFUSALS = (
     Refusal(
         TIME,
         "dates with the day first",
-        "my.csv: row 1, column 'day' looks like dates, but '01.01.2024' cannot be read as a date; write them as "
+        "my.csv: line 2, column 'day' looks like dates, but '01.01.2024' cannot be read as a date; write them as "
         "2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00, or say data.time=none for rows in order",
         table(row=lambda each: f"{day(each):%d.%m.%Y},{number(each)}"),
     ),
     Refusal(
         TIME,
         "dates with two digits of the year",
-        "my.csv: row 1, column 'day' looks like dates, but '01-Jan-24' cannot be read as a date; write them as "
+        "my.csv: line 2, column 'day' looks like dates, but '01-Jan-24' cannot be read as a date; write them as "
         "2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00, or say data.time=none for rows in order",
         table(row=lambda each: f"{day(each):%d-%b-%y},{number(each)}"),
     ),
     Refusal(
         TIME,
         "numbers that are dates or seconds",
-        "my.csv: row 1, column 'day': '2024010100' is a date (YYYYMMDDHH) or a number of seconds since 1970; write "
+        "my.csv: line 2, column 'day': '2024010100' is a date (YYYYMMDDHH) or a number of seconds since 1970; write "
         "dates as 2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00",
         table(row=lambda each: f"{2024010100 + each * 10_001},{each}", rows=3),
         ("data.time=day", "data.target=y"),
@@ -383,7 +383,7 @@ REFUSALS = (
     Refusal(
         TIME,
         "days of a spreadsheet",
-        "my.csv: row 1, column 'day' is data.time, but '45292' cannot be read as a date or as seconds since 1970, "
+        "my.csv: line 2, column 'day' is data.time, but '45292' cannot be read as a date or as seconds since 1970, "
         "from 100,000,000 on; write them as 2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00, or say data.time=none "
         "for rows in order",
         table(row=lambda each: f"{45292 + each},{number(each)}"),
@@ -392,7 +392,7 @@ REFUSALS = (
     Refusal(
         TIME,
         "row numbers as time stamps",
-        "my.csv: row 1, column 'day' is data.time, but '0' cannot be read as a date or as seconds since 1970, from "
+        "my.csv: line 2, column 'day' is data.time, but '0' cannot be read as a date or as seconds since 1970, from "
         "100,000,000 on; write them as 2024-01-31, 2024-01-31 13:00 or 2024-01-31T13:00:00, or say data.time=none "
         "for rows in order",
         table(row=lambda each: f"{each},{number(each)}", rows=3500),
@@ -408,7 +408,7 @@ REFUSALS = (
     Refusal(
         TIME,
         "a date, and a clock that is a word",
-        "my.csv: row 1, column 'day, clock': '2024-01-01 noon' cannot be read as a date and its clock (data.time); "
+        "my.csv: line 2, column 'day, clock': '2024-01-01 noon' cannot be read as a date and its clock (data.time); "
         "write them as 2024-01-31 and 13:00",
         table("day,clock,y", row=lambda each: f"{day(each)},noon,{number(each)}"),
         ("data.time=[day,clock]", "data.target=y"),
@@ -416,13 +416,13 @@ REFUSALS = (
     Refusal(
         TIME,
         "the 30th of February",
-        "my.csv: row 61, column 'day': '2024-02-30' cannot be read as a date written like '2024-01-01'",
+        "my.csv: line 62, column 'day': '2024-02-30' cannot be read as a date written like '2024-01-01'",
         table() + "2024-02-30,1\n",
     ),
     Refusal(
         TIME,
         "the 30th of February, in columns",
-        "my.csv: row 30, column 'year, month, day': '2024-2-30' is no date; it is read as year-month-day",
+        "my.csv: line 31, column 'year, month, day': '2024-2-30' is no date; it is read as year-month-day",
         table("year,month,day,y", row=lambda each: f"2024,2,{each + 1},{number(each)}", rows=30),
         ("data.time=[year,month,day]", "data.target=y"),
     ),
@@ -436,55 +436,63 @@ REFUSALS = (
     Refusal(
         TIME,
         "a stamp missing",
-        "my.csv: row 20, column 'day': the value is missing; every row needs its time stamp, or say data.time=none for "
-        "rows in order",
+        "my.csv: line 21, column 'day': the value is missing; every row needs its time stamp, or say data.time=none "
+        "for rows in order",
         table(r20=",4"),
     ),
     Refusal(
         TIME,
         "a stamp twice",
-        f"my.csv: row 20: 2024-01-19 00:00:00 comes twice (1 such row); {ONE_KEPT}{SEVERAL}",
-        table(r20="2024-01-19,4"),
+        f"my.csv: line 21: 2024-01-19 00:00:00 comes twice (1 such row); {ONE_KEPT}{SEVERAL}",
+        table(r20="2024-01-19,4\n2024-01-20,4"),
     ),
     Refusal(
         TIME,
         "rows out of order",
-        "my.csv: row 20: 2024-01-10 00:00:00 comes before the row before it (1 such row); data.unsorted=sort puts them "
-        f"in order{SEVERAL}",
+        "my.csv: line 22: 2024-01-20 00:00:00 comes before the row before it (1 such row); data.unsorted=sort puts "
+        f"them in order{SEVERAL}",
+        table(r20="2024-01-21,4", r21="2024-01-20,4"),
+    ),
+    Refusal(
+        TIME,
+        "a wrong day, which is out of order, comes twice, and leaves its own day out",
+        "my.csv: line 21: 2024-01-10 00:00:00 comes before the row before it (1 such row); data.unsorted=sort puts "
+        f"them in order\n  also line 21: 2024-01-10 00:00:00 comes twice (1 such row); {ONE_KEPT}{SEVERAL}\n  also "
+        f"line 22: 1 absent row of 1d before 2024-01-21 00:00:00 (1 such gap); {PUT_IN}",
         table(r20="2024-01-10,4"),
     ),
     Refusal(
         TIME,
         "stamps with an offset, and one without",
-        "my.csv: row 20, column 'day': '2024-01-01 19:00:00' has no UTC offset, and others have one; write all stamps "
+        "my.csv: line 21, column 'day': '2024-01-01 19:00:00' has no UTC offset, and others have one; write all stamps "
         "in one way",
         hourly(offset="+01:00", r20="2024-01-01 19:00:00,4"),
     ),
     Refusal(
         TIME,
         "a clock put forward for summer",
-        "my.csv: row 27: 1 absent row of 1h before 2024-03-31 03:00:00 (1 such gap), as by a clock put forward for "
+        "my.csv: line 28: 1 absent row of 1h before 2024-03-31 03:00:00 (1 such gap), as by a clock put forward for "
         f"summer: {UTC_OR_OFFSET}; {PUT_IN}",
         hourly("2024-03-30", r27=None),
     ),
     Refusal(
         TIME,
         "a clock put back for winter",
-        "my.csv: row 28: 2024-10-27 02:00:00 comes twice (1 such row), as by a clock put back for winter: "
+        "my.csv: line 29: 2024-10-27 02:00:00 comes twice (1 such row), as by a clock put back for winter: "
         f"{UTC_OR_OFFSET}; {ONE_KEPT}{SEVERAL}",
         hourly("2024-10-26", r28="2024-10-27 02:00:00,4"),
     ),
     Refusal(
         TIME,
         "a clock put back for winter, every half hour",
-        "my.csv: row 55: 2024-10-27 02:00:00 comes before the row before it (1 such row), as by a clock put back for "
+        "my.csv: line 56: 2024-10-27 02:00:00 comes before the row before it (1 such row), as by a clock put back for "
         f"winter: {UTC_OR_OFFSET}; data.unsorted=sort puts them in order{SEVERAL}",
         table(row=lambda each: f"{hour((each if each < 54 else each - 2) / 2, '2024-10-26')},{number(each)}"),
     ),
     Refusal(
         TIME,
         "days left out",
-        f"my.csv: row 20: 2 absent rows of 1d before 2024-01-22 00:00:00 (1 such gap); {PUT_IN}",
+        f"my.csv: line 21: 2 absent rows of 1d before 2024-01-22 00:00:00 (1 such gap); {PUT_IN}",
         table(r20=None, r21=None),
     ),
     Refusal(
@@ -497,7 +505,7 @@ REFUSALS = (
     Refusal(
         TIME,
         "one stamp beside the hour",
-        "my.csv: row 20: 2024-01-01 19:07:00 is no whole number of steps of 1h after the row before "
+        "my.csv: line 21: 2024-01-01 19:07:00 is no whole number of steps of 1h after the row before "
         "(data.frequency=1h); data.frequency=none takes windows by row order",
         hourly(r20="2024-01-01 19:07:00,4"),
         ("data.frequency=1h",),
@@ -511,8 +519,21 @@ REFUSALS = (
     ),
     Refusal(
         VALUES,
+        "a word, a missing value and a stamp twice",
+        f"my.csv: line 8, column 'y': 'seven' is not a number; a missing value is an empty cell or NA\n  also line 10, "
+        f"column 'z': the value is missing; {FILLED} (1 more such cell below)\n  also line 31: 2024-01-29 00:00:00 "
+        f"comes twice (1 such row); {ONE_KEPT}{SEVERAL}",
+        two_columns()
+        .replace("2024-01-07,1,1", "2024-01-07,seven,1")
+        .replace("-09,1,3", "-09,1,")
+        .replace("-10,4,4", "-10,4,NA")
+        .replace("2024-01-29,0,3\n", "2024-01-29,0,3\n2024-01-29,0,3\n"),
+        keys=("data.target=y", "data.features=[z]"),
+    ),
+    Refusal(
+        VALUES,
         "a value missing",
-        f"my.csv: row 7, column 'y': the value is missing; {FILLED}",
+        f"my.csv: line 8, column 'y': the value is missing; {FILLED}",
         table(r7="2024-01-07,NA"),
     ),
     Refusal(
@@ -539,7 +560,7 @@ REFUSALS = (
     Refusal(
         VALUES,
         "a column without a value, and nothing to be mended",
-        "my.csv: column 'y' has no value in rows 1 to 60; name another",
+        "my.csv: column 'y' has no value from line 2 to 61; name another",
         table(row=lambda each: f"{day(each)},"),
         ("data.target=y",),
     ),
@@ -553,13 +574,13 @@ REFUSALS = (
     Refusal(
         VALUES,
         "infinity",
-        "my.csv: row 7, column 'y': '-inf' is not finite; a missing value is an empty cell or NA",
+        "my.csv: line 8, column 'y': '-inf' is not finite; a missing value is an empty cell or NA",
         table(r7="2024-01-07,-inf"),
     ),
     Refusal(
         VALUES,
         "a number whose square is infinite",
-        "my.csv: row 7, column 'y': '1e200' is beyond 1e+30; give the column in a larger unit",
+        "my.csv: line 8, column 'y': '1e200' is beyond 1e+30; give the column in a larger unit",
         table(r7="2024-01-07,1e200"),
     ),
     Refusal(
@@ -578,21 +599,21 @@ REFUSALS = (
     Refusal(
         VALUES,
         "a label missing",
-        "my.csv: row 27, column 'kind': the value is missing; every row needs a label",
+        "my.csv: line 28, column 'kind': the value is missing; every row needs a label",
         labelled(lambda series, row: "" if (series, row) == (3, 2) else "ab"[series % 2]),
         LABELS,
     ),
     Refusal(
         VALUES,
         "a label that is marked as missing",
-        "my.csv: row 8, column 'kind': the value is missing; every row needs a label",
+        "my.csv: line 9, column 'kind': the value is missing; every row needs a label",
         table("day,y,kind", row=lambda each: f"{day(each)},{number(each)},{'NA' if each == 7 else 'ab'[each % 2]}"),
         ("data.label=kind", "model=classifier", "data.horizon=null"),
     ),
     Refusal(
         VALUES,
         "a stamp twice, with two labels, and the mean asked for",
-        "my.csv: row 20: 2024-01-19 00:00:00 comes twice, with the labels 'a' and 'b', which have no mean; "
+        "my.csv: line 21: 2024-01-19 00:00:00 comes twice, with the labels 'a' and 'b', which have no mean; "
         "data.duplicates=first or last keeps one",
         table("day,y,kind", row=lambda each: f"{day(each)},{number(each)},{'ab'[each % 2]}", r20="2024-01-19,4,b"),
         ("data.label=kind", "model=classifier", "data.horizon=null", "data.duplicates=mean"),
@@ -600,7 +621,7 @@ REFUSALS = (
     Refusal(
         VALUES,
         "a number as a label that is too large",
-        "my.csv: row 1, column 'kind': '1e39' is beyond 1e+30; give the column in a larger unit",
+        "my.csv: line 2, column 'kind': '1e39' is beyond 1e+30; give the column in a larger unit",
         table("day,y,kind", row=lambda each: f"{day(each)},{number(each)},{each + 1}e39"),
         ("data.label=kind", "model=regressor", "data.horizon=null"),
     ),
@@ -628,7 +649,7 @@ REFUSALS = (
     Refusal(
         VALUES,
         "a label that changes within its series",
-        "my.csv: row 6, series 's0', column 'kind': 'b' is another label than the series' first; "
+        "my.csv: line 7, series 's0', column 'kind': 'b' is another label than the series' first; "
         "data.label_per=window takes the last row's",
         labelled(lambda series, row: "ab"[(series + (row == 5)) % 2]),
         (*LABELS, "data.label_per=series"),
@@ -642,7 +663,7 @@ REFUSALS = (
     Refusal(
         SIZE,
         "one cell of 100 MB",
-        "my.csv: row 20: a cell is longer than 131,072 letters; is a quotation mark left open?",
+        "my.csv: line 21: a cell is longer than 131,072 letters; is a quotation mark left open?",
         one_long_cell,
     ),
     Refusal(
@@ -680,7 +701,7 @@ REFUSALS = (
     Refusal(
         SIZE,
         "a stamp of the year 9999, and the rows before it to be put in",
-        "my.csv: 69,907,357 absent rows of 1h are too many to put in, most of them before row 60 (9999-01-01 00:00:00)"
+        "my.csv: 69,907,357 absent rows of 1h are too many to put in, most of them before line 61 (9999-01-01 00:00:00)"
         "; lower data.max_gap",
         hourly(r60="9999-01-01 00:00:00,1"),
         ("data.missing=interpolate", "data.max_gap=100000000"),
@@ -688,8 +709,8 @@ REFUSALS = (
     Refusal(
         SIZE,
         "a page of text as a label",
-        "my.csv: row 9, column 'kind': 'a page of text a page of text a page of text a page of text... is longer than "
-        "1,000 letters (7 more such cells below)",
+        "my.csv: line 10, column 'kind': 'a page of text a page of text a page of text a page of text... is longer "
+        "than 1,000 letters (7 more such cells below)",
         labelled(lambda series, _: "a page of text " * 100 if series == 1 else "a"),
         LABELS,
     ),

@@ -38,11 +38,11 @@ def of_level(panel, **options):
 
 def test_small_series_beside_a_large_one_are_named():
     assert of_level(shops(1, 8)) == [
-        "1 of 2 series ('s0') varies in y by less than a quarter of the std of all, which scales them: "
+        "1 of 2 series ('s0') varies in y by less than half of the std of all, which scales them: "
         "data.scale=per_series data.scale_target=per_series scales each by its own"
     ]
     (told,) = of_level(shops(1, 1, 20, 1, 1, 1))
-    assert told.startswith("5 of 6 series ('s0', 's1', 's3', ...) vary in y by less than a quarter")
+    assert told.startswith("5 of 6 series ('s0', 's1', 's3', ...) vary in y by less than half")
 
 
 def test_series_of_one_size_on_levels_far_apart_are_named_too():

@@ -39,6 +39,14 @@ def test_the_legend_says_how_many_predictions_stand_behind(windows, said):
     assert len(faint.get_segments()) == min(windows, 300)
 
 
+def test_of_a_single_step_other_forecasts_are_points_that_all_are_seen():
+    figure = forecast_examples(kept_of(np.zeros((50, 1)), np.ones((50, 1))), name="level")
+    points = max((line.get_xydata() for line in figure.axes[0].get_lines()), key=len)
+    assert len({tuple(each) for each in points.tolist()}) == 50
+    assert set(points[:, 1]) == {0.0}
+    assert points[:, 0].min() > 0.5 and points[:, 0].max() < 1.5  # noqa: PT018 - a range
+
+
 def test_it_is_drawn_without_a_display_and_without_pyplot():
     figure = forecast_examples(kept(5), name="level")
     figure.canvas.draw()
@@ -97,7 +105,7 @@ def test_each_series_is_drawn_at_its_own_level_and_by_its_name(tmp_path):
         low, high = axes.get_ylim()
         assert high - low < 1
         assert len(axes.collections[0].get_segments()) == len(held.beside(number)) >= 75
-        assert axes.get_title().split(":")[0] in {"a", r"\$b", "c" * 31 + "…"}
+        assert axes.get_title().split(":")[0] in {"a", r"\$b", f"{'c' * 15}…{'c' * 16}"}
     figure.canvas.draw()
 
 
@@ -112,6 +120,8 @@ def test_there_may_be_none(tmp_path):
         {"predictions": np.zeros((3, 2)), "targets": np.zeros((2, 2))},
         {"examples": np.array([7])},
         {"pasts": np.zeros((5, 2))},
+        {"predictions": np.zeros((3, 0)), "targets": np.zeros((3, 0))},
+        {"examples": np.array([0, 1, 2, 0, 1, 2])},
         {"series": np.zeros(2, int)},
         {"names": np.array(["a", "b"])},
         {"names": np.array([print], dtype=object)},

@@ -8,7 +8,7 @@ import pytest
 
 from flatspot.diagnosis import Diagnosis, Finding
 from flatspot.evidence import measurement
-from flatspot.report.comparison import axes_of, heat_map
+from flatspot.report.comparison import axes_of, map_of
 from flatspot.report.figures import small
 from flatspot.report.forecasts import kept_of
 from flatspot.report.progress import gates
@@ -208,6 +208,11 @@ def test_a_run_that_broke_off_is_told_as_far_as_it_came():
         {"by_step": {"model": {"mae": ["a"]}}},
         {"by_step": {"model": {"mae": 3}}},
         {"confusion": [["a"]]},
+        {"confusion": [[1, 2]], "classes": ["a"]},
+        {"confusion": [[1]]},
+        {"verdict": None},
+        {"seconds": 10**400},
+        {"about": {"targets": [3]}},
         {"findings": [{"cause": 3}]},
         {"about": []},
         {"about": {"targets": "level"}},
@@ -233,12 +238,13 @@ def jobs():
 
 
 def test_a_sweep_answers_in_a_sentence_and_a_table():
-    page = sweep_page([*jobs(), job(8, MARKUP, "relu", 0, None, failure=MARKUP)])
+    page = sweep_page([*jobs(), job(8, MARKUP, "relu", 0, None, failure=MARKUP)], linked=range(8))
     seen = Outline(page)
     assert "model.cell=rnn, model.activation=tanh: MAE 20.55 ± 0.78, healthy." in page
     assert seen.headings[0] == 1
     assert len(seen.names) == len(set(seen.names))
-    assert len(seen.labels) == 3
+    assert len(seen.labels) == 1
+    assert page.count('<table class="map">') == 2
     assert page.count('<a href="') == 8
     assert '<a href="0/report.html">0</a>' in page
     assert MARKUP not in page
@@ -256,7 +262,25 @@ def test_its_one_script_is_the_only_one_that_it_allows():
 
 
 def test_runs_without_pages_have_no_links():
-    assert "<a href" not in sweep_page(jobs(), links=False)
+    assert "<a href" not in sweep_page(jobs())
+    assert re.findall(r'<a href="([^"]*)"', sweep_page(jobs(), linked={3})) == ["3/report.html"]
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ([job(n, "rnn", "tanh", n, 10.0 + n) for n in range(3)], "no other setting to compare it with"),
+        ([job(0, "rnn", "tanh", 0, 10.0), job(1, "gru", "tanh", 0, 11.0)], "two seeds at least"),
+        ([job(n, "rgn"[n // 3], "tanh", n % 3, 10.0 * (1 + n // 3) + 0.1 * (n % 3)) for n in range(9)], "2 of the 2"),
+        ([job(n, "rg"[n // 3], "tanh", n % 3, 10.0 + n % 3 + 0.1 * (n == 5)) for n in range(6)], "0 of the 1 other"),
+        (
+            [job(0, "rnn", "tanh", 0, 1.0), job(1, "rnn", "tanh", 1, None), job(2, "gru", "tanh", 0, 2.0)],
+            "(1 of its 2 jobs are done)",
+        ),
+    ],
+)
+def test_its_sentence_says_how_sure_that_is(held, said):
+    assert said in sweep_page(held)
 
 
 @pytest.mark.parametrize("few", [[], [job(0, "rnn", "tanh", 0, 20.0)], [job(0, "rnn", "tanh", 0, None)]])
@@ -267,17 +291,40 @@ def test_a_sweep_of_next_to_nothing_has_a_page(few):
 def test_a_map_holds_means_over_seeds_and_a_dash_for_nothing():
     found = [*jobs()[:6], job(6, "gru", "relu", 0, float("nan"))]
     assert axes_of(found, ["seed", "model.activation", "model.cell"]) == ("model.cell", "model.activation")
-    figure = heat_map(found, ("model.cell", "model.activation"), ("test", "mae"), "MAE")
-    texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts == ["20.55", "22.55", "24.55", "-"]
+    drawn = map_of(found, ("model.cell", "model.activation"), ("test", "mae"), "MAE")
+    assert (drawn.down, drawn.across, drawn.columns) == ("model.cell", "model.activation", ["tanh", "relu"])
+    texts = {row: [text for text, _, _ in cells] for row, cells in drawn.rows}
+    assert texts == {"rnn": ["20.55", "22.55"], "gru": ["24.55", "-"]}
     assert axes_of(found, ["model.cell"]) is None
 
 
 def test_one_setting_that_went_astray_leaves_the_others_apart():
     found = [job(0, "rnn", "tanh", 0, 10.0), job(1, "rnn", "relu", 0, 11.0), job(2, "gru", "tanh", 0, 12.0)]
-    figure = heat_map([*found, job(3, "gru", "relu", 0, 1e9)], ("model.cell", "model.activation"), ("test", "mae"), "")
-    low, high = figure.axes[0].images[0].get_clim()
-    assert (low, high) == (10.0, 16.0)
+    drawn = map_of([*found, job(3, "gru", "relu", 0, 1e9)], ("model.cell", "model.activation"), ("test", "mae"), "")
+    colours = {text: colour for _, cells in drawn.rows for text, colour, _ in cells}
+    assert len({colours[each] for each in ("10", "11", "12")}) == 3
+
+
+def test_the_longer_axis_of_a_map_stands_down():
+    found = [job(n, cell, f"a{n}", 0, 10.0 + n) for n in range(8) for cell in ("rnn", "gru")]
+    drawn = map_of(found, ("model.cell", "model.activation"), ("test", "mae"), "MAE")
+    assert (len(drawn.rows), len(drawn.columns)) == (8, 2)
+
+
+def test_what_is_nowhere_is_said_and_not_drawn():
+    looks = {f"activation/gru{end}": 0.0 for end in ("_saturated", "_dead", "/reset_shut", "/reset_open")}
+    page = run_page(record(entries=[measurement("start", 0, 0, looks)]))
+    assert "No gate value stood at a rail" in page
+    assert "No unit was saturated or dead" in page
+    assert "gate values at their rails" not in page
+
+
+def test_of_several_targets_it_says_which_one_is_drawn():
+    told = metrics(by_step={"model": {"mae": [1.0, 2.0]}})
+    told["about"] |= {"targets": ["sales", "visitors"]}
+    page = run_page(record(metrics=told))
+    assert "Of the first of 2 targets, sales." in page
+    assert "MAE, mean over 2 targets" in page
 
 
 def test_two_figures_share_no_names():

@@ -8,7 +8,7 @@ from typing import Any, Final
 import flatspot
 from flatspot import evidence
 from flatspot.diagnosis import LOOKED_FOR, Diagnosis, asides
-from flatspot.errors import BadInput
+from flatspot.errors import BETWEEN, BadInput
 from flatspot.rules import diagnose
 
 STATUS: Final = "status.json"
@@ -67,7 +67,7 @@ def notes_of(status: dict[str, str], entries: list[evidence.Measurement]) -> lis
         f"last measured at epoch {last.epoch}, step {last.step}" if last is not None else "before anything was measured"
     )
     if state == "failed":
-        notes.append(f"the run failed ({status.get('why', 'no reason is on record')}), {when}")
+        notes.append(f"the run failed ({status.get('why', 'no reason is on record').partition(BETWEEN)[0]}), {when}")
     elif state != "done":
         notes.append(f"the run has not ended, or was killed; {when}")
     elif not any(LOOKED_FOR in each.values or each.when == "examined" for each in entries):

@@ -13,26 +13,30 @@ from numpy.typing import NDArray
 
 from flatspot.data.counted import counted
 from flatspot.data.frequency import NO_FREQUENCY, Step, parse_frequency
-from flatspot.data.gaps import gaps_of, refuse_gaps, step_of, tell_absent, with_absent_rows
+from flatspot.data.gaps import find_gaps, gaps_of, step_of, tell_absent, with_absent_rows
 from flatspot.data.mending import Mending
 from flatspot.data.ordered import Table, distinct, in_time_order, place, whole_rows
 from flatspot.data.panel import Filling, LabelPer, Labels, Panel
 from flatspot.data.read import Regular, Rows
 from flatspot.data.roles import Roles
+from flatspot.data.sources import Source
 from flatspot.errors import BadInput
 
 LOOK: Final = 1024
 """Rows that are looked at together."""
 
 
-def assemble(rows: Rows, roles: Roles, source: str, mending: Mending, label_per: LabelPer | None = None) -> Panel:
+def assemble(rows: Rows, roles: Roles, source: Source, mending: Mending, label_per: LabelPer | None = None) -> Panel:
     """A panel of the rows: each series together and in time order, at one frequency, its gaps known.
 
     Raises:
-        BadInput: naming the file and the row that cannot be used as it stands, and the key that mends it.
+        BadInput: naming the file and the rows that cannot be used as they stand, those that were found before among
+            them, and the keys that mend them.
     """
-    asked = _asked_frequency(mending.frequency, roles, source)
-    whole = _as_it_is(rows, roles, source, asked, mending)
+    if rows.faults and not rows.placed:
+        rows.faults.refuse()
+    asked = _asked_frequency(mending.frequency, roles, source.name)
+    whole = None if rows.faults else _as_it_is(rows, roles, source.name, asked, mending)
     return whole if whole is not None else _mended(rows, roles, source, mending, asked, label_per)
 
 
@@ -63,23 +67,24 @@ def _as_it_is(
 def _mended(
     rows: Rows,
     roles: Roles,
-    source: str,
+    source: Source,
     mending: Mending,
     asked: Step | Literal["none"] | None,
     label_per: LabelPer | None,
 ) -> Panel:
-    notes = [*rows.notes]
+    notes, faults = [*rows.notes], rows.faults
     table, names = _grouped(rows, source)
     if table.times is not None:
-        table = in_time_order(table, names, mending, notes)
-        table = distinct(table, names, mending, notes)
-    step = step_of(table, names, asked, mending, notes)  # before rows are left out: they tell it too
+        table = in_time_order(table, names, mending, notes, faults)
+        table = distinct(table, names, mending, notes, faults)
+    step = step_of(table, names, asked, mending, notes, faults)  # before rows are left out: they tell it too
     original, dropped = None, np.zeros(len(table.values), np.int64)
-    if mending.missing == "drop":
+    if mending.missing == "drop" and not faults:
         tell_absent(table, step, len(names), mending, notes)
         table, names, dropped, original = whole_rows(table, names, roles.channels, mending, notes)
     gaps = gaps_of(table, step, len(names), dropped)
-    refuse_gaps(table, step, gaps, names, mending)
+    find_gaps(table, step, gaps, names, mending, faults)
+    faults.refuse()
     fills = mending.missing in {"interpolate", "forward_fill"}
     if fills and step is not None:
         table, gaps = with_absent_rows(table, step, gaps, mending.max_gap, notes)
@@ -88,7 +93,7 @@ def _mended(
         gap, most = counted(len(breaks), "gap"), counted(mending.max_gap, "row")
         notes.append(f"{gap} of more than {most}: no window spans one (data.max_gap)")
     return Panel(
-        source,
+        source.name,
         roles.channels,
         len(roles.targets),
         [table.values],
@@ -104,19 +109,19 @@ def _mended(
     )
 
 
-def _grouped(rows: Rows, source: str) -> tuple[Table, tuple[str, ...]]:
+def _grouped(rows: Rows, source: Source) -> tuple[Table, tuple[str, ...]]:
     """Rows of one series together, series in the order in which they first appear."""
     values = rows.blocks[0] if len(rows.blocks) == 1 else np.concatenate(rows.blocks)
     values = values if rows.base is None else values + rows.base
     count = len(values)
-    codes, names = np.zeros(count, np.int64), (source,)
+    codes, names = np.zeros(count, np.int64), (source.name,)
     if rows.groups is not None:
         found = rows.groups.unique(maintain_order=True)
         codes = rows.groups.replace_strict(found, pl.Series(range(len(found))), return_dtype=pl.Int64).to_numpy()
         names = tuple(found.to_list())
     times = None if rows.times is None else rows.times[:]
     labels = None if rows.labels is None else rows.labels.fill_null("").to_numpy().astype(str)
-    table = Table(source, values, codes, times, labels, np.arange(1, count + 1))
+    table = Table(source.name, values, codes, times, labels, np.arange(1, count + 1), source.where)
     together = (np.diff(codes) >= 0).all()
     return (table if together else table.taken(np.argsort(codes, kind="stable"))), names
 
@@ -136,8 +141,8 @@ def _labels(table: Table, roles: Roles, names: Sequence[str], per: LabelPer | No
     if per == "series" and not constant:
         _refuse_changing(table, roles, names, changing)
     if per == "window" or not constant:
-        return Labels(roles.label, "window", table.labels, table.row)
-    return Labels(roles.label, "series", table.labels[firsts], table.row[firsts])
+        return Labels(roles.label, "window", table.labels, table.row, table.where)
+    return Labels(roles.label, "series", table.labels[firsts], table.row[firsts], table.where)
 
 
 def _refuse_changing(table: Table, roles: Roles, names: Sequence[str], changing: NDArray[np.int64]) -> None:
@@ -147,8 +152,8 @@ def _refuse_changing(table: Table, roles: Roles, names: Sequence[str], changing:
     assert table.labels is not None  # noqa: S101 - asked before
     row = int(changing[0])
     raise BadInput(
-        f"{place(table, row, names)}, column {roles.label!r}: {str(table.labels[row])!r} is another label than "
-        f"the series' first; data.label_per=window takes the last row's"
+        f"{table.source}: {place(table, row, names)}, column {roles.label!r}: {str(table.labels[row])!r} is another "
+        f"label than the series' first; data.label_per=window takes the last row's"
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flatspot.data.counted import counted
+from flatspot.data.faults import Faults
 from flatspot.data.frequency import (
     NO_FREQUENCY,
     OFF_GRID,
@@ -18,7 +19,7 @@ from flatspot.data.frequency import (
     within_series,
 )
 from flatspot.data.mending import Mending
-from flatspot.data.ordered import ANY_CLOCK, HOUR, Table, is_sunday_night, place, stamp_of
+from flatspot.data.ordered import ANY_CLOCK, HOUR, TIME, Table, is_sunday_night, place, stamp_of
 from flatspot.errors import BadInput
 
 MOST_ABSENT: Final = 50_000_000
@@ -26,12 +27,17 @@ MOST_ABSENT: Final = 50_000_000
 
 
 def step_of(
-    table: Table, names: Sequence[str], asked: Step | Literal["none"] | None, mending: Mending, notes: list[str]
+    table: Table,
+    names: Sequence[str],
+    asked: Step | Literal["none"] | None,
+    mending: Mending,
+    notes: list[str],
+    faults: Faults,
 ) -> Step | None:
     """The step asked for or inferred; None: rows in order.
 
     Raises:
-        BadInput: for stamps that are not equally spaced, or not as those of the run.
+        BadInput: for stamps that are not equally spaced, or not as those of the run; with the faults found before.
     """
     if table.times is None:
         return None
@@ -52,10 +58,12 @@ def step_of(
     if found is None and inside.any():
         apart = np.diff(table.times).astype(np.int64)[inside]
         shortest, usual, longest = _spans([int(each) for each in (apart.min(), np.median(apart), apart.max())])
-        raise BadInput(
-            f"{table.source}: the time stamps are not equally spaced: {shortest} to {longest} apart, mostly about "
+        told = (
+            f"the time stamps are not equally spaced: {shortest} to {longest} apart, mostly about "
             f"{usual}{mending.or_by_order}"
         )
+        faults.add((TIME, "spacing"), len(table.row), told)
+        faults.refuse()
     return found
 
 
@@ -79,34 +87,36 @@ def tell_absent(table: Table, step: Step | None, count: int, mending: Mending, n
         )
 
 
-def refuse_gaps(
-    table: Table, step: Step | None, gaps: NDArray[np.int64], names: Sequence[str], mending: Mending
+def find_gaps(
+    table: Table, step: Step | None, gaps: NDArray[np.int64], names: Sequence[str], mending: Mending, faults: Faults
 ) -> None:
-    """Refuse stamps off the grid, and absent rows that are not to be mended.
+    """Find stamps off the grid, and absent rows that are not to be mended: the first of each is a fault.
 
     Raises:
-        BadInput: naming the first of them.
+        BadInput: for a frequency that is not that of the rows.
     """
     if step is None:
         return
     wrong = np.flatnonzero(gaps == OFF_GRID)
     absent = np.flatnonzero(gaps > 0) if mending.missing == "error" else wrong[:0]
-    if len(wrong) or len(absent):
+    if (len(wrong) or len(absent)) and not faults:
         _refuse_other_step(table, step, names, mending)
     if len(wrong):
         row = int(wrong[0]) + 1
         told = "" if mending.trained else f" (data.frequency={mending.frequency or step.name})"
-        raise BadInput(
+        told = (
             f"{place(table, row, names)}: {stamp_of(table, row)} is no whole number of steps of {step.name} after the "
             f"row before{told}{mending.or_by_order}"
         )
+        faults.add((TIME, "off the grid"), int(table.row[row]), told)
     if len(absent):
         row = int(absent[0]) + 1
-        raise BadInput(
+        told = (
             f"{place(table, row, names)}: {counted(int(gaps[absent[0]]), 'absent row')} of {step.name} before "
             f"{stamp_of(table, row)} ({counted(len(absent), 'such gap')}){_clock_forward(table, row, step)}; "
             f"data.missing=interpolate or forward_fill puts them in, drop goes on across them{mending.or_by_order}"
         )
+        faults.add((TIME, "absent"), int(table.row[row]), told)
 
 
 def _refuse_other_step(table: Table, step: Step, names: Sequence[str], mending: Mending) -> None:
@@ -145,8 +155,8 @@ def with_absent_rows(
     if added > MOST_ABSENT:
         row = int(short.argmax()) + 1
         raise BadInput(
-            f"{table.source}: {added:,} absent rows of {step.name} are too many to put in, most of them before row "
-            f"{table.row[row]} ({stamp_of(table, row)}); lower data.max_gap"
+            f"{table.source}: {added:,} absent rows of {step.name} are too many to put in, most of them before "
+            f"{table.where(int(table.row[row]))} ({stamp_of(table, row)}); lower data.max_gap"
         )
     notes.append(f"{counted(added, 'absent row')} of {step.name} put in, to be filled")
     copies = np.append(short, 0) + 1

@@ -88,7 +88,7 @@ def _refuse(labels: Labels, wrong: NDArray[np.bool_], source: str, told: str) ->
 
 
 def _named(labels: Labels, place: int, source: str, told: str) -> str:
-    row = "" if labels.rows is None else f"row {labels.rows[place]}, "
+    row = "" if labels.rows is None else f"{labels.where(int(labels.rows[place]))}, "
     return f"{source}: {row}column {labels.column!r}: {str(labels.values[place])!r} {told}"
 
 

@@ -1,6 +1,6 @@
 """Rows while they are put in order: series after series, each in time order, each stamp once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
@@ -8,11 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flatspot.data.counted import counted, listed
+from flatspot.data.faults import Faults
 from flatspot.data.mending import Mending, several
 from flatspot.data.panel import Original
 from flatspot.errors import BadInput
 
 HOUR: Final = np.timedelta64(1, "h")
+
+TIME: Final = "the time axis"
+"""In place of a column, of faults."""
+
+MANY: Final = 0.1
+"""A share of rows with a stamp of another one, from which on they are hardly rows of one series."""
 
 ANY_CLOCK: Final = "write the stamps in UTC, or with their offset"
 
@@ -28,12 +35,13 @@ class Table:
     times: NDArray[Any] | None
     labels: NDArray[Any] | None
     row: NDArray[np.int64]  # in the file, for messages
+    where: Callable[[int], str]  # how a message names one
 
     def taken(self, rows: NDArray[Any]) -> "Table":
         """The rows that an index picks."""
         times = None if self.times is None else self.times[rows]
         labels = None if self.labels is None else self.labels[rows]
-        return Table(self.source, self.values[rows], self.series[rows], times, labels, self.row[rows])
+        return Table(self.source, self.values[rows], self.series[rows], times, labels, self.row[rows], self.where)
 
     def lengths(self, count: int) -> NDArray[np.int64]:
         """Rows of each of so many series."""
@@ -43,7 +51,7 @@ class Table:
 def place(table: Table, row: int, names: Sequence[str]) -> str:
     """Where a row stands, for a message."""
     series = f", series {names[table.series[row]]!r}" if len(names) > 1 else ""
-    return f"{table.source}: row {table.row[row]}{series}"
+    return f"{table.where(int(table.row[row]))}{series}"
 
 
 def stamp_of(table: Table, row: int) -> str:
@@ -52,11 +60,11 @@ def stamp_of(table: Table, row: int) -> str:
     return str(table.times[row]).removesuffix(".000000").replace("T", " ")
 
 
-def in_time_order(table: Table, names: Sequence[str], mending: Mending, notes: list[str]) -> Table:
+def in_time_order(table: Table, names: Sequence[str], mending: Mending, notes: list[str], faults: Faults) -> Table:
     """The rows of each series by their stamps.
 
-    Raises:
-        BadInput: naming the first row that comes before the one before it, unless `mending` sorts them.
+    Unless `mending` sorts them, the first row that comes before the one before it is a fault; what else there is to
+    find is looked for in the sorted rows. Not so where a clock explains it.
     """
     assert table.times is not None  # noqa: S101 - asked before
     back = np.flatnonzero((np.diff(table.times).astype(np.int64) < 0) & (np.diff(table.series) == 0))
@@ -64,22 +72,25 @@ def in_time_order(table: Table, names: Sequence[str], mending: Mending, notes: l
         return table
     if mending.unsorted == "error":
         row = int(back[0]) + 1
-        raise BadInput(
+        clock = _clock_back(table, row)
+        told = (
             f"{place(table, row, names)}: {stamp_of(table, row)} comes before the row before it "
-            f"({counted(len(back), 'such row')}){_clock_back(table, row)}; data.unsorted=sort puts them in order"
-            f"{several(names, mending)}"
+            f"({counted(len(back), 'such row')}){clock}; data.unsorted=sort puts them in order"
         )
+        faults.add((TIME, "unsorted"), int(table.row[row]), told, hint=several(names, mending))
+        if clock:
+            faults.refuse()
     order = np.lexsort((table.times, table.series))
     moved = int((order != np.arange(len(order))).sum())
     notes.append(f"{counted(moved, 'row', of=len(order))} put in time order (data.unsorted=sort)")
     return table.taken(order)
 
 
-def distinct(table: Table, names: Sequence[str], mending: Mending, notes: list[str]) -> Table:
+def distinct(table: Table, names: Sequence[str], mending: Mending, notes: list[str], faults: Faults) -> Table:
     """One row for each stamp of a series, of rows in time order; a value that is there stands in for a missing one.
 
-    Raises:
-        BadInput: naming the first stamp that comes twice, unless `mending` keeps one.
+    Unless `mending` keeps one, the first stamp that comes twice is a fault. Nothing else is then looked for where a
+    clock explains it, or where there are so many that the file may hold several series.
     """
     assert table.times is not None  # noqa: S101 - asked before
     again: NDArray[np.bool_] = np.append(
@@ -87,13 +98,10 @@ def distinct(table: Table, names: Sequence[str], mending: Mending, notes: list[s
     )
     if not again.any():
         return table
-    if mending.duplicates == "error":
-        row = int(again.argmax())
-        raise BadInput(
-            f"{place(table, row, names)}: {stamp_of(table, row)} comes twice ({counted(int(again.sum()), 'such row')})"
-            f"{_clock_back(table, row)}; data.duplicates=first, last or mean keeps one{several(names, mending)}"
-        )
     how = mending.duplicates
+    if how == "error":
+        _find_twice(table, again, names, mending, faults)
+        return table.taken(np.flatnonzero(~again))
     if how == "mean":
         _refuse_two_labels(table, again, names)
     left_out = counted(int(again.sum()), "row")
@@ -108,6 +116,17 @@ def distinct(table: Table, names: Sequence[str], mending: Mending, notes: list[s
     if taken:
         notes.append(f"{counted(taken, 'missing value')} taken from another row with the same stamp")
     return replace(kept, values=values, labels=labels)
+
+
+def _find_twice(table: Table, again: NDArray[np.bool_], names: Sequence[str], mending: Mending, faults: Faults) -> None:
+    row, clock = int(again.argmax()), _clock_back(table, int(again.argmax()))
+    told = (
+        f"{place(table, row, names)}: {stamp_of(table, row)} comes twice ({counted(int(again.sum()), 'such row')})"
+        f"{clock}; data.duplicates=first, last or mean keeps one"
+    )
+    faults.add((TIME, "twice"), int(table.row[row]), told, hint=several(names, mending))
+    if clock or again.mean() > MANY:
+        faults.refuse()
 
 
 def _one_of_each(values: NDArray[Any], there: NDArray[np.bool_], firsts: NDArray[np.int64], how: str) -> NDArray[Any]:
@@ -142,8 +161,8 @@ def _refuse_two_labels(table: Table, again: NDArray[np.bool_], names: Sequence[s
         row = int(known[other[0]])
         one, two = str(labels[other[0] - 1]), str(labels[other[0]])
         raise BadInput(
-            f"{place(table, row, names)}: {stamp_of(table, row)} comes twice, with the labels {one!r} and {two!r}, "
-            f"which have no mean; data.duplicates=first or last keeps one"
+            f"{table.source}: {place(table, row, names)}: {stamp_of(table, row)} comes twice, with the labels {one!r} "
+            f"and {two!r}, which have no mean; data.duplicates=first or last keeps one"
         )
 
 

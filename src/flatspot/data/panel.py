@@ -1,6 +1,6 @@
 """The rows of one series or of many: what every reader and generator gives, and what is split, scaled and cut."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, final
 
@@ -49,13 +49,14 @@ class Labels:
         column: its name.
         per: `series` (one label for each series) or `window` (one for each row; a window has its last row's).
         values: as they were written, `[series]` or `[row]`; empty text where there is none.
-        rows: of the file, for messages; None: unknown.
+        rows: of the file, for messages; None: unknown. where: how a message names one.
     """
 
     column: str
     per: LabelPer
     values: NDArray[Any]
     rows: NDArray[np.int64] | None = None
+    where: Callable[[int], str] = "row {}".format
 
     @property
     def known(self) -> NDArray[np.bool_]:

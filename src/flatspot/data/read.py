@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from flatspot.data.faults import Faults
 from flatspot.data.roles import DECIMAL_COMMA, OR_IN_ORDER, Roles
 from flatspot.data.sources import MISSING, UNREADABLE, CsvFile, Source, as_text, shown
 from flatspot.data.stamps import PARTS, as_moments, from_parts, joined, parsed
@@ -86,7 +87,8 @@ class Rows:
         blocks: float64, or float32 less `base` in a long file, NaN where a value is missing; `[row, channel]`.
         base: what was taken from every row, `[channel]`.
         times: `datetime64[us]` `[row]`. groups, labels: text, `[row]`. None where there is no such column.
-        notes: what was done to them.
+        notes: what was done to them. faults: what cannot be used; the blocks are then none of the table's.
+        placed: whether times and groups can be used.
     """
 
     blocks: list[NDArray[Any]] = field(default_factory=list)
@@ -95,13 +97,26 @@ class Rows:
     groups: pl.Series | None = None
     labels: pl.Series | None = None
     notes: tuple[str, ...] = ()
+    faults: Faults = field(default_factory=lambda: Faults(""))
+    placed: bool = True
 
     def __len__(self) -> int:
         return sum(map(len, self.blocks))
 
 
 def read_rows(source: Source, roles: Roles, *, missing: bool, anew: bool = False) -> Rows:
-    """All rows that the roles name, in the order of the file.
+    """The same as `gather`, of rows that can all be used.
+
+    Raises:
+        BadInput: naming the file and the row, column and value of each fault.
+    """
+    rows = gather(source, roles, missing=missing, anew=anew)
+    rows.faults.refuse()
+    return rows
+
+
+def gather(source: Source, roles: Roles, *, missing: bool, anew: bool = False) -> Rows:
+    """All rows that the roles name, in the order of the file, and what of them cannot be used.
 
     The quick way lets polars read numbers as numbers. Where it meets a cell that is none, the slow way reads the text
     and names the cell, or finds that it can be read after all (spaces around a number, a blank line).
@@ -112,42 +127,72 @@ def read_rows(source: Source, roles: Roles, *, missing: bool, anew: bool = False
         anew: for a network that is trained already: a label may be missing, and what is a stamp is settled.
 
     Raises:
-        BadInput: naming the file and the row, column and value that cannot be used.
+        BadInput: naming the file, and the line or column that cannot be read at all.
     """
     if isinstance(source, CsvFile):
         for marks in (False, True) if missing else (False,):
             quick = source.typed(roles.channels, roles.others, marks=marks)
             try:
-                return _collected(quick, source, roles, _Reader(source.name, missing=missing, anew=anew), quick=True)
+                return _collected(quick, source, roles, _Reader(source, missing=missing, anew=anew), quick=True)
             except (BadInput, *UNREADABLE):
                 pass  # the next way may read it, and the last one says why it cannot be read
     batches = source.as_written([*roles.channels, *roles.others])
-    return _collected(batches, source, roles, _Reader(source.name, missing=missing, anew=anew), quick=False)
+    return _collected(batches, source, roles, _Reader(source, missing=missing, anew=anew), quick=False)
 
 
 def _collected(
     batches: Iterator[pl.DataFrame], source: Source, roles: Roles, reader: "_Reader", *, quick: bool
 ) -> Rows:
-    blocks, times = _Blocks(narrow=roles.group is None), _Stamps()
-    texts: dict[str, list[pl.Series]] = {name: [] for name in (roles.group, roles.label) if name}
+    kept = _Kept(roles)
     for batch in batches:
         if not len(batch):
             continue
         if quick and batch[source.columns[-1]].has_nulls():
             _refuse_short(source, batch)
-        blocks.add(reader.numbers(batch, roles.channels))
-        if roles.time:
-            times.add(reader.moments(batch, roles))
-        for name, kept in texts.items():
-            kept.append(reader.text(batch, name) if name == roles.group else reader.label(batch, name))
-        reader.row += len(batch)
-    if not blocks.blocks:
+        kept.add(batch, reader)
+        if quick:
+            reader.faults.refuse()
+    if not reader.row:
         raise BadInput(f"{source.name}: has no rows")
-    rows = Rows(blocks.blocks, blocks.base)
-    rows.times = times.all() if roles.time else None
-    rows.notes = (TURNED,) if reader.turned else ()
-    rows.groups, rows.labels = (pl.concat(texts[name]) if name else None for name in (roles.group, roles.label))
-    return rows
+    return kept.rows(reader)
+
+
+@final
+class _Kept:
+    """Collects what the roles name. Where there are faults, no numbers are kept: they would not be used."""
+
+    def __init__(self, roles: Roles) -> None:
+        self._roles = roles
+        self._blocks, self._times = _Blocks(narrow=roles.group is None), _Stamps()
+        self._texts: dict[str, list[pl.Series]] = {name: [] for name in (roles.group, roles.label) if name}
+
+    def add(self, batch: pl.DataFrame, reader: "_Reader") -> None:
+        """Take the next rows."""
+        columns = reader.numbers(batch, self._roles.channels)
+        stamps = reader.moments(batch, self._roles) if self._roles.time else None
+        for name, kept in self._texts.items():
+            kept.append(reader.text(batch, name) if name == self._roles.group else reader.label(batch, name))
+        if not reader.faults:
+            self._blocks.add(columns)
+        if stamps is not None and reader.placed:
+            self._times.add(stamps)
+        reader.row += len(batch)
+
+    def rows(self, reader: "_Reader") -> Rows:
+        """All of them."""
+        roles = self._roles
+        blocks = [np.zeros((reader.row, 1))] if reader.faults else self._blocks.blocks
+        groups, labels = (pl.concat(self._texts[name]) if name else None for name in (roles.group, roles.label))
+        return Rows(
+            blocks,
+            None if reader.faults else self._blocks.base,
+            self._times.all() if roles.time and reader.placed else None,
+            groups,
+            labels,
+            (TURNED,) if reader.turned else (),
+            reader.faults,
+            reader.placed,
+        )
 
 
 def _refuse_short(source: Source, batch: pl.DataFrame) -> None:
@@ -273,16 +318,18 @@ def _continued(regular: Regular, stamps: NDArray[Any]) -> Regular | None:
 
 @final
 class _Reader:
-    """Turns batches into numbers and moments, and names the first cell that is none.
+    """Turns batches into numbers and moments, and finds the cells that are none.
 
     Args:
-        name: of the file. missing: whether a number may be missing.
+        source: the file. missing: whether a number may be missing.
         anew: whether a label may, and data.time is settled.
     """
 
-    def __init__(self, name: str, *, missing: bool, anew: bool) -> None:
-        self.name = name
+    def __init__(self, source: Source, *, missing: bool, anew: bool) -> None:
+        self.faults = Faults(source.name)
+        self.placed = True  # whether each row has its stamp and its series
         self.row = 0
+        self._name, self._where = source.name, source.where
         self.turned = False  # whether a stamp was turned into UTC
         self._missing = missing
         self._anew = anew
@@ -301,25 +348,31 @@ class _Reader:
         values = numbers.to_numpy()
         if _within_bounds(values):
             return values
-        if not self._missing:
-            self._refuse_empty(column, numbers)
+        if not self._missing and not self._is_empty(column, numbers):
             self._refuse(column, numbers.is_null(), f"is missing; {FILLING}")
         self._refuse(column, numbers.is_infinite(), "is not finite; a missing value is an empty cell or NA")
-        self._refuse(column, numbers.abs() > LARGEST, f"is beyond {LARGEST:.0e}; give the column in a larger unit")
+        self._refuse(
+            column,
+            (numbers.abs() > LARGEST) & numbers.is_finite(),
+            f"is beyond {LARGEST:.0e}; give the column in a larger unit",
+        )
         return values
 
-    def _refuse_empty(self, column: pl.Series, numbers: pl.Series) -> None:
-        """A column without a value is not mended by filling it."""
-        if numbers.null_count() == len(numbers) > 1:
-            rows = f"rows {self.row + 1:,} to {self.row + len(numbers):,}"
+    def _is_empty(self, column: pl.Series, numbers: pl.Series) -> bool:
+        """Whether a column has no value in these rows: that is not mended by filling it, and is a fault of its own."""
+        empty = numbers.null_count() == len(numbers) > 1
+        if empty:
+            rows = f"{self._where(self.row + 1)} to {self._where(self.row + len(numbers)).split()[-1]}"
             another = "" if self._anew else "; name another"
-            raise BadInput(f"{self.name}: column {column.name!r} has no value in {rows}{another}")
+            told = f"column {column.name!r} has no value from {rows}{another}"
+            self.faults.add((column.name, f"empty from {rows}"), self.row + 1, told)
+        return empty
 
     def moments(self, batch: pl.DataFrame, roles: Roles) -> NDArray[Any]:
         """The time stamps of a batch."""
         columns = [batch[name] for name in roles.time]
         for column in columns:
-            self._refuse(column, column.is_null(), self._stampless)
+            self._refuse(column, column.is_null(), self._stampless, key=True)
         if len(columns) > 1:
             moments = self._from_parts(columns) if roles.form is None else self._parsed(joined(columns), roles.form)
         elif roles.form is None:
@@ -332,7 +385,7 @@ class _Reader:
     def text(self, batch: pl.DataFrame, name: str) -> pl.Series:
         """The names of series in a batch."""
         text = self._text(batch[name])
-        self._refuse(batch[name], text.is_null(), "is missing; every row needs its series")
+        self._refuse(batch[name], text.is_null(), "is missing; every row needs its series", key=True)
         return text
 
     def label(self, batch: pl.DataFrame, name: str) -> pl.Series:
@@ -344,7 +397,7 @@ class _Reader:
 
     def _text(self, column: pl.Series) -> pl.Series:
         if column.dtype.is_nested() or column.dtype in {pl.Binary, pl.Object}:
-            raise BadInput(f"{self.name}: column {column.name!r} holds {column.dtype}, not names")
+            raise BadInput(f"{self._name}: column {column.name!r} holds {column.dtype}, not names")
         text = as_text(column)
         self._refuse(column, text.str.len_chars() > LONGEST_NAME, f"is longer than {LONGEST_NAME:,} letters")
         return text
@@ -355,7 +408,7 @@ class _Reader:
         if column.dtype == pl.Float64:
             return column.fill_nan(None) if column.is_nan().any() else column
         if not (column.dtype.is_numeric() or column.dtype in {pl.Boolean, pl.Null}):
-            raise BadInput(f"{self.name}: column {column.name!r} holds {column.dtype}, not numbers")
+            raise BadInput(f"{self._name}: column {column.name!r} holds {column.dtype}, not numbers")
         return column.cast(pl.Float64).fill_nan(None)
 
     def _numbers_of_text(self, column: pl.Series) -> pl.Series:
@@ -363,17 +416,19 @@ class _Reader:
         numbers = text.cast(pl.Float64, strict=False)
         wrong = numbers.is_null() & text.is_not_null()
         if wrong.any():
-            self._refuse(column, wrong, f"is not a number{_rather(text.filter(wrong)[0])}")
+            self._refuse(column, wrong, f"is not a number{_rather(text.filter(wrong)[0])}", kind="text")
+            numbers = numbers.set(wrong, 0.0)  # it is no missing one
         return numbers.fill_nan(None)
 
     def _from_parts(self, columns: list[pl.Series]) -> pl.Series:
         columns = [as_text(column) for column in columns]
         for column in columns:
-            self._refuse(column, column.is_null(), self._stampless)
+            self._refuse(column, column.is_null(), self._stampless, key=True)
         moments = from_parts(columns)
         names = ", ".join(column.name for column in columns)
         written = pl.select(pl.concat_str(columns, separator="-")).to_series().alias(names)
-        self._refuse(written, moments.is_null(), f"is no date; it is read as {'-'.join(PARTS[: len(columns)])}")
+        told = f"is no date; it is read as {'-'.join(PARTS[: len(columns)])}"
+        self._refuse(written, moments.is_null() & written.is_not_null(), told, key=True)
         return moments
 
     def _parsed(self, column: pl.Series, form: str) -> pl.Series:
@@ -385,28 +440,42 @@ class _Reader:
             text = text.str.strip_chars()
             moments = parsed(text, form)
         if moments.has_nulls():
-            self._refuse(column, text.is_in(MISSING), self._stampless)
-            self._refuse_mixed_zones(column, text, moments.is_null(), zoned=form.endswith("z"))
+            missing = text.is_in(MISSING)
+            self._refuse(column, missing, self._stampless, key=True)
+            unread = moments.is_null() & text.is_not_null() & ~missing
+            unread &= ~self._of_other_zones(column, text, unread, zoned=form.endswith("z"))
             read = text.filter(moments.is_not_null())
             like = f" written like {read[0]!r}" if len(read) else ""
-            self._refuse(column, moments.is_null(), f"cannot be read as a date{like}")
+            self._refuse(column, unread, f"cannot be read as a date{like}", kind="no date", key=True)
         return moments
 
-    def _refuse_mixed_zones(self, column: pl.Series, text: pl.Series, unread: pl.Series, *, zoned: bool) -> None:
-        has_zone = text.str.contains(ZONE)
-        if has_zone.any() and not has_zone.all():
-            told = "has no UTC offset, and others have one" if zoned else "has a UTC offset, and others have none"
-            self._refuse(column, unread & (has_zone != zoned), f"{told}; write all stamps in one way")
+    def _of_other_zones(self, column: pl.Series, text: pl.Series, unread: pl.Series, *, zoned: bool) -> pl.Series:
+        """Which stamps cannot be read because others say how far they are from UTC, and they do not, or they alone."""
+        has_zone = text.str.contains(ZONE).fill_null(zoned)
+        other = unread & (has_zone != zoned)
+        if not has_zone.any():
+            other = other & False
+        told = "has no UTC offset, and others have one" if zoned else "has a UTC offset, and others have none"
+        self._refuse(column, other, f"{told}; write all stamps in one way", key=True)
+        return other
 
-    def _refuse(self, column: pl.Series, wrong: pl.Series, complaint: str) -> None:
+    def _refuse(
+        self, column: pl.Series, wrong: pl.Series, complaint: str, *, kind: str | None = None, key: bool = False
+    ) -> None:
+        """Find a fault, if any cell is wrong.
+
+        Args:
+            complaint: what is wrong with it. kind: the same, where the words differ from cell to cell.
+            key: whether it leaves a row without its stamp or its series.
+        """
         if not wrong.any():
             return
+        self.placed = self.placed and not key
         row = wrong.arg_true()[0]
         cell = column[row]
         value = "the value" if cell is None or str(cell).strip() in MISSING else shown(cell)
-        more = wrong.sum() - 1
-        others = f" ({more:,} more such cell{'s' * (more > 1)} below)" if more else ""
-        raise BadInput(f"{self.name}: row {self.row + row + 1}, column {column.name!r}: {value} {complaint}{others}")
+        told = f"{self._where(self.row + row + 1)}, column {column.name!r}: {value} {complaint}"
+        self.faults.add((column.name, kind or complaint), self.row + row + 1, told, cells=int(wrong.sum()))
 
 
 def _within_bounds(values: NDArray[np.float64]) -> bool:

@@ -88,7 +88,7 @@ def choose_roles(
         BadInput: naming the file and the column, for one that is not there or has two roles.
     """
     sample = source.sample()
-    table = _Table(source.name, sample, source.columns, form)
+    table = _Table(source, sample, form)
     group = None if group is None else table.found(group, "data.group")
     label = None if label is None else table.found(label, "data.label")
     named = [] if features == "all" else names_of(features)
@@ -111,7 +111,7 @@ def choose_roles(
 def columns_of_numbers(source: Source) -> list[str]:
     """The columns that are mostly numbers and hold no dates, as far as the first rows tell."""
     sample = source.sample()
-    numbers = _Table(source.name, sample, source.columns, None).numbers(without=())
+    numbers = _Table(source, sample, None).numbers(without=())
     return [name for name in numbers if not looks_like_dates(sample[name])]
 
 
@@ -130,10 +130,11 @@ def names_of(names: Names) -> list[str]:
 class _Table:
     """The first rows of a table, and what they tell."""
 
-    def __init__(self, name: str, sample: pl.DataFrame, columns: Sequence[str], form: Form | None) -> None:
-        self.name = name
+    def __init__(self, source: Source, sample: pl.DataFrame, form: Form | None) -> None:
+        self.name = source.name
         self.sample = sample
-        self.columns = list(columns)
+        self.columns = list(source.columns)
+        self._where = source.where
         self._known_form = form
 
     def found(self, name: str, key: str) -> str:
@@ -215,7 +216,7 @@ class _Table:
         both = joined([self.sample[name] for name in names])
         form = self._form_of(both)
         if form is None and looks_like_dates(self.sample[names[0]]):
-            told = f"{_shown_row(both)} cannot be read as a date and its clock"
+            told = f"{self._shown(both)} cannot be read as a date and its clock"
             raise BadInput(f"{self.name}: {told} (data.time); write them as 2024-01-31 and 13:00")
         return (_in_order(names), None) if form is None else (tuple(names), form)
 
@@ -230,25 +231,23 @@ class _Table:
             numbers = _mostly_numbers(column)
             rest = OR_IN_ORDER if or_none and (numbers or not asked) else ""
             told = f" or as seconds since 1970, from {FEWEST_SECONDS:,.0f} on" if numbers else ""
-            raise BadInput(f"{self.name}: {_unread(column, asked=asked)}{told}; write them as {SHOWN}{rest}")
+            raise BadInput(f"{self.name}: {self._unread(column, asked=asked)}{told}; write them as {SHOWN}{rest}")
         if is_ambiguous(column, form):
             raise BadInput(
-                f"{self.name}: {_shown_row(column)} is a date ({form}) or a number of seconds since 1970; write dates "
+                f"{self.name}: {self._shown(column)} is a date ({form}) or a number of seconds since 1970; write dates "
                 f"as {SHOWN}"
             )
         return form
 
+    def _unread(self, column: pl.Series, *, asked: bool) -> str:
+        """The first cell of a column that cannot be read as dates."""
+        row, cell = _first(column)
+        told = "is data.time" if asked else "looks like dates"
+        return f"{self._where(row + 1)}, column {column.name!r} {told}, but {cell} cannot be read as a date"
 
-def _unread(column: pl.Series, *, asked: bool) -> str:
-    """The first cell of a column that cannot be read as dates."""
-    row, cell = _first(column)
-    told = "is data.time" if asked else "looks like dates"
-    return f"row {row + 1}, column {column.name!r} {told}, but {cell} cannot be read as a date"
-
-
-def _shown_row(column: pl.Series) -> str:
-    row, cell = _first(column)
-    return f"row {row + 1}, column {column.name!r}: {cell}"
+    def _shown(self, column: pl.Series) -> str:
+        row, cell = _first(column)
+        return f"{self._where(row + 1)}, column {column.name!r}: {cell}"
 
 
 def _first(column: pl.Series) -> tuple[int, str]:

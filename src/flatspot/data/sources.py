@@ -10,10 +10,11 @@ import zlib
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Protocol, final, runtime_checkable
+from typing import Final, NamedTuple, Protocol, final, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -82,6 +83,9 @@ class Source(Protocol):
 
     def as_written(self, columns: Collection[str]) -> Iterator[pl.DataFrame]:
         """All rows in batches, text as it was written: the slow way, which finds the cell."""
+
+    def where(self, row: int) -> str:
+        """Where a row stands, for a message; the first row is 1. In a CSV file that is a line, as an editor counts."""
 
 
 def source_of(path: str | Path) -> Source:
@@ -155,6 +159,10 @@ class Frame:
         """All rows in batches."""
         return self.frame.select(columns).iter_slices(BATCH)
 
+    def where(self, row: int) -> str:
+        """The row."""
+        return f"row {row}"
+
 
 @final
 class ParquetFile:
@@ -182,6 +190,10 @@ class ParquetFile:
             yield from read.collect_batches(chunk_size=BATCH, maintain_order=True)
         except UNREADABLE as error:
             raise self._broken(error) from error
+
+    def where(self, row: int) -> str:
+        """The row."""
+        return f"row {row}"
 
     def _broken(self, error: BaseException) -> BadInput:
         with self._path.open("rb") as file:
@@ -261,6 +273,26 @@ class CsvFile:
             yield from self._filled().select(columns).collect_batches(chunk_size=BATCH, maintain_order=True)
         except UNREADABLE as error:
             raise self._unreadable(error) from error
+
+    def where(self, row: int) -> str:
+        """The line that a row begins on, the header's included: a cell may hold line breaks, and a line no row."""
+        if self._plain:
+            return f"line {row + 1}"
+        return f"line {self._lines[row - 1]}" if row <= len(self._lines) else f"row {row} of the data"
+
+    @cached_property
+    def _lines(self) -> list[int]:
+        """The line that each row begins on, as far as the file can be read."""
+        found: list[int] = []
+        with suppress(BadInput):
+            found.extend(each.line for each in self._rows(strict=False))
+        return found
+
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether each line below the header is a row; a line of nothing but separators is none."""
+        nothing = re.compile(rb"(^|\n)%b+\r?(\n|$)" % re.escape(self._separator.encode()))
+        return self.even and not any(nothing.search(lines) for lines in self._stretches())
 
     def _start(self) -> bytes | None:
         """The lines that a long file begins with; None where the whole is short, or so many bytes hold few rows.
@@ -362,9 +394,9 @@ class CsvFile:
         """Read the rows one by one and name the first that is no row of this table."""
         if self.even:
             return
-        for row, cells in self._rows(strict=False):
-            if len(cells) != len(self.columns):
-                raise BadInput(self._ragged(row, cells))
+        for each in self._rows(strict=False):
+            if len(each.cells) != len(self.columns):
+                raise BadInput(self._ragged(each))
 
     def _refuse_swallowed(self) -> None:
         """Refuse a cell with line breaks that is none: two stray quotation marks swallow the rows between them.
@@ -372,9 +404,10 @@ class CsvFile:
         A mark that closes a cell stands at its end; within one it is written twice.
         """
         if self._has_quoted_breaks():
-            for row, cells in self._rows(strict=True, longest=MOST_OPEN):
-                if self._holds_a_row(cells):
-                    raise BadInput(f"{self.name}: row {row}: a cell in quotes holds whole rows; is a mark left open?")
+            for each in self._rows(strict=True, longest=MOST_OPEN):
+                if self._holds_a_row(each.cells):
+                    told = "a cell in quotes holds whole rows; is a mark left open?"
+                    raise BadInput(f"{self.name}: line {each.line}: {told}")
 
     def _holds_a_row(self, cells: list[str]) -> bool:
         """Whether a line within a cell has as many cells as the header, with numbers wherever its own row has them."""
@@ -390,14 +423,14 @@ class CsvFile:
         except BadInput:
             return True
 
-    def _rows(self, *, strict: bool, longest: int | None = None) -> Iterator[tuple[int, list[str]]]:
-        """Each row and its number.
+    def _rows(self, *, strict: bool, longest: int | None = None) -> Iterator["_Row"]:
+        """Each row, its number, and the line that it begins on.
 
         Args:
             strict: refuse what stands after a closing quotation mark, and a cell that is never closed.
             longest: letters of a cell at most; None: as Python's csv has it.
         """
-        row, before = 0, csv.field_size_limit()
+        row, line, before = 0, 2, csv.field_size_limit()
         with self._open() as file:
             lines = csv.reader(self._decoded(file), delimiter=self._separator, strict=strict)
             try:
@@ -406,9 +439,10 @@ class CsvFile:
                 for cells in lines:
                     if any(cells) or len(cells) > len(self.columns) or (cells and len(self.columns) == 1):
                         row += 1
-                        yield row, cells
+                        yield _Row(row, line, cells)
+                    line = lines.line_num + 1
             except csv.Error as error:
-                raise BadInput(f"{self.name}: row {row + 1}: {_no_row(error)}") from error
+                raise BadInput(f"{self.name}: line {line}: {_no_row(error)}") from error
             except (OSError, EOFError, zlib.error) as error:
                 raise BadInput(_not_unzipped(self.name, error)) from error
             finally:
@@ -421,13 +455,14 @@ class CsvFile:
             except UnicodeDecodeError as error:
                 raise BadInput(_not_utf8(self.name, number, error)) from error
 
-    def _ragged(self, row: int, cells: list[str]) -> str:
-        told = f"{self.name}: row {row} has {counted(len(cells), 'cell')}, and the header {len(self.columns)}"
+    def _ragged(self, found: "_Row") -> str:
+        cells = found.cells
+        told = f"{self.name}: line {found.line} has {counted(len(cells), 'cell')}, and the header {len(self.columns)}"
         other = _separator(cells[0]) if len(cells) == 1 else self._separator
         if other in cells[0] and other != self._separator:
             kinds = SHOWN_SEPARATORS
             return f"{told}: it is separated by {kinds[other]}, the header by {kinds[self._separator]}"
-        if row == 1:
+        if found.row == 1:
             return f"{told}: {_comment(self.columns[0])}the first line must name the columns"
         if len(cells) < len(self.columns):
             return f"{told}: a missing value is an empty cell"
@@ -445,9 +480,16 @@ class CsvFile:
 
     def _refuse_quotes(self) -> None:
         """Name the first row whose quotation marks may be why it cannot be read."""
-        for row, cells in self._rows(strict=True):
-            if any('"' in cell for cell in cells):
-                raise BadInput(f"{self.name}: row {row}: {IN_QUOTES}")
+        for each in self._rows(strict=True):
+            if any('"' in cell for cell in each.cells):
+                raise BadInput(f"{self.name}: line {each.line}: {IN_QUOTES}")
+
+
+@final
+class _Row(NamedTuple):
+    row: int
+    line: int
+    cells: list[str]
 
 
 def _separator(header: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from flatspot.data.assemble import assemble, without_constant
 from flatspot.data.mending import Mending
 from flatspot.data.panel import Keys, LabelPer, Panel
-from flatspot.data.read import read_rows
+from flatspot.data.read import gather
 from flatspot.data.roles import choose_roles
 from flatspot.data.sources import as_source
 from flatspot.errors import BadInput
@@ -75,9 +75,9 @@ def read_table(
     roles = choose_roles(
         source, target=target, features=features, time=time, group=group, label=label, anew=anew, form=form
     )
-    rows = read_rows(source, roles, missing=mending.missing != "error", anew=anew)
+    rows = gather(source, roles, missing=mending.missing != "error", anew=anew)
     per: LabelPer | None = label_per  # type: ignore[assignment] # held above
-    panel = assemble(rows, roles, source.name, mending, per)
+    panel = assemble(rows, roles, source, mending, per)
     if not anew:
         panel = without_constant(panel, roles)
     panel = replace(panel, keys=Keys(roles.time, roles.group, roles.form, roles.days))

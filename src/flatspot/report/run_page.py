@@ -80,7 +80,8 @@ def check_metrics(held: Mapping[str, Any]) -> None:
     if not isinstance(held["verdict"], str):
         raise TypeError("the verdict is no text")
     about = held.get("about", {})
-    if not isinstance(about, Mapping) or not all(isinstance(each, str) for each in about.get("targets", [])):
+    targets = about.get("targets", []) if isinstance(about, Mapping) else None
+    if not isinstance(targets, list) or not all(isinstance(each, str) for each in targets):
         raise TypeError("about is no table, or a target no text")
     _check_confusion(held.get("confusion", ()), held.get("classes", ()))
 
