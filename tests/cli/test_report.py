@@ -1,5 +1,6 @@
 """`flatspot report`, and the page at the end of a run and of a sweep."""
 
+import copy
 import json
 import pickle
 import shutil
@@ -7,6 +8,8 @@ import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from flatspot.cli.app import app
@@ -85,6 +88,83 @@ def test_a_report_of_another_kind_is_refused(train):
     refused = train("report=htm")
     assert refused.code == 2
     assert "report=htm: did you mean 'html'?" in refused.err
+
+
+def test_names_that_a_charts_font_cannot_write_are_drawn_without_a_word(train, tmp_path):
+    rows = "\n".join(f"{number % 7},{number % 5}" for number in range(120))
+    (tmp_path / "a.csv").write_text(f"温度 🌡,{'long ' * 40}\n{rows}\n", encoding="utf-8")
+    done = train(
+        "data=csv", f"data.path={tmp_path / 'a.csv'}", "data.target='温度 🌡'", "data.features=all", "report=html"
+    )
+    assert done.code == 0, done.err
+    assert "Glyph" not in done.out + done.err
+    assert "温度 🌡" in page_of(done.folder)
+
+
+def test_a_sweep_that_has_not_ended_says_how_it_goes_on(tmp_path):
+    (tmp_path / "multirun.yaml").write_text("hydra: {}\n")
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "evidence.jsonl").write_text("")
+    refused = report(tmp_path)
+    assert refused.exit_code == 2
+    assert "a sweep that has not ended" in refused.output
+    assert "resume=auto" in refused.output
+
+
+def places(held, path=()):
+    """Every way into a table of JSON."""
+    items = held.items() if isinstance(held, dict) else enumerate(held) if isinstance(held, list) else ()
+    for key, each in items:
+        yield (*path, key)
+        yield from places(each, (*path, key))
+
+
+@pytest.fixture(scope="module")
+def figures():
+    errors = {"mae": 21.5, "rmse": 29.6, "mase": 1.9, "smape": 3.0, "r2": 0.73}
+    return {
+        "test": errors,
+        "baseline": {"mean": errors, "ridge": errors},
+        "diversity": {"ratio": 0.8, "minimum": 0.7, "flat_share": 0.0, "over_all": None, "within_series": None},
+        "skill": {"model": 0.7, "ridge": 0.6},
+        "verdict": "flat",
+        "explained": "the outputs are nearly the same for every input",
+        "findings": [{"cause": "dead-units", "seen": "s", "means": "m", "try_first": "t", "confidence": 0.9}],
+        "not_examined": {"too-deep": "no fresh copy"},
+        "steps": 90,
+        "fit_seconds": 1.5,
+        "seconds": 3.0,
+        "about": {"data": "a.csv", "targets": ["level"], "model": "gru", "versions": {"torch": "2"}},
+        "by_step": {"model": {"mae": [1.0, 2.0]}, "ridge": {"mae": [1.0, 2.0]}},
+        "by_series": {"a": {"mae": 1.0, "mase": 1.0}, "b": {"mae": 2.0, "mase": None}},
+        "baseline_by_series": {"a": {"ridge": 1.0}, "b": {"ridge": None}},
+        "confusion": [[1, 2], [3, 4]],
+        "classes": ["x", "y"],
+    }
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_one_figure_is_there_is_a_page_or_a_sentence(figures, tmp_path, data):
+    held = copy.deepcopy(figures)
+    *way, last = data.draw(st.sampled_from(list(places(held))))
+    inside = held
+    for key in way:
+        inside = inside[key]
+    wrong = data.draw(
+        st.sampled_from([..., None, "x", "\ud800", [], {}, 3, -1.0, 10**400, True, [[]], ["a"], {"b": None}])
+    )
+    if wrong is ...:
+        del inside[last]
+    else:
+        inside[last] = wrong
+    (tmp_path / "status.json").write_text('{"status": "done"}')
+    (tmp_path / "metrics.json").write_text(json.dumps(held))
+    (tmp_path / "report.html").unlink(missing_ok=True)
+    done = report(tmp_path)
+    assert done.exit_code in (0, 2), done.output
+    assert (tmp_path / "report.html").exists() == (done.exit_code == 0)
+    assert done.exit_code == 0 or str(tmp_path) in done.output
 
 
 @pytest.mark.parametrize("model", ["classifier", "regressor"])

@@ -112,7 +112,7 @@ def run_page(run: RunRecord) -> str:
         sameness=_sameness(run, draw),
         errors=_errors(run),
         by_series=_by_series(run),
-        sections=[each for each in _sections(run, draw) if each["charts"]],
+        sections=[each for each in _sections(run, draw) if each["charts"] or each["notes"]],
         about=list(_about(run)),
         config=run.config,
         version=run.version,
