@@ -9,7 +9,10 @@ from functools import partial, wraps
 from typing import get_args
 
 import jaxtyping
+from beartype import BeartypeConf, beartype
 from jaxtyping import AbstractArray
+
+typed = beartype(conf=BeartypeConf(violation_type=TypeError))
 
 jaxtyped = inspect.unwrap(jaxtyping.jaxtyped)  # its own, also where pytest imports this again to look for doctests
 
