@@ -72,6 +72,13 @@ def test_every_command_composes_and_builds(command):
     build_model(config, shaped_for(config["model"]["name"]))
 
 
+@pytest.mark.parametrize("command", [each for each in COMMANDS if "[" in each])
+def test_brackets_stand_in_quotes(command):
+    """In zsh they would be a pattern for files."""
+    outside = re.sub(r"'[^']*'|\"[^\"]*\"", "", command)
+    assert "[" not in outside
+
+
 def without_a_run(words):
     """The options are known; what is missing is the run."""
     answer = CliRunner().invoke(app, words)

@@ -50,12 +50,17 @@ def run_page(train):
 def sweep_page(tmp_path):
     metrics = {"verdict": "healthy", "diversity": {"ratio": 0.5}, "baseline": {}, "seconds": 2.0, "fit_seconds": 1.0}
     jobs = [
-        Job(at, str(at), {"model.cell": cell, "seed": str(seed)}, metrics | {"test": {"mae": mae, "r2": 0.5}})
+        Job(
+            at,
+            str(at),
+            {"model.cell": cell, "data.val_from": f"2024-{9 - at:02}-01", "seed": str(seed)},
+            metrics | {"test": {"mae": mae, "r2": 0.5}},
+        )
         for at, (cell, seed, mae) in enumerate(
             [("rnn", 0, 9.5), ("rnn", 1, 10.0), ("gru", 0, 2000.0), ("gru", 1, 1999.0), ("lstm", 0, 30.0)]
         )
     ]
-    jobs.append(Job(5, "5", {"model.cell": "lstm", "seed": "1"}, None, "it broke"))
+    jobs.append(Job(5, "5", {"model.cell": "lstm", "data.val_from": "2024-12-01", "seed": "1"}, None, "it broke"))
     path = tmp_path / "report.html"
     path.write_text(page_of_jobs(tmp_path, jobs, "mae"), encoding="utf-8")
     return path
@@ -97,7 +102,7 @@ def test_pictures_are_drawn_and_have_words(browser, run_page):
     assert len(pictures) >= 8
     for each in pictures:
         assert each.get_attribute("aria-label")
-        assert each.rect["width"] > 200
+        assert 200 < each.rect["width"] < 640
         assert each.rect["height"] > 80
 
 
@@ -123,25 +128,28 @@ def head(browser, table, name):
 
 def test_tables_sort_by_number_and_by_word_and_back(browser, sweep_page):
     opened(browser, sweep_page, DESKTOP)
-    assert column(browser, "runs", 4) == ["9.5", "10", "2,000", "1,999", "30", "-"]
+    assert column(browser, "runs", 5) == ["9.5", "10", "2,000", "1,999", "30", "-"]
     press = head(browser, "runs", "MAE")
     press.click()
-    assert column(browser, "runs", 4) == ["9.5", "10", "30", "1,999", "2,000", "-"]
+    assert column(browser, "runs", 5) == ["9.5", "10", "30", "1,999", "2,000", "-"]
     assert press.find_element("xpath", "..").get_attribute("aria-sort") == "ascending"
     press.click()
-    assert column(browser, "runs", 4) == ["2,000", "1,999", "30", "10", "9.5", "-"]
+    assert column(browser, "runs", 5) == ["2,000", "1,999", "30", "10", "9.5", "-"]
+    head(browser, "runs", "data.val_from").click()
+    assert column(browser, "runs", 3) == sorted(column(browser, "runs", 3))
     head(browser, "runs", "model.cell").click()
     assert column(browser, "runs", 2) == ["gru", "gru", "lstm", "lstm", "rnn", "rnn"]
     assert press.find_element("xpath", "..").get_attribute("aria-sort") == "none"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_can_be_read_in_both_schemes(browser, sweep_page, scheme):
+@pytest.mark.parametrize("kind", ["run_page", "sweep_page"])
+def test_text_can_be_read_in_both_schemes(browser, request, kind, scheme):
     """Contrast of 4.5 at least (WCAG 2.2, 1.4.3), of all text on the colour behind it."""
     browser.execute_cdp_cmd(
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     )
-    opened(browser, sweep_page, DESKTOP)
+    opened(browser, request.getfixturevalue(kind), DESKTOP)
     try:
         found = browser.execute_script(CONTRASTS)
     finally:
