@@ -1,7 +1,7 @@
 """The rows of anybody's table as numbers: what cannot be used is named by file, row, column and value."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
@@ -133,11 +133,15 @@ def gather(source: Source, roles: Roles, *, missing: bool, anew: bool = False) -
         for marks in (False, True) if missing else (False,):
             quick = source.typed(roles.channels, roles.others, marks=marks)
             try:
-                return _collected(quick, source, roles, _Reader(source, missing=missing, anew=anew), quick=True)
+                return _collected(
+                    quick, source, roles, _Reader(source.name, str, missing=missing, anew=anew), quick=True
+                )
             except (BadInput, *UNREADABLE):
                 pass  # the next way may read it, and the last one says why it cannot be read
     batches = source.as_written([*roles.channels, *roles.others])
-    return _collected(batches, source, roles, _Reader(source, missing=missing, anew=anew), quick=False)
+    return _collected(
+        batches, source, roles, _Reader(source.name, source.where, missing=missing, anew=anew), quick=False
+    )
 
 
 def _collected(
@@ -321,15 +325,16 @@ class _Reader:
     """Turns batches into numbers and moments, and finds the cells that are none.
 
     Args:
-        source: the file. missing: whether a number may be missing.
+        name: of the file. where: how a row is told; the quick way, whose words nobody reads, does not look for it.
+        missing: whether a number may be missing.
         anew: whether a label may, and data.time is settled.
     """
 
-    def __init__(self, source: Source, *, missing: bool, anew: bool) -> None:
-        self.faults = Faults(source.name)
+    def __init__(self, name: str, where: Callable[[int], str], *, missing: bool, anew: bool) -> None:
+        self.faults = Faults(name)
         self.placed = True  # whether each row has its stamp and its series
         self.row = 0
-        self._name, self._where = source.name, source.where
+        self._name, self._where = name, where
         self.turned = False  # whether a stamp was turned into UTC
         self._missing = missing
         self._anew = anew
