@@ -44,7 +44,10 @@ CURED: Final = "flatspot train data=sensor trainer.max_epochs=5 hydra.run.dir=cu
 SHOWN: Final = {
     "run": [SICK],
     "doctor": ["flatspot doctor sick --cure"],
-    "sweep": ["flatspot train -m model.cell=rnn,gru seed=0,1,2 trainer.max_epochs=5 hydra.sweep.dir=sweep"],
+    "sweep": [
+        "flatspot train -m data=delay model.cell=rnn,gru model.activation=tanh,relu,sigmoid seed=0,1,2 trainer.max_epochs=5 "
+        "examine=quick hydra.sweep.dir=sweep"
+    ],
 }
 """By the picture's name, the commands that it shows."""
 
@@ -101,8 +104,9 @@ def said(command: str, folder: Path) -> str:
         if not more:
             break
         text += more
-    process.wait()
     os.close(ours)
+    if process.wait() > 1:  # 1: the doctor has found something
+        raise RuntimeError(f"{command}: ended with {process.returncode}: {text.decode()[-500:]}")
     return text.decode().replace("\r\n", "\n")
 
 
