@@ -45,8 +45,8 @@ SHOWN: Final = {
     "run": [SICK],
     "doctor": ["flatspot doctor sick --cure"],
     "sweep": [
-        "flatspot train -m data=delay model.cell=rnn,gru model.activation=tanh,relu,sigmoid seed=0,1,2 trainer.max_epochs=5 "
-        "examine=quick hydra.sweep.dir=sweep"
+        "flatspot train -m data=delay model.cell=rnn,gru model.activation=tanh,relu,sigmoid seed=0,1,2 "
+        "trainer.max_epochs=5 examine=quick hydra.sweep.dir=sweep"
     ],
 }
 """By the picture's name, the commands that it shows."""
