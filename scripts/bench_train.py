@@ -43,6 +43,7 @@ from flatspot.cli.build import build_data, build_model, build_trainer
 from flatspot.cli.cure import composed
 from flatspot.cli.job import read_panel
 from flatspot.data.module import SeriesDataModule
+from flatspot.nn.cells import CELLS
 from flatspot.nn.denormals import flushed
 
 WINDOW: Final = 96
@@ -50,10 +51,6 @@ HORIZON: Final = 24
 HIDDEN: Final = 64
 BATCH: Final = 64
 RATE: Final = 1e-3
-
-CELLS: Final[dict[str, Callable[..., nn.Module]]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-
-WAYS: Final = ("bare", "floor", "flatspot")
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ class Bare(nn.Module):
 
     def __init__(self, cell: str, hidden: int, horizon: int) -> None:
         super().__init__()
-        self.layer = CELLS[cell](1, hidden, batch_first=True)
+        self.layer = getattr(nn, cell.upper())(1, hidden, batch_first=True)
         self.head = nn.Linear(hidden, horizon)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -296,9 +293,9 @@ def main() -> None:
     parser.add_argument("--target", default="OT")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--cells", nargs="*", default=list(CELLS))
+    parser.add_argument("--cells", nargs="*", default=[name for name in CELLS if hasattr(nn, name.upper())])
     parser.add_argument("--threads", nargs="*", type=int, default=[1, 2])
-    parser.add_argument("--ways", nargs="*", default=list(WAYS))
+    parser.add_argument("--ways", nargs="*", default=list(RUNS))
     chosen = parser.parse_args()
     warnings.filterwarnings("ignore")
     for name in ("lightning.pytorch", "lightning.fabric"):
