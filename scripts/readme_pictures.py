@@ -20,7 +20,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -150,10 +150,10 @@ def tensorboard(folder: Path) -> None:
 
     _trained(folder)
     board = program.TensorBoard()
-    runs = f"sick:{folder / 'sick'},cured:{folder / 'cured'}"
+    runs = "sick:sick,cured:cured"  # from within: its page shows what it was given
     board.configure(argv=["tensorboard", "--logdir_spec", runs, "--host", "127.0.0.1", "--port", "0"])
-    address = board.launch()
-    with _browser(folder) as browser:
+    with chdir(folder), _browser(folder) as browser:
+        address = board.launch()
         _sized(browser, (1120, 760))
         browser.get(f"{address}#custom_scalars")
         WebDriverWait(browser, 60).until(lambda each: "Matches (4)" in each.find_element("tag name", "body").text)

@@ -103,7 +103,7 @@ def _surely(jobs: Sequence[Job], error: ErrorName) -> str:
         return "How sure that is cannot be said: it takes two seeds at least that two settings both have."
     apart = sum(each.mean - each.half > 0 for each in found)
     one = apart == 1
-    rest = "" if apart == others else "; for the others these seeds cannot tell"
+    rest = "" if apart == others else "; of the rest these seeds cannot tell"
     return (
         f"{apart} of the {others} other settings {'is' if one else 'are'} clearly worse (95 % for all of them){rest}."
     )
