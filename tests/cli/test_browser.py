@@ -12,7 +12,12 @@ webdriver = pytest.importorskip("selenium.webdriver", reason="the extra browser 
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not shutil.which("chromedriver"), reason="Chromium's driver is not installed"),
+    pytest.mark.skipif(
+        not (
+            shutil.which("chromedriver") and any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+        ),
+        reason="Chromium and its driver are not installed",
+    ),
 ]
 
 ARGUMENTS = (
