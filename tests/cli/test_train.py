@@ -365,3 +365,16 @@ def test_settings_that_were_left_alone_are_hinted_at_once(train, tmp_path):
         *keys, "data.scale=per_series", "data.scale_target=per_series", "data.season=7", folder=tmp_path / "chosen"
     )
     assert "note " not in chosen.out
+
+
+def test_where_the_test_rows_alone_are_ill_a_cause_is_looked_for_too(train, tmp_path):
+    rows = np.arange(600)
+    values = np.sin(rows / 3) + np.where(rows >= 510, 12.0, 0.0)  # beyond what the units have room for
+    (tmp_path / "a.csv").write_text("y\n" + "\n".join(f"{each:.5f}" for each in values))
+    keys = ("data=csv", f"data.path={tmp_path / 'a.csv'}", "data.target=y", "examine=quick", "trainer.max_epochs=25")
+    done = train(*keys, "model.hidden_size=16", "model.cell=gru", "optimizer.lr=1e-2", "early_stopping.patience=null")
+    assert done.code == 0, done.err
+    assert json.loads((done.folder / "metrics.json").read_text())["verdict"] in {"flat", "shrunken", "varied-but-wrong"}
+    (seen,) = [each for each in evidence.read(done.folder) if each.when == "examined"]
+    assert seen.values["skill/val"] > 0.9
+    assert "skill/missing" in seen.values

@@ -31,7 +31,6 @@ from flatspot.data.hints import hints
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel
 from flatspot.data.split import Part
-from flatspot.diagnosis import ILL
 from flatspot.errors import BadInput
 from flatspot.evaluate import batches, reference
 from flatspot.examination.gathering import Gathered
@@ -196,8 +195,8 @@ def _run(
     with waiting("testing beside the baselines"):
         examination = examine_model(model, data, ridge=ridge, season=config["data"]["season"])
     with waiting("looking for a cause"):
-        ill = examination.diagnosis().verdict in ILL
-        examination = replace(examination, causes=_causes(config["examine"], model, data, optimizer, ill=ill))
+        causes = _causes(config["examine"], model, data, optimizer, examination.figures())
+        examination = replace(examination, causes=causes)
     told = _about(config, data, model, trainer)
     metrics = metrics_of(examination, trainer.global_step, fit_seconds, time.perf_counter() - started, told)
     forecasts = forecasts_of(data, examination)
@@ -242,12 +241,12 @@ def _seconds(trainer: Trainer) -> float:
 
 
 def _causes(
-    examine: str, model: SequenceModule, data: SeriesDataModule, optimizer: Optimizer | None, *, ill: bool
+    examine: str, model: SequenceModule, data: SeriesDataModule, optimizer: Optimizer | None, test: Mapping[str, float]
 ) -> Gathered | None:
     """What a cause can be told from, if one is asked for."""
     if examine == "none":
         return None
-    return look_for_causes(model, data, optimizer, experiments=examine == "full", budget=EXAMINE_SECONDS, ill=ill)
+    return look_for_causes(model, data, optimizer, experiments=examine == "full", budget=EXAMINE_SECONDS, test=test)
 
 
 def _set_up_process(config: Mapping[str, Any]) -> None:

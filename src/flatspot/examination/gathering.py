@@ -12,7 +12,7 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor, nn
 
-from flatspot.diagnosis import GROWS, MISSED, NO_SIGNAL, judge
+from flatspot.diagnosis import GROWS, ILL, MISSED, NO_SIGNAL, judge, verdict_of
 from flatspot.errors import BadInput, reason
 from flatspot.examination import data, order, outputs, states, wiring
 from flatspot.examination import time as through_time
@@ -167,15 +167,14 @@ def gather(
     budget: float = math.inf,
     *,
     experiments: bool = True,
-    ill: bool = False,
+    test: Mapping[str, float] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Gathered:
     """Everything that can be measured within the budget, in seconds; of a healthy network, that it is.
 
     Args:
-        experiments: whether anything is tried on copies. ill: whether it was found ill elsewhere, on a test split say,
-            so that a cause is looked for whatever these samples show. tell: told the name of each measurement as it
-            begins.
+        experiments: whether anything is tried on copies. test: figures of a test split: where it is ill on that, a
+            cause is looked for whatever these samples show. tell: told the name of each measurement as it begins.
     """
     named = dict(patient.model.named_parameters())
     left = {name: each.grad for name, each in named.items() if each.grad is not None}
@@ -184,7 +183,7 @@ def gather(
     patient = replace(patient, left=frozenset(left), loss=_own_copy(patient.loss))
     try:  # a penalty in the loss may reach the weights themselves, on whichever copy it is asked
         with random_states_kept(patient.model):
-            return _gathered(patient, budget, experiments=experiments, ill=ill, tell=tell)
+            return _gathered(patient, budget, experiments=experiments, test=test or {}, tell=tell)
     finally:
         for name, each in named.items():
             each.grad = left.get(name)
@@ -210,7 +209,12 @@ def _own_copy(loss: LossOf | None) -> LossOf | None:
 
 
 def _gathered(
-    patient: Patient, budget: float, *, experiments: bool, ill: bool, tell: Callable[[str], None] | None
+    patient: Patient,
+    budget: float,
+    *,
+    experiments: bool,
+    test: Mapping[str, float],
+    tell: Callable[[str], None] | None,
 ) -> Gathered:
     started = time.perf_counter()
     found = Gathered(tell=tell)
@@ -222,7 +226,7 @@ def _gathered(
         found.take(name, partial(measure, patient))
         if name == "loss" and found.figures.get("loss/blind_to_pairs"):
             patient = replace(patient, loss=paired(patient.loss))  # a loop that squeezes hands over one that does not
-    if not ill and not suspicious(found):
+    if not suspicious(found) and verdict_of({**found.figures, **test}) not in ILL:
         _look_at_habits(found, patient, started, budget)
         return found
     _look_for_a_cause(found, patient, started, budget, experiments=experiments)

@@ -120,14 +120,14 @@ def look_for_causes(
     *,
     experiments: bool,
     budget: float,
-    ill: bool = False,
+    test: Mapping[str, float] | None = None,
 ) -> Gathered:
     """What a cause can be told from, on samples of the training and validation data; all stays as it was.
 
     Args:
         optimizer: as it was used. experiments: whether anything is tried on copies.
-        budget: seconds after which no further measurement is begun. ill: whether the test split shows that something
-            is wrong: the validation samples need not.
+        budget: seconds after which no further measurement is begun. test: what the test split shows: it may be ill
+            where the validation samples are not.
     """
     asked = _Packing(model) if data.whole else model
     train, val = (
@@ -135,7 +135,7 @@ def look_for_causes(
         for each in (data.whole_loader("train"), data.whole_loader("val"))
     )
     patient = Patient(asked, train, val, model.loss, optimizer, lambda: _fresh(model, packing=data.whole))
-    found = gather(patient, budget, experiments=experiments, ill=ill)
+    found = gather(patient, budget, experiments=experiments, test=test)
     if data.whole:  # as the model has them, not what packs its series
         found.names = {what: name.replace("model.", "", 1) for what, name in found.names.items()}
     if are_names(targets := ", ".join(data.targets)):
