@@ -700,7 +700,7 @@ def test_a_gap_that_is_no_number_is_refused(trained):
 @pytest.mark.parametrize("missing", ["error", "drop"])
 def test_no_other_column_is_asked_for_where_columns_are_settled(trained, missing):
     empty = hourly(40).with_columns(other=pl.lit(None, pl.Float64))
-    with pytest.raises(BadInput, match=r"column 'other' has no value in (any row|rows 1 to 40)$"):
+    with pytest.raises(BadInput, match=r"column 'other' has no value (in any row|from row 1 to 40)$"):
         load(trained("hourly")).predict(empty, missing=missing)
 
 

@@ -67,7 +67,7 @@ def test_as_json_the_figures_are_those_of_the_run(request, which):
     assert (done.exit_code, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     kept = metrics(run)
-    details = {"by_step", "by_series"} if which == "run" else {"classes", "confusion"}
+    details = {"by_step", "by_series", "baseline_by_series"} if which == "run" else {"classes", "confusion"}
     assert set(found) == {"test", "baseline", *details}
     for figure, value in found.items():
         assert value == kept[figure]
