@@ -140,6 +140,25 @@ def test_all_intervals_are_tukeys(count, seeds, data):
     assert len(found) == count - 1
 
 
+@pytest.mark.parametrize(
+    "missing", [[(1, 2)], [(0, 0), (1, 3), (2, 1)], [(0, 0), (0, 1), (1, 2), (1, 3), (2, 2), (2, 3)]]
+)
+def test_where_jobs_have_failed_they_are_what_least_squares_say(missing):
+    draw = np.random.default_rng(1)
+    errors = [{str(seed): draw.normal() for seed in range(4) if (at, seed) not in missing} for at in range(3)]
+    cells = [(at, int(seed), each) for at, own in enumerate(errors) for seed, each in own.items()]
+    design = np.zeros((len(cells), 7))
+    for row, (at, seed, _) in enumerate(cells):
+        design[row, [at, 3 + seed]] = 1
+    values = np.array([each for *_, each in cells])
+    left = values - design @ np.linalg.lstsq(design, values)[0]
+    freedom = len(cells) - np.linalg.matrix_rank(design)
+    factor = stats.studentized_range.ppf(0.95, 3, freedom) * math.sqrt(left @ left / freedom)
+    common = [len(errors[0].keys() & own.keys()) for own in errors[1:]]
+    expected = [factor / math.sqrt(count) if count > 1 else math.nan for count in common]
+    assert half_widths(errors) == pytest.approx(expected, rel=1e-6, nan_ok=True)
+
+
 def test_in_nineteen_of_twenty_sweeps_of_alike_settings_none_is_said_to_be_worse():
     draw = np.random.default_rng(0)
     for count, seeds in ((3, 3), (20, 3), (20, 10)):

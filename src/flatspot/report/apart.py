@@ -2,12 +2,19 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Final
 
 Errors = Mapping[str | None, float]
 """By seed, what a setting errs."""
+
+Cell = tuple[int, str | None]
+"""The number of a setting, and a seed."""
+
+ROUNDS: Final = 200
+STANDS: Final = 1e-12
+"""Means are fitted until they move by less than this share of the largest error, or so often."""
 
 SURE: Final = 0.95
 """The share of sweeps in which all intervals hold what they are of."""
@@ -66,20 +73,40 @@ def _spreads(errors: Sequence[Errors]) -> tuple[list[float], int]:
 
 
 def _residuals(errors: Sequence[Errors]) -> tuple[list[float], int]:
-    """What a mean of each setting and an effect of each seed leave of the errors, and its degrees of freedom."""
-    import numpy as np  # noqa: PLC0415 - a sweep's end alone needs it
+    """What a mean of each setting and an effect of each seed leave of the errors, and its degrees of freedom.
 
-    seeds = {seed: at for at, seed in enumerate(dict.fromkeys(seed for own in errors for seed in own))}
-    cells = [(at, seeds[seed], value) for at, own in enumerate(errors) for seed, value in own.items()]
-    if not cells:
-        return [], 0
-    design = np.zeros((len(cells), len(errors) + len(seeds)))
-    for row, (setting, seed, _) in enumerate(cells):
-        design[row, setting] = design[row, len(errors) + seed] = 1
-    values = np.array([value for *_, value in cells])
-    fitted, _, rank, _ = np.linalg.lstsq(design, values)
-    left: list[float] = (values - design @ fitted).tolist()
-    return left, len(cells) - int(rank)
+    Both are fitted in turn until they stand; where each setting has each seed, that is at once.
+    """
+    left = {(at, seed): value for at, own in enumerate(errors) for seed, value in own.items()}
+    sides = [_by_side(left, side) for side in (0, 1)]
+    size = max(map(abs, left.values()), default=0.0)
+    for _ in range(ROUNDS):
+        moved = 0.0
+        for cells in (each for side in sides for each in side):
+            mean = statistics.fmean(left[cell] for cell in cells)
+            moved = max(moved, abs(mean))
+            for cell in cells:
+                left[cell] -= mean
+        if moved <= STANDS * size:
+            break
+    return list(left.values()), len(left) - sum(map(len, sides)) + _islands(sides)
+
+
+def _by_side(cells: Iterable[Cell], side: int) -> list[list[Cell]]:
+    """The cells of each setting, or of each seed."""
+    found: dict[object, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(cell[side], []).append(cell)
+    return list(found.values())
+
+
+def _islands(sides: Sequence[Sequence[Sequence[Cell]]]) -> int:
+    """How many groups of settings have no seed in common with any other: each has a level of its own."""
+    islands: list[set[Cell]] = []
+    for cells in (each for side in sides for each in side):
+        touched = [each for each in islands if not each.isdisjoint(cells)]
+        islands = [each for each in islands if each not in touched] + [set(cells).union(*touched)]
+    return len(islands)
 
 
 def _deviation(values: Sequence[float]) -> float:
