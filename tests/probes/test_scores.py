@@ -168,3 +168,9 @@ def test_an_offset_moves_no_error_and_a_unit_only_those_that_have_one(seed, offs
     for name, factor in {"mae": size, "rmse": size, "mase": 1, "r2": 1}.items():
         expected = factor * getattr(plain, name).item()
         assert getattr(moved, name).item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_a_forecast_that_is_no_number_has_no_good_figure():
+    y = torch.tensor([[[1.0]], [[3.0]]])
+    found = score_table(torch.full_like(y, math.nan), y, torch.tensor([0, 0]), torch.tensor([[2.0]])).overall
+    assert all(each.isnan() for each in found)
