@@ -2,15 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, final
 
-from lightning import LightningModule
+from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from flatspot.models.optimizers import check_optimizer, configure
 from flatspot.nn.scaling import Scaling
 from flatspot.probes.mean import WeightedMean
+from flatspot.probes.moments import widest
 from flatspot.probes.skill import Loss
 
 Part = Literal["val", "test"]
@@ -27,6 +28,30 @@ class Training(TypedDict, total=False):
     weight_decay: float
     momentum: float | None
     scheduler: str
+
+
+@final
+class _Mean:
+    """A mean over the training batches so far: a sum on the device, which no step waits for.
+
+    `LightningModule.log` in every step is a tenth of the step of a small network.
+    """
+
+    def __init__(self) -> None:
+        self.sum: Tensor | None = None
+        self.count = 0
+
+    def add(self, value: Tensor, count: int) -> None:
+        """Take a batch's mean and the number of its samples."""
+        weighed = widest(value.detach()) * count
+        self.sum = weighed if self.sum is None else self.sum + weighed
+        self.count += count
+
+    def taken(self) -> tuple[Tensor, int] | None:
+        """The mean and the samples that it is of, after which a new one begins; None: of none."""
+        mean = None if self.sum is None else (self.sum / self.count, self.count)
+        self.sum, self.count = None, 0
+        return mean
 
 
 class SequenceModule(LightningModule, ABC):
@@ -64,6 +89,7 @@ class SequenceModule(LightningModule, ABC):
         check_optimizer(optimizer, scheduler, lr=lr, weight_decay=weight_decay, momentum=momentum)
         self.input_scaling = Scaling(inputs)
         self.val_loss, self.test_loss = WeightedMean(), WeightedMean()
+        self._train_loss = _Mean()
 
     @abstractmethod
     def measure(self, part: Part, predictions: Tensor, batch: Batch) -> None:
@@ -82,8 +108,21 @@ class SequenceModule(LightningModule, ABC):
         x, y = batch[:2]
         predictions = self(x)
         loss = self.loss(predictions, y)
-        self.log("loss/train", loss, on_step=False, on_epoch=True, batch_size=len(y), sync_dist=True)
+        self._train_loss.add(loss, len(y))
         return self.told(loss, predictions.detach(), y)
+
+    def on_train_epoch_start(self) -> None:
+        """Forget what an epoch that was broken off has left."""
+        self._train_loss = _Mean()
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """With the last batch of an epoch log the mean loss: in time for callbacks that ask as the epoch ends."""
+        if _ends_epoch(self.trainer, batch_idx):
+            self._log_train_loss()
+
+    def on_train_epoch_end(self) -> None:
+        """Log the mean loss of an epoch whose last batch nobody foresaw."""
+        self._log_train_loss()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor | dict[str, Tensor]:
         """Take a validation batch into the loss and the errors."""
@@ -122,5 +161,18 @@ class SequenceModule(LightningModule, ABC):
         self.log_dict({f"loss/{part}": mean_loss.compute(), **figures}, sync_dist=True)
         mean_loss.reset()
 
+    def _log_train_loss(self) -> None:
+        taken = self._train_loss.taken()
+        if taken is not None:
+            mean, count = taken
+            self.log("loss/train", mean, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+
     def _mean_loss(self, part: Part) -> WeightedMean:
         return self.val_loss if part == "val" else self.test_loss
+
+
+def _ends_epoch(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether no batch of the epoch follows this one: the data are at their end, or the trainer's limits reached."""
+    if trainer.is_last_batch or trainer.should_stop or batch_idx + 1 >= trainer.num_training_batches:
+        return True
+    return 0 <= trainer.max_steps <= trainer.global_step
