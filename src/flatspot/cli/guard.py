@@ -7,8 +7,8 @@ names, all before any job of ours begins. A folder of configs may come from a st
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
-from unittest.mock import _patch, patch
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import DictConfig, OmegaConf
@@ -106,15 +106,30 @@ LOADERS_VARIABLES: Final = re.compile(r"(LD_|DYLD_|PYTHON|PATH$)")
 """Environment variables that decide what other processes load."""
 
 
-def guard(typed: Sequence[str], seen: Callable[[DictConfig], None] | None = None) -> "_patch[Any]":
-    """Hold every configuration that Hydra composes, a job's as well as the sweep's, against the list.
+@contextmanager
+def guard(typed: Sequence[str], seen: Callable[[DictConfig], None] | None = None) -> Iterator[None]:
+    """Inside, hold every configuration that Hydra composes, a job's as well as the sweep's, against the list.
 
     Args:
         typed: the words of the command line. seen: is shown what has passed.
-
-    Returns:
-        What guards once it is started, or inside a `with`.
     """
+    load = ConfigLoaderImpl.load_configuration
+    _stand_guard(typed, seen)
+    try:
+        yield
+    finally:
+        ConfigLoaderImpl.load_configuration = load  # type: ignore[method-assign]
+
+
+def guard_worker(typed: Sequence[str]) -> None:
+    """The same for the rest of this process, which has unpickled a job and will compose its configuration."""
+    global _guards  # noqa: PLW0603 - as long as the process lives
+    if not _guards:
+        _stand_guard(typed)
+        _guards = True
+
+
+def _stand_guard(typed: Sequence[str], seen: Callable[[DictConfig], None] | None = None) -> None:
     load = ConfigLoaderImpl.load_configuration
     keys = frozenset(word.partition("=")[0].lstrip("+~") for word in typed if "=" in word)
 
@@ -127,15 +142,7 @@ def guard(typed: Sequence[str], seen: Callable[[DictConfig], None] | None = None
             seen(composed)
         return composed
 
-    return patch.object(ConfigLoaderImpl, "load_configuration", load_and_check)
-
-
-def guard_worker(typed: Sequence[str]) -> None:
-    """The same for the rest of this process, which has unpickled a job and will compose its configuration."""
-    global _guards  # noqa: PLW0603 - as long as the process lives
-    if not _guards:
-        guard(typed).start()
-        _guards = True
+    ConfigLoaderImpl.load_configuration = load_and_check  # type: ignore[method-assign]
 
 
 def refuse_foreign(composed: DictConfig, typed: Collection[str] = ()) -> None:

@@ -25,11 +25,11 @@ from flatspot.cli.schema import SHAPING_KEYS
 from flatspot.cli.terminal import JobsBar
 from flatspot.errors import BadInput, reason
 from flatspot.evidence import latest, read
-from flatspot.report.sweep import ErrorName, Job, answer, line, summary
-from flatspot.report.text import quoted
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from flatspot.report.sweep import ErrorName, Job
 
 Objective = float | tuple[float, ...] | None
 
@@ -128,6 +128,8 @@ class Sweep:
         finally:
             ended = {**record, "failure": failure, **looked_up}
             _write(records, ended)
+            from flatspot.report.sweep import line  # what a sweep says is loaded where there is one
+
             told = line(_job(ended))
             self._bar.say(f"{'#' + str(ended['number']):>6}  {'done before: ' if kept else ''}{told}")
 
@@ -139,6 +141,9 @@ class Sweep:
         self._bar.close()
         if self._folder is None or not self.begun:
             return 0, 0
+        from flatspot.report.sweep import answer, summary
+        from flatspot.report.text import quoted
+
         records = self._records(self._folder)
         held = sorted(
             (json.loads(path.read_text(encoding="utf-8")) for path in records.glob("[!.]*.json")), key=_number
@@ -182,7 +187,7 @@ def _count(hydra: DictConfig) -> int | None:
         return None
 
 
-def _page(folder: Path, held: Sequence[Mapping[str, Any]], error: ErrorName) -> str | None:
+def _page(folder: Path, held: Sequence[Mapping[str, Any]], error: "ErrorName") -> str | None:
     """Write the sweep's page, whose links go from its own folder; None where it could not be written."""
     from flatspot.cli.report import REPORT, page_of_jobs, told_if_not  # matplotlib is no matter of a sweep's beginning
 
@@ -227,8 +232,10 @@ def _looked_up(folder: Path) -> dict[str, Any]:
     return {"series": _series(folder), "half_life": _half_life(folder)}
 
 
-def _job(record: Mapping[str, Any]) -> Job:
+def _job(record: Mapping[str, Any]) -> "Job":
     """A job, with the figures that stand in its folder."""
+    from flatspot.report.sweep import Job
+
     folder, failure = Path(record["folder"]), record["failure"]
     metrics = _read(folder / "metrics.json") if failure is None else None
     life = math.nan if record.get("half_life") is None else record["half_life"]
@@ -257,7 +264,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def _results(jobs: Sequence[Job]) -> str:
+def _results(jobs: Sequence["Job"]) -> str:
     """A row a job, as CSV."""
     text = io.StringIO()
     keys = list(dict.fromkeys(key for job in jobs for key in job.settings))
@@ -270,7 +277,7 @@ def _results(jobs: Sequence[Job]) -> str:
     return text.getvalue()
 
 
-def _value(job: Job, path: Sequence[str]) -> object:
+def _value(job: "Job", path: Sequence[str]) -> object:
     if path == ("cause",):
         return job.cause
     if path == ("half_life",):
@@ -281,7 +288,7 @@ def _value(job: Job, path: Sequence[str]) -> object:
     return "" if value is None else value
 
 
-def _table(jobs: Sequence[Job]) -> "pl.DataFrame":
+def _table(jobs: Sequence["Job"]) -> "pl.DataFrame":
     """A row a job: what was set as text, figures as numbers, what was not measured as null."""
     import polars as pl
 

@@ -115,7 +115,7 @@ class SequenceModule(LightningModule, ABC):
         """Forget what an epoch that was broken off has left."""
         self._train_loss = _Mean()
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:  # noqa: ANN401 - as Lightning's
         """With the last batch of an epoch log the mean loss: in time for callbacks that ask as the epoch ends."""
         if _ends_epoch(self.trainer, batch_idx):
             self._log_train_loss()
