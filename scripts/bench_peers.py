@@ -7,10 +7,10 @@ Each library lives in a fresh virtual environment of its own, and its adapter in
     python -m venv ~/nf && ~/nf/bin/pip install neuralforecast
 
 One series in windows of 96 steps, 24 ahead, one recurrent layer of 64 units, batches of 64 windows, Adam, squared error,
-as many steps; all else is as each one's documentation sets it up, its progress bar, log and checkpoints among it. Each
-round trains once with each, forwards and backwards in turn, each in a process of its own. *Train* is the time of the
-steps, with all that is done between them but validation, first steps left out; *fit* is the whole of the fit. The error
-is that of forecasts after every window of the same test rows, in the series' unit.
+as many steps; all else is as each one's documentation sets it up, progress bar, log and checkpoints among it. Each round
+trains once with each, forwards and backwards in turn, each in a process of its own. *A step* is its time, with all that
+is done between two of them but validation, first steps left out; *fit* is the whole of the fit. The error is that of
+forecasts after every window of the same test rows, in the series' unit.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def trained(name: str, python: str, asked: Mapping[str, Any]) -> dict[str, Any]:
     threads = str(asked["threads"])
     environment = dict(os.environ) | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     with tempfile.TemporaryDirectory() as folder:  # some leave files where they run
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [python, str(adapter), json.dumps(asked)],
             capture_output=True,
             text=True,
@@ -83,7 +83,8 @@ def main() -> None:
     chosen = parser.parse_args()
     pythons = {"flatspot": sys.executable} | dict(each.split("=", 1) for each in chosen.python)
     versions: dict[str, str] = {}
-    print("| cell | threads | | ms a step | ms a step of the fit | times flatspot's step | of the fit | test MAE | windows |")
+    columns = ["cell", "threads", "", "ms a step", "ms a step, fit", "times flatspot's step", "times, fit"]
+    print(f"| {' | '.join(columns)} | test MAE | windows |")
     print("|---|--:|---|--:|--:|--:|--:|--:|--:|")
     for threads in chosen.threads:
         for cell in chosen.cells:

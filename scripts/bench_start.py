@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -99,7 +99,7 @@ def seconds(command: Command, number: int) -> float:
     environment = dict(os.environ) | dict(command.environment or {})
     words = [each.format(number) if command.to_mark and each.startswith("hydra.") else each for each in command.words]
     began = time.monotonic()
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)  # noqa: S603
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     ended = time.monotonic()
     if done.returncode not in command.codes:
         raise SystemExit(f"{command.name}: ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -146,7 +146,7 @@ def _run(overrides: list[str], folder: Path) -> tuple[float, float, float]:
     """Seconds of the whole command, of the fit, and of what came after the fit."""
     began = time.time()
     words = [sys.executable, TRAIN, f"hydra.run.dir={folder}", *overrides]
-    subprocess.run(words, check=True, capture_output=True, cwd=ROOT)  # noqa: S603
+    subprocess.run(words, check=True, capture_output=True, cwd=ROOT)
     ended = time.time()
     fit = json.loads((folder / "metrics.json").read_text())["fit_seconds"]
     last = (folder / "checkpoints" / "last.ckpt").stat().st_mtime  # written as the fit ends

@@ -20,7 +20,7 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     rows, clock = Rows.of(asked), Clocked()
     series = TimeSeries.from_times_and_values(pd.DatetimeIndex(rows.stamps), rows.values[:, None])
-    scaler = Scaler()
+    scaler = Scaler(global_fit=True)  # the forecasts are many series, the scale is one
     train = scaler.fit_transform(series[: rows.val])
     model = BlockRNNModel(
         model=asked.cell.upper(),

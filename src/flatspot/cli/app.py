@@ -28,7 +28,6 @@ MENDING = typer.Argument(
 RUN = typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False)
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     help="Train recurrent networks on time series, and see when their outputs go flat.",
 )
@@ -47,16 +46,26 @@ def options(
     """Train recurrent networks on time series, and see when their outputs go flat."""
 
 
+def _offered(context: typer.Context, incomplete: str) -> list[str]:
+    """What TAB offers behind `flatspot train`, in shells other than bash, which is answered without Typer."""
+    from flatspot.cli.completion import offered
+    from flatspot.cli.help import conf_dir
+
+    return offered(context.params.get("overrides") or (), incomplete, conf_dir())
+
+
 @app.command(
     "train",
     add_help_option=False,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
-def train() -> None:
+def train(
+    overrides: Annotated[list[str] | None, typer.Argument(hidden=True, autocompletion=_offered)] = None,
+) -> None:
     """Train, test and report: `flatspot train data=csv data.path=my.csv`; `flatspot train --help` shows the knobs."""
     from flatspot.cli.train import main
 
-    main(sys.argv[2:])
+    main(overrides or ())
 
 
 @app.command("evaluate")
@@ -192,4 +201,4 @@ def _answer(work: Callable[[], str], *, traces: bool) -> None:
 
 def run() -> None:
     """Run the subcommand that the command line names."""
-    app()
+    app(prog_name="flatspot")

@@ -15,8 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from flatspot.cli.doctor import examined_run
 from flatspot.cli.guard import guard
+from flatspot.cli.help import conf_dir
 from flatspot.cli.schema import checked
-from flatspot.cli.train import conf_dir
 from flatspot.diagnosis import Finding
 from flatspot.errors import BadInput
 from flatspot.report.table import aligned

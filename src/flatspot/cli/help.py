@@ -15,6 +15,13 @@ Train a recurrent network on a time series and see whether its outputs go flat.
 """
 
 
+def conf_dir() -> Path:
+    """The folder of our configs: inside the installed package, or at the root of a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parents[1] / "conf"
+
+
 def help_text(conf: Path) -> str:
     """Usage, the knobs of a run, and the files of each group, with their comments.
 

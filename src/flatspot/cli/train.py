@@ -22,7 +22,7 @@ from flatspot.cli.bare import refuse_bare_file
 from flatspot.cli.extensions import offer
 from flatspot.cli.folder import end_at_sigterm, first_process, shown
 from flatspot.cli.guard import guard, guard_worker
-from flatspot.cli.help import help_text
+from flatspot.cli.help import conf_dir, help_text
 from flatspot.cli.order import in_the_same_order
 from flatspot.cli.schema import explained
 from flatspot.cli.sweep import Objective, Sweep
@@ -51,13 +51,6 @@ EXTRAS: Final = {
 
 class SweepFailed(Exception):  # noqa: N818 - it names what happened
     """Jobs of a sweep failed; each has its own record, and the others have run."""
-
-
-def conf_dir() -> Path:
-    """The folder of our configs: inside the installed package, or at the root of a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parents[1] / "conf"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
