@@ -6,11 +6,11 @@ Each library lives in a fresh virtual environment of its own, and its adapter in
 
     python -m venv ~/nf && ~/nf/bin/pip install neuralforecast
 
-One series in windows of 96 steps, 24 ahead, one recurrent layer of 64 units, batches of 64 windows, Adam, squared error,
-as many steps; all else is as each one's documentation sets it up, progress bar, log and checkpoints among it. Each round
-trains once with each, forwards and backwards in turn, each in a process of its own. *A step* is its time, with all that
-is done between two of them but validation, first steps left out; *fit* is the whole of the fit. The error is that of
-forecasts after every window of the same test rows, in the series' unit.
+One series in windows of 96 steps, 24 ahead, one recurrent layer of 64 units, batches of 64 windows, Adam, squared
+error, as many steps; all else is as each one's documentation sets it up, progress bar, log and checkpoints among it.
+Each round trains once with each, forwards and backwards in turn, each in a process of its own. *A step* is its time,
+with all that is done between two of them but validation, first steps left out; *fit* is the whole of the fit. The error
+is that of forecasts after every window of the same test rows, in the series' unit.
 """
 
 import argparse

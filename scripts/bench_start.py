@@ -39,8 +39,8 @@ from flatspot.cli.train import main
 main(sys.argv[1:])
 """
 
-COMPLETION: Final = {"_FLATSPOT_COMPLETE": "complete_bash", "COMP_WORDS": "flatspot do", "COMP_CWORD": "1"}
-"""What bash asks `flatspot` with, as TAB is pressed behind `flatspot do`."""
+COMPLETION: Final = {"_FLATSPOT_COMPLETE": "complete_bash", "COMP_WORDS": "flatspot train model.act", "COMP_CWORD": "2"}
+"""What bash asks `flatspot` with, as TAB is pressed behind `flatspot train model.act`."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def commands(run: Path, folder: Path) -> list[Command]:
         ),
         Command("python train.py --help", (*train, "--help"), "import hydra", half),
         Command("python train.py --cfg job", (*train, "--cfg", "job"), "import hydra", half),
-        Command("flatspot, completed by TAB", (flatspot,), "import hydra", half, COMPLETION),
+        Command("flatspot train model.act, TAB", (flatspot,), "import hydra", half, COMPLETION),
         Command(
-            "python train.py, completed by TAB",
+            "python train.py model.act, TAB (by Hydra)",
             (*train, "-sc", "query=bash"),
             "import hydra",
             half,

@@ -80,7 +80,7 @@ from hydra import compose, initialize_config_dir
 import flatspot, flatspot.probes.bias
 from flatspot.activations import ACTIVATIONS
 from flatspot.cli.schema import checked
-from flatspot.cli.train import conf_dir
+from flatspot.cli.help import conf_dir
 from flatspot.data.datasets import DATASETS
 from flatspot.models.forecaster import Forecaster
 from flatspot.nn.cells import CELLS

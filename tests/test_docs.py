@@ -23,8 +23,8 @@ from typer.testing import CliRunner
 
 import flatspot
 from flatspot.cli.app import app
+from flatspot.cli.help import conf_dir
 from flatspot.cli.schema import checked
-from flatspot.cli.train import conf_dir
 from flatspot.monitors import OutputDiversityMonitor
 from flatspot.report.sweep import Job, summary
 from flatspot.report.text import BASELINES, beside_the_best

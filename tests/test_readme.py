@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from flatspot.cli.app import app
 from flatspot.cli.bare import refuse_bare_file
 from flatspot.cli.build import TASKS, build_model
+from flatspot.cli.help import conf_dir
 from flatspot.cli.schema import checked
-from flatspot.cli.train import conf_dir
 from flatspot.data.datasets import DATASETS
 from flatspot.data.module import SeriesDataModule
 from flatspot.diagnosis import EXPLAINED

@@ -5,8 +5,10 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from flatspot.activations import ACTIVATIONS
 
@@ -102,3 +104,59 @@ def test_starting_weights_are_compared_activation_by_activation(script, tmp_path
     script("measure_initialisation.py", *options)
     rows = [line.split("|")[1].strip() for line in page.read_text().splitlines() if line.startswith("| ")]
     assert rows == ["rnn", "tanh", "relu"] * 2 + ["gru", "tanh", "lstm", "tanh"]
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """What a script defines, without running it."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    return lambda name: SimpleNamespace(**runpy.run_path(str(SCRIPTS / name)))
+
+
+def test_the_growth_bench_measures_a_point_and_tells_slopes(loaded):
+    bench = loaded("bench_growth.py")
+    threads = torch.get_num_threads()
+    try:
+        cost = bench.measure(bench.Point(cell="rnn", hidden=4, window=8, rows=2000, steps=bench.WARM + 3))
+    finally:
+        torch.set_num_threads(threads)
+    assert cost.step > 0 < cost.before
+    points = [bench.Point(window=each) for each in (10, 100)]
+    table = bench.lines("window", points, [bench.Cost(0.001, 50.0, 1.0), bench.Cost(0.01, 500.0, 1.0)])
+    cells = [cell.strip() for cell in table[-1].split("|")]
+    assert cells[1:9:2] == ["100", "100.0", "1.00", "1.00"]
+    assert cells[4] == "1.00"
+    assert bench.slope([1, 10], [1, 100]) == pytest.approx(2)
+
+
+def test_starts_are_held_against_what_stands_beside_them_in_the_same_round(loaded):
+    bench = loaded("bench_start.py")
+    asked = [bench.Command("a", ("a",)), bench.Command("b", ("b",), "a", "+ 1 s")]
+    assert bench.table({"a": [1.0, 2.0, 3.0], "b": [2.0, 8.0, 6.0]}, asked)[2:] == [
+        "| `a` | 2.00 |  |  |  |  |",
+        "| `b` | 6.00 | a | 3.00 | 2.00 | + 1 s |",
+    ]
+
+
+def test_peers_are_compared_round_by_round(loaded, tmp_path):
+    bench = loaded("bench_peers.py")
+    ours = {"seconds": 1.0, "steps": 100, "fit_seconds": 3.0, "all_steps": 150, "mae": 1.0, "windows": 5}
+    theirs = ours | {"seconds": 4.0, "fit_seconds": 6.0, "mae": 2.0}
+    rows = bench.rows_of("gru", 1, {"flatspot": [ours, ours], "other": [theirs, theirs | {"seconds": 8.0}]})
+    assert [each.strip() for each in rows[1].split("|")[3:8]] == [
+        *("other", "60.0", "40.0", "6.0 (4.0 to 8.0)", "2.0 (2.0 to 2.0)"),
+    ]
+
+
+def test_flatspot_answers_as_the_other_adapters_do(loaded, tmp_path):
+    days = [f"2020-{1 + day // 28:02}-{1 + day % 28:02}" for day in range(300)]
+    path = tmp_path / "series.csv"
+    path.write_text("date,OT\n" + "".join(f"{day},{number % 7 + number % 3}\n" for number, day in enumerate(days)))
+    asked = {"path": str(path), "target": "OT", "cell": "rnn", "threads": 1, "seed": 0, "epochs": 20}
+    sizes = {"window": 12, "horizon": 3, "hidden": 4}
+    found = loaded("bench_peers.py").trained("flatspot", sys.executable, asked | sizes)
+    assert found["all_steps"] == 20 * 4
+    assert found["steps"] == found["all_steps"] - 50
+    assert found["windows"] == 45 - 3 + 1
+    assert 0 < found["seconds"] < found["fit_seconds"]
+    assert found["mae"] > 0

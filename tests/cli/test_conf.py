@@ -7,8 +7,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from flatspot.cli.help import conf_dir
 from flatspot.cli.schema import checked
-from flatspot.cli.train import conf_dir
 
 CHOICES = sorted((path.parent.name, path.stem) for path in conf_dir().glob("*/*.yaml"))
 

@@ -12,8 +12,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from flatspot import evidence
+from flatspot.cli.help import conf_dir
 from flatspot.cli.threads import share
-from flatspot.cli.train import conf_dir
 
 pytestmark = pytest.mark.long
 

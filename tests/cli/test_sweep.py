@@ -9,9 +9,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from flatspot.cli.help import conf_dir
 from flatspot.cli.letting_go import LetGo
 from flatspot.cli.order import in_the_same_order
-from flatspot.cli.train import conf_dir
 from flatspot.errors import BadInput
 from flatspot.examination.own import examine_model
 

@@ -94,3 +94,19 @@ def summarised(findings):
 
 def test_each_experiment_has_words():
     assert {name for name, *_ in EXPERIMENTS} == set(TRIED)
+
+
+def test_healthy_says_by_how_much_a_reference_errs_less():
+    seen = {"diversity/ratio_val": 0.8, "skill/val": 0.4, "references/ridge": 0.3, "references/trees": 0.5}
+    known = seen | {"references/best": 0.5}
+    said = " ".join(told(Diagnosis("healthy"), known).split())
+    assert "20% above that of the best reference (small boosted trees)" in said
+    silent = [
+        (Diagnosis("healthy"), known | {"skill/val": 0.49}),
+        (Diagnosis("healthy"), known | {"skill/val": 0.6}),
+        (Diagnosis("healthy"), seen),
+        (Diagnosis("healthy"), known | {"skill/model_test": 0.4}),
+        (Diagnosis("varied-but-wrong"), known),
+        (Diagnosis("healthy"), known | {"references/best": 1.0}),
+    ]
+    assert all("best reference" not in told(*each) for each in silent)

@@ -9,6 +9,7 @@ from typing import Final
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from flatspot.cli.folder import INTERRUPTED, first_process, shown
+from flatspot.cli.kept import read_config
 from flatspot.cli.schema import checked
 from flatspot.errors import BadInput
 from flatspot.registry import nearest
@@ -69,7 +70,7 @@ def settings_of(folder: Path) -> DictConfig:
     path = _config_of(folder)
     assert path is not None  # noqa: S101 - looked at before
     try:
-        held = OmegaConf.load(path)
+        held = read_config(path)
         assert isinstance(held, DictConfig)  # noqa: S101 - else it is no configuration
     except Exception as error:
         raise BadInput(f"{shown(path)}: cannot be read: {' '.join(str(error).split())}") from error
@@ -130,7 +131,7 @@ def _plain(config: DictConfig | ListConfig) -> dict[str, object]:
 
 def _refuse_another(wanted: Mapping[str, object], held: Path, folder: Path) -> None:
     try:
-        found = _plain(OmegaConf.load(held))
+        found = _plain(read_config(held))
     except Exception as error:
         raise BadInput(f"{shown(held)}: cannot be read ({error}); put the folder away to run its job anew") from error
     apart = next(_differ("", wanted, found), None)

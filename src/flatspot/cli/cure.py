@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from flatspot.cli.doctor import examined_run
 from flatspot.cli.guard import guard
 from flatspot.cli.help import conf_dir
+from flatspot.cli.kept import own, read_config
 from flatspot.cli.schema import checked
 from flatspot.diagnosis import Finding
 from flatspot.errors import BadInput
@@ -218,7 +219,7 @@ def overrides_of(folder: Path) -> list[str]:
     """
     path = folder / ".hydra" / "overrides.yaml"
     try:
-        held = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        held = OmegaConf.to_container(read_config(own(folder, ".hydra/overrides.yaml")), resolve=False)
     except Exception as error:
         raise BadInput(f"{path}: cannot be read, so the run cannot be repeated: {error}") from error
     if not isinstance(held, list) or not all(isinstance(each, str) for each in held):

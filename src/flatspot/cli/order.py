@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from flatspot.cli.folder import shown
+from flatspot.cli.kept import read_config
 from flatspot.errors import BadInput
 
 SWEEP: Final = "multirun.yaml"
@@ -53,7 +54,7 @@ def _folder_of(words: Sequence[str]) -> Path | None:
 def _begun(path: Path) -> list[str]:
     """The settings that a sweep was begun with, in their order; none, where that cannot be read, or a search chose."""
     try:
-        held: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        held: Any = OmegaConf.to_container(read_config(path), resolve=False)
         hydra = held["hydra"]
         target, task = str(hydra["sweeper"]["_target_"]), hydra["overrides"]["task"]
         params = hydra["sweeper"].get("params") or {}

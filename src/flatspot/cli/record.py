@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import flatspot
 from flatspot import evidence
+from flatspot.cli.kept import own
 from flatspot.diagnosis import LOOKED_FOR, Diagnosis, asides
 from flatspot.errors import BETWEEN, BadInput
 from flatspot.rules import diagnose
@@ -25,8 +26,9 @@ def status_of(folder: Path) -> dict[str, str]:
     """
     if not folder.is_dir():
         raise BadInput(f"{folder}: there is no such run folder")
+    path = own(folder, STATUS)
     try:
-        held: Any = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+        held: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return {str(key): str(value) for key, value in held.items()} if isinstance(held, dict) else {}
@@ -38,7 +40,7 @@ def evidence_of(folder: Path) -> list[evidence.Measurement]:
     Raises:
         BadInput: naming the folder, if it is none of a run, or the line of its evidence that is no measurement.
     """
-    path = folder / evidence.FILE
+    path = own(folder, evidence.FILE)
     jobs = sorted(each.parent.name for each in folder.glob(f"*/{evidence.FILE}"))
     if not path.exists() and jobs:
         raise BadInput(f"{folder}: is a sweep; name one of its runs: {', '.join(jobs[:5])}")

@@ -12,9 +12,10 @@ from omegaconf import OmegaConf
 import flatspot
 from flatspot import evidence
 from flatspot.cli.folder import shown, write_text
+from flatspot.cli.kept import config_from, own
 from flatspot.cli.record import diagnosed, evidence_of, notes_of, status_of
 from flatspot.errors import BadInput, reason
-from flatspot.report.forecasts import read_forecasts
+from flatspot.report.forecasts import FILE, read_forecasts
 from flatspot.report.run_page import RunRecord, check_metrics, run_page
 from flatspot.report.sweep import LABELS, ErrorName, Job
 from flatspot.report.sweep_page import MOST_RUNS, sweep_page
@@ -69,7 +70,7 @@ def write_sweep_report(folder: Path) -> Path:
     Raises:
         BadInput: naming the file that cannot be read.
     """
-    path = folder / ANSWER
+    path = own(folder, ANSWER)
     held = _json(path)
     try:
         jobs = [_job(folder, each) for each in held["jobs"]]
@@ -93,7 +94,7 @@ def _job(folder: Path, told: Mapping[str, Any]) -> Job:
     settings = {str(key): str(value) for key, value in told["settings"].items()}
     if place is None:
         return Job(int(told["job"]), parts[-1], settings, None, failure or "its folder is not there any more")
-    metrics = _metrics(folder / place / "metrics.json") if failure is None else None
+    metrics = _metrics(own(folder / place, "metrics.json")) if failure is None else None
     life = evidence.latest(evidence_of(folder / place)).get("sensitivity/half_life", math.nan) if metrics else math.nan
     return Job(int(told["job"]), place.as_posix(), settings, metrics, failure, life)
 
@@ -113,8 +114,8 @@ def write_report(folder: Path) -> Path:
     """
     status, entries = status_of(folder), evidence_of(folder)
     found, figures = diagnosed(entries)
-    config = _text(folder / "config.yaml")
-    metrics = _metrics(folder / "metrics.json")
+    config = _text(own(folder, "config.yaml"))
+    metrics = _metrics(own(folder, "metrics.json"))
     run = RunRecord(
         folder.resolve().name,
         found,
@@ -123,7 +124,7 @@ def write_report(folder: Path) -> Path:
         metrics,
         config,
         _settings(folder / "config.yaml", config),
-        read_forecasts(folder),
+        read_forecasts(own(folder, FILE).parent),
         notes_of(status if metrics is None else {**status, "status": "done"}, entries),
         str(flatspot.__version__),
     )
@@ -178,7 +179,7 @@ def _metrics(path: Path) -> dict[str, Any] | None:
 def _settings(path: Path, text: str) -> dict[str, Any]:
     """Plain values alone, of which nothing is resolved: a tag that would build anything is refused."""
     try:
-        held = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+        held = OmegaConf.to_container(config_from(text, path), resolve=False)
     except Exception as error:
         raise BadInput(f"{shown(path)}: cannot be read as a run's configuration: {reason(error)}") from error
     return {str(key): value for key, value in held.items()} if isinstance(held, dict) else {}

@@ -18,9 +18,10 @@ from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
 from flatspot.cli.folder import shown, write_json, write_text, write_whole
+from flatspot.cli.kept import read_config
 from flatspot.cli.schema import SHAPING_KEYS
 from flatspot.cli.terminal import JobsBar
 from flatspot.errors import BadInput, reason
@@ -253,7 +254,7 @@ def _setting(override: str) -> tuple[str, str]:
 
 def _series(folder: Path) -> str:
     """What was read, whatever was done with it: jobs that differ in it forecast in different units."""
-    data = OmegaConf.load(folder / "config.yaml").data
+    data = read_config(folder / "config.yaml").data
     return str({key: value for key, value in sorted(data.items()) if key not in SHAPING_KEYS})
 
 

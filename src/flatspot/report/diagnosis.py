@@ -30,6 +30,12 @@ TRIED: Final = {
 }
 """Experiments in words."""
 
+REFERENCES: Final = {"ridge": "ridge on the window", "trees": "small boosted trees", "gru": "a small scaled GRU"}
+"""The references in words."""
+
+WORSE: Final = 0.05
+"""By so much the loss of a healthy network is above a reference's before it is worth a word."""
+
 
 def told(diagnosis: Diagnosis, evidence: Mapping[str, float], notes: Sequence[str] = (), *, run: bool = False) -> str:
     """What a person reads.
@@ -39,6 +45,7 @@ def told(diagnosis: Diagnosis, evidence: Mapping[str, float], notes: Sequence[st
             settings can be overridden.
     """
     lines = [f"{diagnosis.verdict}: {diagnosis.explained}", *_figures(evidence)]
+    lines += _worse_than_a_reference(diagnosis, evidence)
     told_whole = [each for each in diagnosis.findings if in_full(each, diagnosis.findings)]
     for number, each in enumerate(told_whole, start=1):
         lines += ["", *_finding(number, each, run=run)]
@@ -68,6 +75,25 @@ def _figures(evidence: Mapping[str, float]) -> Iterator[str]:
     known += [] if best is None else [f"achievable {best:.3g}"]
     if known:
         yield " · ".join(known)
+
+
+def _worse_than_a_reference(diagnosis: Diagnosis, evidence: Mapping[str, float]) -> Iterator[str]:
+    """What *healthy* does not say. A run's table of test errors says it by itself."""
+    known = {name: evidence[name] for name in ("skill/val", "references/best") if name in evidence}
+    if diagnosis.verdict != "healthy" or len(known) < 2 or "skill/model_test" in evidence:
+        return
+    own, best = known.values()
+    if not own < best < 1:
+        return
+    more = (1 - own) / (1 - best) - 1
+    if more >= WORSE:
+        named = [words for name, words in REFERENCES.items() if evidence.get(f"references/{name}") == best]
+        which = f"the best reference ({named[0]})" if named else "the best reference"
+        yield from textwrap.wrap(
+            f"that is: they vary as they may. They are not as near as they can be: the loss on held-out samples is "
+            f"{more:.0%} above that of {which}",
+            WIDTH,
+        )
 
 
 def _finding(number: int, found: Finding, *, run: bool) -> list[str]:

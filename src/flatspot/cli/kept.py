@@ -1,0 +1,61 @@
+"""Read what lies in a run folder, which may be a stranger's: no file from elsewhere, and no YAML that grows."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from flatspot.errors import BadInput
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig, ListConfig
+
+MOST_BYTES: Final = 2**20
+"""A configuration beyond this size is none of a run's: ours have some thousand bytes."""
+
+MOST_LEVELS: Final = 30
+"""Levels of a configuration."""
+
+
+def own(folder: Path, name: str) -> Path:
+    """A file of the folder, whether or not it is there.
+
+    Raises:
+        BadInput: it is a link out of the folder: a stranger's way to have shown what lies elsewhere on this machine.
+    """
+    path = folder / name
+    if path.exists() and not path.resolve().is_relative_to(folder.resolve()):
+        raise BadInput(f"{path}: is a link that leads out of the run folder; it is not followed")
+    return path
+
+
+def read_config(path: Path) -> "DictConfig | ListConfig":
+    """YAML of plain values, of which nothing is resolved.
+
+    Raises:
+        OSError: it cannot be read.
+        BadInput: it is too large, too deep, or has aliases: a few lines of them make more than a machine can hold.
+        Exception: OmegaConf's or YAML's own, of what is no YAML, or has a tag that would build something.
+    """
+    if path.stat().st_size > MOST_BYTES:
+        raise BadInput(f"{path}: is larger than any that a run has written")
+    return config_from(path.read_text(encoding="utf-8"), path)
+
+
+def config_from(text: str, path: Path) -> "DictConfig | ListConfig":
+    """The same of what was read already."""
+    from omegaconf import OmegaConf
+
+    _refuse_growing(text, path)
+    found: DictConfig | ListConfig = OmegaConf.create(text)
+    return found
+
+
+def _refuse_growing(text: str, path: Path) -> None:
+    import yaml
+
+    level = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise BadInput(f"{path}: has aliases (*{event.anchor}), which no run has written")
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if level > MOST_LEVELS:
+            raise BadInput(f"{path}: is deeper than any that a run has written")
