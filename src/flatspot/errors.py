@@ -1,9 +1,13 @@
 """What goes wrong by the user's hand: one sentence, no traceback."""
 
+import re
 from typing import Final
 
 BETWEEN: Final = "\n  "
 """Between the faults of one file."""
+
+UNSHOWABLE: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but for the end of a line, and those that turn the direction of a text: a terminal obeys them."""
 
 
 class BadInput(Exception):  # noqa: N818 - it names what is wrong, as the reader meets it
@@ -25,6 +29,15 @@ class BadInput(Exception):  # noqa: N818 - it names what is wrong, as the reader
 
 def _printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def showable(text: str) -> str:
+    r"""Text from a stranger's files as a terminal may have it.
+
+    >>> showable("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return UNSHOWABLE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def reason(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """A run folder that someone else has made runs no code, whatever reads it, and wherever in it the code lies."""
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,8 @@ from typer.testing import CliRunner
 
 from flatspot.cli.app import app
 from flatspot.cli.train import main
+from flatspot.data.tables import csv
+from flatspot.errors import BadInput
 
 COMMANDS = ("doctor", "evaluate", "predict", "report")
 
@@ -272,3 +275,31 @@ def test_evidence_of_absurd_size_or_depth_is_read_or_refused(theirs, asked, kind
         code, said = asked(command, theirs)
         assert code in (0, 1, 2)
         assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("sign", ["\x1b", "\x07", "\x9b", "\u202e"])
+def test_a_terminal_gets_no_order_from_a_file(theirs, asked, sign):
+    """Neither from evidence, which anyone can write, nor from the names in a table, which are refused."""
+    line = {"step": 1, "epoch": 0, "when": "examined", "values": {}, "unmeasured": {"skill/val": f"because {sign}[31m"}}
+    with (theirs / "evidence.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    for command in ("doctor", "report"):
+        code, said = asked(command, theirs)
+        assert code in (0, 1, 2)
+        assert sign not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("a\x1bb\n1\n2\n", "the column 'a\\x1bb' holds the control character '\\x1b'"),
+        ("shop,y\na,1\nb\u202e,2\n", "the series 'b\\u202e' holds the control character '\\u202e'"),
+        ("y,kind\n1,a\n2,b\x07\n", "the label 'b\\x07' holds the control character '\\x07'"),
+    ],
+)
+def test_a_name_with_a_control_character_is_refused(tmp_path, text, what):
+    path = tmp_path / "a.csv"
+    path.write_text(text, encoding="utf-8")
+    keys = {"group": "shop", "target": ["y"]} if "shop" in text else {"label": "kind"} if "kind" in text else {}
+    with pytest.raises(BadInput, match=re.escape(what)):
+        csv(str(path), **keys)

@@ -11,7 +11,7 @@ import typer
 import flatspot
 from flatspot.cli.runs import FORECASTS, LATEST, OUTPUTS, RUN_HELP, of_run
 from flatspot.cli.terminal import painted, waiting
-from flatspot.errors import BadInput
+from flatspot.errors import BadInput, showable
 
 FOUND = 1
 BAD_INPUT = 2
@@ -185,7 +185,7 @@ def report(
 def _answer(work: Callable[[], str], *, traces: bool) -> None:
     """Print what comes out, or one sentence for what the user can mend."""
     try:
-        typer.echo(painted(work(), sys.stdout))
+        typer.echo(painted(showable(work()), sys.stdout))
     except BadInput as error:
         if traces:
             traceback.print_exception(error)

@@ -19,7 +19,7 @@ from flatspot.data.ordered import Table, distinct, in_time_order, place, whole_r
 from flatspot.data.panel import Filling, LabelPer, Labels, Panel
 from flatspot.data.read import Regular, Rows
 from flatspot.data.roles import Roles
-from flatspot.data.sources import Source
+from flatspot.data.sources import Source, refuse_unshowable
 from flatspot.errors import BadInput
 
 LOOK: Final = 1024
@@ -119,6 +119,7 @@ def _grouped(rows: Rows, source: Source) -> tuple[Table, tuple[str, ...]]:
         found = rows.groups.unique(maintain_order=True)
         codes = rows.groups.replace_strict(found, pl.Series(range(len(found))), return_dtype=pl.Int64).to_numpy()
         names = tuple(found.to_list())
+        refuse_unshowable(names, f"{source.name}: the series")
     times = None if rows.times is None else rows.times[:]
     labels = None if rows.labels is None else rows.labels.fill_null("").to_numpy().astype(str)
     table = Table(source.name, values, codes, times, labels, np.arange(1, count + 1), source.where)
@@ -133,6 +134,7 @@ def _labels(table: Table, roles: Roles, names: Sequence[str], per: LabelPer | No
     known = np.flatnonzero(table.labels != "")
     if not len(known):
         return None
+    refuse_unshowable(map(str, np.unique(table.labels[known])), f"{table.source}: the label")
     owners, places = np.unique(table.series[known], return_index=True)
     firsts = np.searchsorted(table.series, np.arange(len(names)))
     firsts[owners] = known[places]

@@ -8,7 +8,7 @@ import os
 import re
 import zlib
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flatspot.data.counted import counted
-from flatspot.errors import BadInput
+from flatspot.errors import UNSHOWABLE, BadInput
 
 BATCH: Final = 131_072
 """Rows that are read at a time."""
@@ -121,6 +121,21 @@ def _start_of(path: Path) -> bytes:
     return start
 
 
+def refuse_unshowable(names: Iterable[object], what: str) -> None:
+    """Names are shown on terminals and pages, where some characters are orders: to recolour, to move, to turn around.
+
+    Args:
+        names: of columns, series or classes. what: they are, with the file.
+
+    Raises:
+        BadInput: with the name, such characters written as Python's escapes.
+    """
+    for each in names:
+        if isinstance(each, str) and (found := UNSHOWABLE.search(each)):
+            told = f"holds the control character {found[0]!r}, which no name can have; write it without"
+            raise BadInput(f"{what} {shown(each)} {told}")
+
+
 def shown(cell: object) -> str:
     """A cell as a message repeats it."""
     text = repr(cell[: SHOWN_CELL + 1] if isinstance(cell, str) else cell)
@@ -150,6 +165,7 @@ class Frame:
 
     def __post_init__(self) -> None:
         self.columns = self.frame.columns
+        refuse_unshowable(self.columns, f"{self.name}: the column")
 
     def sample(self) -> pl.DataFrame:
         """The first rows."""
@@ -175,6 +191,7 @@ class ParquetFile:
             self.columns: Sequence[str] = pl.scan_parquet(path, glob=False).collect_schema().names()
         except UNREADABLE as error:
             raise self._broken(error) from error
+        refuse_unshowable(self.columns, f"{self.name}: the column")
 
     def sample(self) -> pl.DataFrame:
         """The first rows."""
@@ -217,6 +234,7 @@ class CsvFile:
         self._separator = _separator(header)
         self.columns: Sequence[str] = _stripped(_cells_of_header(header, self._separator, self.name))
         _refuse_header(self.columns, header, self.name)
+        refuse_unshowable(self.columns, f"{self.name}: the column")
         self._known_as = self._by_polars(header)
 
     def sample(self) -> pl.DataFrame:
