@@ -6,8 +6,8 @@ from typing import Final
 BETWEEN: Final = "\n  "
 """Between the faults of one file."""
 
-UNSHOWABLE: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters but for the end of a line, and those that turn the direction of a text: a terminal obeys them."""
+UNSHOWABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters but for tabs and the ends of lines, and those that turn a text around: a terminal obeys them."""
 
 
 class BadInput(Exception):  # noqa: N818 - it names what is wrong, as the reader meets it
@@ -35,9 +35,9 @@ def showable(text: str) -> str:
     r"""Text from a stranger's files as a terminal may have it.
 
     >>> showable("a\x1b[31mb")
-    'a\\x1b[31mb'
+    'a\\u001b[31mb'
     """
-    return UNSHOWABLE.sub(lambda found: repr(found[0])[1:-1], text)
+    return UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def reason(error: BaseException) -> str:

@@ -25,6 +25,7 @@ from flatspot.data.tables import read_table
 from flatspot.errors import BETWEEN, BadInput, reason
 from flatspot.evaluate import Evaluation, evaluate
 from flatspot.forecast import Forecast, forecast
+from flatspot.kept import own, refuse_inflated
 from flatspot.models.models import MODELS
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.nn.denormals import flushed
@@ -61,6 +62,7 @@ def load(folder: str | Path) -> "Run":
     if not path.exists():
         raise BadInput(f"{folder}: holds no {CHECKPOINT}: it is no run folder, or its run did not finish an epoch")
     try:
+        refuse_inflated(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         known = Known.of(checkpoint[DATA])
         _ = [known.source["data"], *(known.source["shaping"][key] for key in ("short", "season"))]
@@ -296,9 +298,11 @@ def read_reference(folder: Path) -> Ridge:
     Raises:
         BadInput: if there is none that can be read.
     """
+    path = own(folder, REFERENCE)
     try:
-        with (folder / REFERENCE).open("rb") as file, np.load(file, allow_pickle=False) as held:
+        refuse_inflated(path)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             coefficients, intercept = (torch.from_numpy(held[name]) for name in ("coefficients", "intercept"))
             return Ridge(coefficients, intercept, float(held["penalty"]), tuple(held["horizon"].tolist()))
     except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{folder / REFERENCE}: cannot be read as the run's reference: {error}") from error
+        raise BadInput(f"{path}: cannot be read as the run's reference: {error}") from error

@@ -2,11 +2,13 @@
 
 import json
 import os
+import pickle
 import re
 import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -15,6 +17,7 @@ from flatspot.cli.app import app
 from flatspot.cli.train import main
 from flatspot.data.tables import csv
 from flatspot.errors import BadInput
+from flatspot.monitors.keeping import read
 
 COMMANDS = ("doctor", "evaluate", "predict", "report")
 
@@ -110,7 +113,8 @@ def asked(tmp_path, monkeypatch, train, capfd):
     def ask(command, folder):
         if command == "resume":
             held = folder / "status.json"
-            held.write_text('{"status": "running"}')
+            if not held.is_symlink():
+                held.write_text('{"status": "running"}')
             capfd.readouterr()
             with pytest.raises(SystemExit) as left:
                 main([f"resume={folder}"])
@@ -128,31 +132,40 @@ def asked(tmp_path, monkeypatch, train, capfd):
 @pytest.mark.parametrize("kind", [Payload, Later])
 @pytest.mark.parametrize("place", FIELDS, ids=lambda place: place.__name__)
 def test_a_checkpoint_runs_nothing(theirs, asked, tmp_path, place, kind):
+    """Weights are read by `evaluate` and `predict` alone."""
     mark = tmp_path / "it_ran"
     plant(theirs, place, kind(mark))
     for command in COMMANDS:
         code, said = asked(command, theirs)
         assert not mark.exists(), command
-        assert code in (0, 1, 2)
         assert "Traceback" not in said
-        if command in ("evaluate", "predict"):  # they read weights
+        if command in ("evaluate", "predict"):
             assert code == 2
             assert "best.ckpt: cannot be read as a checkpoint of this version" in said
+        else:
+            assert code in (0, 1)
 
 
-def test_what_is_gone_on_from_runs_nothing(theirs, asked, tmp_path):
+@pytest.mark.parametrize("kind", [Payload, Later])
+@pytest.mark.parametrize("place", FIELDS, ids=lambda place: place.__name__)
+def test_what_is_gone_on_from_runs_nothing(theirs, tmp_path, place, kind):
+    mark = tmp_path / "it_ran"
+    plant(theirs, place, kind(mark))
+    with pytest.raises(BadInput, match=r"last\.ckpt: torn or corrupt"):
+        read(theirs / "checkpoints" / "last.ckpt")
+    assert not mark.exists()
+
+
+def test_a_run_that_cannot_go_on_begins_anew_and_keeps_what_was_there(theirs, asked, tmp_path):
     mark = tmp_path / "it_ran"
     plant(theirs, in_the_optimizer, Payload(mark))
     code, said = asked("resume", theirs)
-    assert not mark.exists()
+    assert (code, mark.exists()) == (0, False), said
     assert "torn or corrupt" in said
-    assert code == 0, said  # it begins anew; what was there is kept
     assert [*theirs.rglob("*.corrupt")]
 
 
 def test_a_checkpoint_that_is_a_plain_pickle_is_refused(theirs, asked, tmp_path):
-    import pickle  # noqa: PLC0415 - as a stranger would
-
     mark = tmp_path / "it_ran"
     (theirs / "checkpoints" / "best.ckpt").write_bytes(pickle.dumps(Payload(mark)))
     code, said = asked("evaluate", theirs)
@@ -160,47 +173,79 @@ def test_a_checkpoint_that_is_a_plain_pickle_is_refused(theirs, asked, tmp_path)
     assert "best.ckpt: cannot be read" in said
 
 
-def test_a_checkpoint_that_unpacks_to_much_more_is_not_unpacked_for_the_report(theirs, asked):
-    """Neither the doctor nor the report look at weights."""
-    with zipfile.ZipFile(theirs / "checkpoints" / "best.ckpt", "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("best/data.pkl", b"\x80\x02}." + bytes(10**7))
-    for command in ("doctor", "report"):
-        assert asked(command, theirs)[0] in (0, 1)
+def test_a_checkpoint_that_unpacks_to_much_more_is_refused(theirs, asked):
+    path = theirs / "checkpoints" / "best.ckpt"
+    torch.save({"state_dict": torch.zeros(2**24)}, path)
+    with zipfile.ZipFile(path) as held:
+        files = {name: held.read(name) for name in held.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in files.items():
+            file.writestr(name, content)
+    assert path.stat().st_size < 2**20
+    shutil.copy(path, path.with_name("last.ckpt"))
     code, said = asked("evaluate", theirs)
     assert code == 2
-    assert "best.ckpt: cannot be read" in said
+    assert "best.ckpt: cannot be read as a checkpoint of this version: ValueError: it unpacks to more" in said
+    with pytest.raises(BadInput, match="it unpacks to more"):
+        read(path.with_name("last.ckpt"))
+
+
+def test_a_reference_that_unpacks_to_much_more_is_refused(theirs, asked):
+    np.savez_compressed(theirs / "ridge.npz", coefficients=np.zeros(2**23))
+    code, said = asked("evaluate", theirs)
+    assert code == 2
+    assert "ridge.npz: cannot be read as the run's reference: it unpacks to more" in said
 
 
 CONFIGS = {
-    "a target": "model:\n  _target_: os.mkdir\n  path: {mark}\n",
-    "a tag": "model: !!python/object/apply:os.mkdir ['{mark}']\n",
-    "a resolver of the environment": "report: ${{oc.env:HOME}}\n",
-    "a resolver that decodes": "report: ${{oc.decode:'{mark}'}}\n",
-    "a resolver of Hydra's": "report: ${{hydra:runtime.cwd}}\n",
-    "aliases that grow": "a: &a [1,1,1,1,1,1,1,1,1]\n"
-    + "".join(
-        f"{later}: &{later} [*{before},*{before},*{before},*{before},*{before},*{before},*{before},*{before}]\n"
-        for before, later in zip("abcdefghijk", "bcdefghijkl", strict=True)
+    "a target": ("model:\n  _target_: os.mkdir\n  path: {mark}\n", {"resume"}),
+    "a tag": ("model: !!python/object/apply:os.mkdir ['{mark}']\n", {"resume", "report"}),
+    "a resolver of the environment": ("report: ${oc.env:SECRET}\n", {"resume"}),
+    "a resolver within a reference": ("report: ${model.${oc.env:SECRET}}\n", {"resume"}),
+    "a resolver that decodes": ("report: ${oc.decode:'{mark}'}\n", {"resume"}),
+    "a resolver of Hydra's": ("report: ${hydra:runtime.cwd}\n", {"resume"}),
+    "aliases that grow": (
+        "a: &a [1,1,1,1,1,1,1,1,1]\n"
+        + "".join(
+            f"{later}: &{later} [*{before},*{before},*{before},*{before},*{before},*{before},*{before},*{before}]\n"
+            for before, later in zip("abcdefghijk", "bcdefghijkl", strict=True)
+        ),
+        {"resume", "report"},
     ),
-    "depth": "a: " + "[" * 5000 + "]" * 5000 + "\n",
+    "depth": ("a: " + "[" * 5000 + "]" * 5000 + "\n", {"resume", "report"}),
+    "size": ("a: " + "b" * 2**20 + "\n", {"resume"}),
 }
+"""What a configuration holds, and who refuses it: the doctor reads none, and the report resolves nothing."""
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-@pytest.mark.parametrize("name", ["config.yaml", ".hydra/config.yaml"])
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_config_of_a_run_runs_nothing(theirs, asked, tmp_path, monkeypatch, kind, name, command):
-    monkeypatch.setenv("HOME", "/secret/home")
+def test_a_config_of_a_run_runs_nothing_and_brings_nothing_in(theirs, asked, tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("SECRET", "secret-word")
     mark = tmp_path / "it_ran"
-    (theirs / name).parent.mkdir(exist_ok=True)
-    (theirs / name).write_text(CONFIGS[kind].format(mark=mark) if "{mark}" in CONFIGS[kind] else CONFIGS[kind])
-    code, said = asked(command, theirs)
-    assert not mark.exists()
-    assert code in (0, 1, 2)
-    assert "Traceback" not in said
-    assert "/secret/home" not in said
+    text, refusing = CONFIGS[kind]
+    (theirs / "config.yaml").write_text(text.replace("{mark}", str(mark)))
+    for command in (*COMMANDS, "resume"):
+        code, said = asked(command, theirs)
+        assert not mark.exists()
+        assert "Traceback" not in said
+        assert "secret-word" not in said
+        assert (code == 2) == (command in refusing), f"{command}: {said}"
+        assert code != 2 or "config.yaml: " in said or "model._target_: refused" in said
     page = theirs / "report.html"
-    assert "/secret/home" not in (page.read_text() if page.exists() else "")
+    assert "secret-word" not in (page.read_text() if page.exists() else "")
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_a_config_as_it_was_composed_brings_nothing_in(theirs, asked, tmp_path, monkeypatch, kind):
+    """It is read where a run was stopped before it had written its own."""
+    monkeypatch.setenv("SECRET", "secret-word")
+    mark = tmp_path / "it_ran"
+    (theirs / "config.yaml").unlink()
+    (theirs / ".hydra" / "config.yaml").write_text(CONFIGS[kind][0].replace("{mark}", str(mark)))
+    code, said = asked("resume", theirs)
+    assert (code, mark.exists()) == (2, False)
+    assert "config.yaml: " in said or "model._target_: refused" in said
+    assert "secret-word" not in said
 
 
 NAMES = (
@@ -232,21 +277,49 @@ def test_a_name_from_a_file_is_shown_and_nothing_more(train, tmp_path, name):
     assert "49" not in re.findall(r"<h1>(.*?)</h1>", page, re.DOTALL)
 
 
-@pytest.mark.parametrize(
-    "name", ["metrics.json", "evidence.jsonl", "config.yaml", "status.json", "forecasts.npz", "train.log"]
-)
-def test_a_link_out_of_the_folder_shows_nothing_of_what_it_leads_to(theirs, asked, tmp_path, name):
+READ_BY = {
+    "metrics.json": {"report"},
+    "evidence.jsonl": {"doctor", "report"},
+    "config.yaml": {"report"},
+    "status.json": {"doctor", "report"},
+    "forecasts.npz": {"report"},
+    "ridge.npz": {"evaluate"},
+    "train.log": set(),
+}
+"""The files of a run, and the commands that read them."""
+
+
+@pytest.mark.parametrize("name", READ_BY)
+def test_a_link_out_of_the_folder_is_not_followed(theirs, asked, tmp_path, name):
     secret = tmp_path / "secret.txt"
     secret.write_text("top: secret-word\n")
     (theirs / name).unlink(missing_ok=True)
     (theirs / name).symlink_to(secret)
-    for command in COMMANDS:
+    for command in (*COMMANDS, "resume"):
         code, said = asked(command, theirs)
-        assert code in (0, 1, 2)
         assert "secret-word" not in said
+        if command in {*READ_BY[name], "resume"}:  # what goes on is written to
+            assert code == 2
+            assert f"{name}" in said
+            assert "is a link that leads out of the run folder" in said
     page = theirs / "report.html"
     assert "secret-word" not in (page.read_text() if page.exists() else "")
     assert secret.read_text() == "top: secret-word\n"
+
+
+def test_a_link_within_the_folder_is_followed(theirs, asked):
+    (theirs / "metrics.json").rename(theirs / "figures.json")
+    (theirs / "metrics.json").symlink_to("figures.json")
+    assert asked("report", theirs)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["status.json", "evidence.jsonl"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(theirs, asked, name):
+    (theirs / name).unlink()
+    os.mkfifo(theirs / name)
+    code, said = asked("doctor", theirs)
+    assert code == 2
+    assert f"{name}: is no regular file" in said
 
 
 def test_a_page_is_not_written_through_a_link(theirs, asked, tmp_path):
@@ -278,8 +351,7 @@ def test_evidence_of_absurd_size_or_depth_is_read_or_refused(theirs, asked, kind
 
 
 @pytest.mark.parametrize("sign", ["\x1b", "\x07", "\x9b", "\u202e"])
-def test_a_terminal_gets_no_order_from_a_file(theirs, asked, sign):
-    """Neither from evidence, which anyone can write, nor from the names in a table, which are refused."""
+def test_a_terminal_gets_no_order_from_evidence(theirs, asked, sign):
     line = {"step": 1, "epoch": 0, "when": "examined", "values": {}, "unmeasured": {"skill/val": f"because {sign}[31m"}}
     with (theirs / "evidence.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
@@ -287,14 +359,19 @@ def test_a_terminal_gets_no_order_from_a_file(theirs, asked, sign):
         code, said = asked(command, theirs)
         assert code in (0, 1, 2)
         assert sign not in said
+    told = CliRunner().invoke(app, ["doctor", str(theirs), "--json"]).output
+    assert sign not in told
+    assert f"because {sign}[31m" in json.loads(told)["not_examined"].values() or f"because {sign}" in str(
+        json.loads(told)
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("a\x1bb\n1\n2\n", "the column 'a\\x1bb' holds the control character '\\x1b'"),
-        ("shop,y\na,1\nb\u202e,2\n", "the series 'b\\u202e' holds the control character '\\u202e'"),
-        ("y,kind\n1,a\n2,b\x07\n", "the label 'b\\x07' holds the control character '\\x07'"),
+        ("a\x1bb\n1\n2\n", "the column 'a\\x1bb' has a control character in its name"),
+        ("shop,y\na,1\nb\u202e,2\n", "the series 'b\\u202e' has a control character in its name"),
+        ("y,kind\n1,a\n2,b\x07\n", "the label 'b\\x07' has a control character in its name"),
     ],
 )
 def test_a_name_with_a_control_character_is_refused(tmp_path, text, what):

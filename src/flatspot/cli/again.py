@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from flatspot.cli.folder import INTERRUPTED, first_process, shown
-from flatspot.cli.kept import read_config
+from flatspot.cli.kept import read_settings
 from flatspot.cli.schema import checked
 from flatspot.errors import BadInput
+from flatspot.kept import own
 from flatspot.registry import nearest
 
 CHOICES: Final = ["auto"]
@@ -50,6 +52,9 @@ def _refuse_no_run(folder: Path, value: str) -> None:
         raise BadInput(
             f"resume={value}: is a sweep, which goes on with its own command and resume=auto hydra.sweep.dir={value}"
         )
+    for each in folder.iterdir():  # what goes on is written to: logs, checkpoints
+        if not each.resolve().is_relative_to(folder.resolve()):
+            raise BadInput(f"resume={value}: {each.name} is a link that leads out of the run folder; put a copy there")
     if _config_of(folder) is None:
         raise BadInput(f"resume={value}: holds no config.yaml, so it is no run folder")
 
@@ -69,17 +74,12 @@ def settings_of(folder: Path) -> DictConfig:
     """
     path = _config_of(folder)
     assert path is not None  # noqa: S101 - looked at before
-    try:
-        held = read_config(path)
-        assert isinstance(held, DictConfig)  # noqa: S101 - else it is no configuration
-    except Exception as error:
-        raise BadInput(f"{shown(path)}: cannot be read: {' '.join(str(error).split())}") from error
-    return held
+    return read_settings(path)
 
 
 def _config_of(folder: Path) -> Path | None:
     """Resolved; of a run that was stopped before it had built a model, as it was composed."""
-    places = (folder / "config.yaml", folder / ".hydra" / "config.yaml")
+    places = (own(folder, "config.yaml"), own(folder, ".hydra/config.yaml"))
     return next((each for each in places if each.exists()), None)
 
 
@@ -105,7 +105,7 @@ def done_before(cfg: DictConfig, folder: Path) -> bool:
     Raises:
         BadInput: where it holds a job of other settings, naming the first that differs.
     """
-    held = folder / "config.yaml"
+    held = own(folder, "config.yaml")
     if held.exists():
         _refuse_another(_plain(checked(cfg)), held, folder)
     return is_done(folder)
@@ -131,8 +131,8 @@ def _plain(config: DictConfig | ListConfig) -> dict[str, object]:
 
 def _refuse_another(wanted: Mapping[str, object], held: Path, folder: Path) -> None:
     try:
-        found = _plain(read_config(held))
-    except Exception as error:
+        found = _plain(read_settings(held))
+    except (BadInput, OmegaConfBaseException) as error:
         raise BadInput(f"{shown(held)}: cannot be read ({error}); put the folder away to run its job anew") from error
     apart = next(_differ("", wanted, found), None)
     if apart is not None:
@@ -155,9 +155,9 @@ def _differ(at: str, wanted: object, found: object) -> Iterator[tuple[str, objec
 def _says(path: Path, key: str) -> object:
     """What a file that may be torn, or not there, says."""
     try:
-        held: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+        held: dict[str, object] = json.loads(own(path.parent, path.name).read_text(encoding="utf-8"))
         return held[key]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -16,10 +16,11 @@ from omegaconf.errors import OmegaConfBaseException
 from flatspot.cli.doctor import examined_run
 from flatspot.cli.guard import guard
 from flatspot.cli.help import conf_dir
-from flatspot.cli.kept import own, read_config
+from flatspot.cli.kept import read_config
 from flatspot.cli.schema import checked
 from flatspot.diagnosis import Finding
 from flatspot.errors import BadInput
+from flatspot.kept import own
 from flatspot.report.table import aligned
 from flatspot.report.text import number
 

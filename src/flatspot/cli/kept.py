@@ -1,5 +1,6 @@
-"""Read what lies in a run folder, which may be a stranger's: no file from elsewhere, and no YAML that grows."""
+"""Read a run's configuration, which may be a stranger's: no YAML that grows, and nothing from outside of it."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,17 +15,8 @@ MOST_BYTES: Final = 2**20
 MOST_LEVELS: Final = 30
 """Levels of a configuration."""
 
-
-def own(folder: Path, name: str) -> Path:
-    """A file of the folder, whether or not it is there.
-
-    Raises:
-        BadInput: it is a link out of the folder: a stranger's way to have shown what lies elsewhere on this machine.
-    """
-    path = folder / name
-    if path.exists() and not path.resolve().is_relative_to(folder.resolve()):
-        raise BadInput(f"{path}: is a link that leads out of the run folder; it is not followed")
-    return path
+RESOLVER: Final = re.compile(r"\$\{[^}]*:")
+"""What asks for something outside of a configuration: `${oc.env:HOME}`. `${model.cell}` stays within it."""
 
 
 def read_config(path: Path) -> "DictConfig | ListConfig":
@@ -46,6 +38,26 @@ def config_from(text: str, path: Path) -> "DictConfig | ListConfig":
 
     _refuse_growing(text, path)
     found: DictConfig | ListConfig = OmegaConf.create(text)
+    return found
+
+
+def read_settings(path: Path) -> "DictConfig":
+    """The settings that a run was begun with, which may refer to each other and to nothing else.
+
+    Raises:
+        BadInput: naming the file, and what is wrong with it.
+    """
+    from omegaconf import DictConfig
+
+    try:
+        found = read_config(path)
+    except Exception as error:
+        raise BadInput(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(found, DictConfig):
+        raise BadInput(f"{path}: cannot be read: it holds no settings")
+    outside = RESOLVER.search(path.read_text(encoding="utf-8"))
+    if outside:
+        raise BadInput(f"{path}: {outside[0]}...}} refers to something outside of the run; it is not followed")
     return found
 
 

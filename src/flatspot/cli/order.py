@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from flatspot.cli.folder import shown
 from flatspot.cli.kept import read_config
 from flatspot.errors import BadInput
+from flatspot.kept import own
 
 SWEEP: Final = "multirun.yaml"
 """What Hydra notes of a sweep in its folder."""
@@ -54,7 +55,7 @@ def _folder_of(words: Sequence[str]) -> Path | None:
 def _begun(path: Path) -> list[str]:
     """The settings that a sweep was begun with, in their order; none, where that cannot be read, or a search chose."""
     try:
-        held: Any = OmegaConf.to_container(read_config(path), resolve=False)
+        held: Any = OmegaConf.to_container(read_config(own(path.parent, path.name)), resolve=False)
         hydra = held["hydra"]
         target, task = str(hydra["sweeper"]["_target_"]), hydra["overrides"]["task"]
         params = hydra["sweeper"].get("params") or {}

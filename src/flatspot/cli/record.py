@@ -7,15 +7,15 @@ from typing import Any, Final
 
 import flatspot
 from flatspot import evidence
-from flatspot.cli.kept import own
 from flatspot.diagnosis import LOOKED_FOR, Diagnosis, asides
 from flatspot.errors import BETWEEN, BadInput
+from flatspot.kept import own
 from flatspot.rules import diagnose
 
 STATUS: Final = "status.json"
 
-MOST_BYTES: Final = 2**28
-"""Evidence beyond this size is none of a run's."""
+MOST_STATUS: Final = 2**20
+"""A status beyond this size is none of a run's."""
 
 
 def status_of(folder: Path) -> dict[str, str]:
@@ -26,7 +26,7 @@ def status_of(folder: Path) -> dict[str, str]:
     """
     if not folder.is_dir():
         raise BadInput(f"{folder}: there is no such run folder")
-    path = own(folder, STATUS)
+    path = own(folder, STATUS, MOST_STATUS)
     try:
         held: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -46,8 +46,6 @@ def evidence_of(folder: Path) -> list[evidence.Measurement]:
         raise BadInput(f"{folder}: is a sweep; name one of its runs: {', '.join(jobs[:5])}")
     if not path.exists() and not (folder / STATUS).exists():
         raise BadInput(f"{folder}: is no run folder: it holds neither {evidence.FILE} nor {STATUS}")
-    if path.exists() and path.stat().st_size > MOST_BYTES:
-        raise BadInput(f"{path}: is larger than the evidence of any run")
     return evidence.read(folder)
 
 

@@ -12,9 +12,10 @@ from omegaconf import OmegaConf
 import flatspot
 from flatspot import evidence
 from flatspot.cli.folder import shown, write_text
-from flatspot.cli.kept import config_from, own
+from flatspot.cli.kept import config_from
 from flatspot.cli.record import diagnosed, evidence_of, notes_of, status_of
 from flatspot.errors import BadInput, reason
+from flatspot.kept import own
 from flatspot.report.forecasts import FILE, read_forecasts
 from flatspot.report.run_page import RunRecord, check_metrics, run_page
 from flatspot.report.sweep import LABELS, ErrorName, Job

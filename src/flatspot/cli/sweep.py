@@ -21,11 +21,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig
 
 from flatspot.cli.folder import shown, write_json, write_text, write_whole
-from flatspot.cli.kept import read_config
+from flatspot.cli.kept import read_settings
 from flatspot.cli.schema import SHAPING_KEYS
 from flatspot.cli.terminal import JobsBar
 from flatspot.errors import BadInput, reason
 from flatspot.evidence import latest, read
+from flatspot.kept import own
 
 if TYPE_CHECKING:
     import polars as pl
@@ -254,7 +255,7 @@ def _setting(override: str) -> tuple[str, str]:
 
 def _series(folder: Path) -> str:
     """What was read, whatever was done with it: jobs that differ in it forecast in different units."""
-    data = read_config(folder / "config.yaml").data
+    data = read_settings(own(folder, "config.yaml")).data
     return str({key: value for key, value in sorted(data.items()) if key not in SHAPING_KEYS})
 
 

@@ -7,7 +7,7 @@ from unicodedata import normalize
 
 import polars as pl
 
-from flatspot.data.sources import Source, as_text, shown
+from flatspot.data.sources import Source, as_text, refuse_unshowable, shown
 from flatspot.data.stamps import (
     FEWEST_SECONDS,
     PARTS,
@@ -105,6 +105,7 @@ def choose_roles(
     _refuse_two_roles(chosen, source.name)
     if not chosen.channels:
         raise BadInput(f"{source.name}: has no column of numbers to read")
+    refuse_unshowable((*chosen.channels, *stamps, group, label), f"{source.name}: the column")
     return chosen
 
 

@@ -16,6 +16,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from flatspot.errors import BadInput, reason
+from flatspot.kept import refuse_inflated
 
 BEST: Final = "best.ckpt"
 LAST: Final = "last.ckpt"
@@ -201,6 +202,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def _refuse_torn(path: Path) -> None:
     """Torch does not look at the check sums that it has written."""
+    refuse_inflated(path)
     with ZipFile(path) as held:
         torn = held.testzip()
     if torn is not None:

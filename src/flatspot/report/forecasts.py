@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, final
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flatspot.errors import BadInput
+from flatspot.kept import refuse_inflated
 
 FILE: Final = "forecasts.npz"
 
@@ -149,18 +150,11 @@ def read_forecasts(folder: Path) -> Forecasts | None:
     if not path.exists():
         return None
     try:
-        _refuse_large(path)
+        refuse_inflated(path, MOST_BYTES)
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             return _checked({name: held[name] for name in held.files})
     except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, IndexError, MemoryError) as error:
         raise BadInput(f"{path}: cannot be read as the run's forecasts: {error}") from error
-
-
-def _refuse_large(path: Path) -> None:
-    """Before anything of it is unpacked."""
-    with ZipFile(path) as held:
-        if sum(each.file_size for each in held.infolist()) > MOST_BYTES:
-            raise ValueError("it is larger than the forecasts of any run")
 
 
 def _checked(held: dict[str, NDArray[Any]]) -> Forecasts:
