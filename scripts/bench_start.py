@@ -6,8 +6,8 @@ Every measurement is a fresh process; each round runs all of them, forwards and 
 median over the rounds. A ratio or a difference is taken within a round, and its median is told.
 
 A command's first training step is clocked as the optimizer has taken it: torch is imported a moment earlier than the
-command would by itself, so that it can be asked to tell. *The end* of a run is what comes after its fit (test,
-references, examination, pictures, page), by its own figures: `seconds` less `fit_seconds` and what came before.
+command would by itself, so that it can be asked to tell. *The end* of a run is what comes after its fit (pictures,
+test, references, examination, page): from the moment at which the last checkpoint was written to the end.
 """
 
 import argparse

@@ -307,6 +307,10 @@ def main() -> None:
     parser.add_argument("--ways", nargs="*", default=list(RUNS))
     parser.add_argument("--at-most", type=float, metavar="RATIO", help="fail where every round is above it")
     chosen = parser.parse_args()
+    if chosen.epochs < 2 or "bare" not in chosen.ways:
+        parser.error("needs two epochs, of which the first is left out, and the bare loop among the ways")
+    if chosen.at_most is not None and "flatspot" not in chosen.ways:
+        parser.error("--at-most is of flatspot: name it among the ways")
     warnings.filterwarnings("ignore")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,8 +1,9 @@
 """Run the command in this process, in a folder of its own."""
 
 import logging
+import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,25 @@ QUICK = (
 def quick():
     """Overrides that make a run small."""
     return QUICK
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Trains once for all tests of a module; each has a copy, to do with as it likes."""
+    held = {}
+
+    def copy(train, *overrides):
+        if overrides not in held:
+            done = train(*overrides)
+            kept = tmp_path_factory.mktemp("made") / "run"
+            shutil.copytree(done.folder, kept)
+            held[overrides] = replace(done, folder=kept)
+            return done
+        folder = Path.cwd() / "run"
+        shutil.copytree(held[overrides].folder, folder)
+        return replace(held[overrides], folder=folder)
+
+    return copy
 
 
 @dataclass

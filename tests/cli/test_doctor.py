@@ -20,8 +20,8 @@ def doctor(*words):
 
 
 @pytest.fixture
-def crawling(train):
-    done = train("data=sines", "optimizer.lr=1e-6", "trainer.max_epochs=2", "examine=full")
+def crawling(train, made):
+    done = made(train, "data=sines", "optimizer.lr=1e-6", "trainer.max_epochs=2", "examine=full")
     assert done.code == 0, done.err
     return done
 

@@ -1,5 +1,6 @@
 """Sweeps that others run: Hydra's launchers and Optuna's search give the numbers and the table of the plain one."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -143,12 +144,19 @@ def test_a_sweep_that_is_stopped_leaves_a_table_and_no_worker(quick, python, tmp
 def _at_work_in(folder):
     """The processes that hold a file of this folder open."""
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            held = {str(each.readlink()) for each in (process / "fd").iterdir()}
-        except OSError:
-            continue
-        if str(folder / ".lock") in held:
+        if str(folder / ".lock") in _held_by(process):
             yield int(process.name)
+
+
+def _held_by(process):
+    """The files that it holds open; one that it closes meanwhile is none, and no reason to pass over the others."""
+    try:
+        files = [*(process / "fd").iterdir()]
+    except OSError:
+        return
+    for file in files:
+        with contextlib.suppress(OSError):
+            yield str(file.readlink())
 
 
 SEARCH = (

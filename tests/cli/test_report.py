@@ -26,8 +26,8 @@ def page_of(folder):
 
 
 @pytest.fixture
-def told(train):
-    done = train("data=sines", "report=html", "examine=quick", "trainer.max_epochs=2")
+def told(train, made):
+    done = made(train, "data=sines", "report=html", "examine=quick", "trainer.max_epochs=2")
     assert done.code == 0, done.err
     return done
 

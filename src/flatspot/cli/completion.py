@@ -6,7 +6,6 @@ configuration, and knows of a key's values only the one that it has.
 
 import os
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,9 @@ FLAGS: Final = ("--multirun", "--cfg", "--config-dir", "--traceback", "--help", 
 
 PATHS: Final = frozenset(("data.path", "resume", "hydra.run.dir", "hydra.sweep.dir"))
 """Keys whose values lie on the disk."""
+
+PLAIN: Final = re.compile(r"[\w. +@%-]*")
+"""Names of files that a shell may be handed: in any other some shell sees a command."""
 
 LINE: Final = re.compile(r"( *)([a-z_]+):(?: +([^#]*?))? *(?:#(.*))?$")
 """A line of YAML as ours are written: its indent, key, value and comment."""
@@ -54,8 +56,9 @@ def offered(words: Sequence[str], word: str, conf: Path) -> list[str]:
     groups = _groups(conf)
     if "=" in word:
         return [*_values(words, word, conf, groups)]
+    sign = word[:1] if word[:1] in ("+", "~") else ""
     knobs = [*_knobs(words, conf, groups)]
-    keys = [f"{name}=" for name in groups] + [f"{each.key}=" for each in knobs]
+    keys = [f"{sign}{key}=" for key in (*groups, *(each.key for each in knobs))]
     found = [*dict.fromkeys(_to_next_dot(key, word) for key in keys if key.startswith(word))]
     while len(found) == 1 and found[0].endswith("."):  # a dot may be followed by one thing alone
         word = found[0]
@@ -66,19 +69,25 @@ def offered(words: Sequence[str], word: str, conf: Path) -> list[str]:
 
 
 def answer_bash(conf: Path) -> None:
-    """Print what bash is to offer; it takes a word to begin behind its last `=`."""
-    words = shlex.split(os.environ.get("COMP_WORDS", ""))
-    before, word = _glued(words, int(os.environ.get("COMP_CWORD", len(words))))
-    cut = word.rfind("=") + 1
+    """Print what bash is to offer: where it breaks words at `=`, what stands behind the last one.
+
+    Of files nothing: then bash looks for them by itself (`complete -o default`), quotes names and goes into folders.
+    """
+    words = os.environ.get("COMP_WORDS", "").split("\n")  # as Typer's function joins them: nothing is a shell's here
+    current = min(int(os.environ.get("COMP_CWORD", "0")), len(words) - 1)
+    before, word = _glued(words, current)
+    if word.partition("=")[0] in PATHS:
+        return
+    cut = 0 if "=" in words[current].strip("=") else word.rfind("=") + 1
     print("\n".join(each[cut:] for each in offered(before[2:], word, conf)))  # noqa: T201 - the shell's answer
 
 
 def _glued(words: Sequence[str], current: int) -> tuple[list[str], str]:
     """The words before the current one, and that one as far as it is typed: bash takes `key=value` for three words."""
     glued: list[str] = []
-    for number, word in enumerate([*words[: current + 1], *[""] * (current >= len(words))]):
-        joins = word.startswith("=") or (glued and glued[-1].endswith("=") and number)
-        if joins and glued:
+    for number, word in enumerate(words[: current + 1]):
+        behind = number == current or word != ""
+        if glued and (word.startswith("=") or (glued[-1].endswith("=") and "=" not in word and behind)):
             glued[-1] += word
         else:
             glued.append(word)
@@ -118,7 +127,8 @@ def _paths(typed: str) -> Iterator[str]:
         return
     lead = typed[: len(typed) - len(name)]
     for path in found:
-        if path.name.startswith(name) and (name or not path.name.startswith(".")):
+        shown = name or not path.name.startswith(".")
+        if path.name.startswith(name) and shown and PLAIN.fullmatch(path.name):
             yield f"{lead}{path.name}{'/' if path.is_dir() else ''}"
 
 
@@ -127,7 +137,7 @@ def _knobs(words: Sequence[str], conf: Path, groups: dict[str, list[str]]) -> It
     text = (conf / CONFIGS).read_text(encoding="utf-8")
     yield from _keys(text.partition("\nhydra:")[0].partition("\nseed:")[2].join(("seed:", "")))
     chosen = dict(re.findall(r"^  - (\w+): (\w+)", text, re.MULTILINE))
-    chosen |= {key: value for key, _, value in (word.partition("=") for word in words) if key in groups}
+    chosen |= {key: value for key, _, value in (word.partition("=") for word in words) if value in groups.get(key, ())}
     for group, choice in chosen.items():
         if group in groups and choice in groups[group]:
             yield from (Knob(f"{group}.{each.key}", each.value, each.comment) for each in _own(conf / group, choice))

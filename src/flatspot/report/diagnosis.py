@@ -79,20 +79,15 @@ def _figures(evidence: Mapping[str, float]) -> Iterator[str]:
 
 def _worse_than_a_reference(diagnosis: Diagnosis, evidence: Mapping[str, float]) -> Iterator[str]:
     """What *healthy* does not say. A run's table of test errors says it by itself."""
-    known = {name: evidence[name] for name in ("skill/val", "references/best") if name in evidence}
-    if diagnosis.verdict != "healthy" or len(known) < 2 or "skill/model_test" in evidence:
+    named = {words: evidence.get(f"references/{name}") for name, words in REFERENCES.items()}
+    tried = {words: skill for words, skill in named.items() if skill is not None}
+    if diagnosis.verdict != "healthy" or not tried or "skill/val" not in evidence or "skill/model_test" in evidence:
         return
-    own, best = known.values()
-    if not own < best < 1:
-        return
-    more = (1 - own) / (1 - best) - 1
-    if more >= WORSE:
-        named = [words for name, words in REFERENCES.items() if evidence.get(f"references/{name}") == best]
-        which = f"the best reference ({named[0]})" if named else "the best reference"
+    best = max(tried, key=lambda words: tried[words])
+    own, reached = evidence["skill/val"], tried[best]
+    if own < reached < 1 and (more := (1 - own) / (1 - reached) - 1) >= WORSE:
         yield from textwrap.wrap(
-            f"that is: they vary as they may. They are not as near as they can be: the loss on held-out samples is "
-            f"{more:.0%} above that of {which}",
-            WIDTH,
+            f"its outputs vary as they may, but its loss on held-out samples is {more:.0%} above that of {best}", WIDTH
         )
 
 
