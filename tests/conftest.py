@@ -115,6 +115,9 @@ class Python:
         try:
             meanwhile(process)
             code = ended()
+        except BaseException:
+            os.kill(process, signal.SIGKILL)  # else it would go on beside all other tests
+            raise
         finally:
             late.cancel()
         return subprocess.CompletedProcess(typed, code, *(path.read_text(encoding="utf-8") for path in self.said))
