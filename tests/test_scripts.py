@@ -4,6 +4,7 @@ import json
 import runpy
 import subprocess
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -149,7 +150,7 @@ def test_peers_are_compared_round_by_round(loaded, tmp_path):
 
 
 def test_flatspot_answers_as_the_other_adapters_do(loaded, tmp_path):
-    days = [f"2020-{1 + day // 28:02}-{1 + day % 28:02}" for day in range(300)]
+    days = [date(2020, 1, 1) + timedelta(days=number) for number in range(300)]
     path = tmp_path / "series.csv"
     path.write_text("date,OT\n" + "".join(f"{day},{number % 7 + number % 3}\n" for number, day in enumerate(days)))
     asked = {"path": str(path), "target": "OT", "cell": "rnn", "threads": 1, "seed": 0, "epochs": 20}
