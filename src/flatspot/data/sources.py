@@ -131,7 +131,7 @@ def refuse_unshowable(names: Iterable[object], what: str) -> None:
         BadInput: with the name, such characters written as Python's escapes.
     """
     for each in names:
-        if isinstance(each, str) and ("\n" in each or UNSHOWABLE.search(each)):
+        if isinstance(each, str) and UNSHOWABLE.search(each.replace("\r\n", "\n")):
             raise BadInput(f"{what} {shown(each)} has a control character in its name; write it without")
 
 
