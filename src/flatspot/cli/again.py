@@ -9,8 +9,8 @@ from typing import Final
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from flatspot.cli.configs import read_settings
 from flatspot.cli.folder import INTERRUPTED, first_process, shown
-from flatspot.cli.kept import read_settings
 from flatspot.cli.schema import checked
 from flatspot.errors import BadInput
 from flatspot.kept import own

@@ -13,10 +13,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from flatspot.cli.configs import read_config
 from flatspot.cli.doctor import examined_run
 from flatspot.cli.guard import guard
 from flatspot.cli.help import conf_dir
-from flatspot.cli.kept import read_config
 from flatspot.cli.schema import checked
 from flatspot.diagnosis import Finding
 from flatspot.errors import BadInput

@@ -9,8 +9,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from flatspot.cli.configs import read_config
 from flatspot.cli.folder import shown
-from flatspot.cli.kept import read_config
 from flatspot.errors import BadInput
 from flatspot.kept import own
 

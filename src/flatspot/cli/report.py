@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 
 import flatspot
 from flatspot import evidence
+from flatspot.cli.configs import config_from
 from flatspot.cli.folder import shown, write_text
-from flatspot.cli.kept import config_from
 from flatspot.cli.record import diagnosed, evidence_of, notes_of, status_of
 from flatspot.errors import BadInput, reason
 from flatspot.kept import own

@@ -20,8 +20,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig
 
+from flatspot.cli.configs import read_settings
 from flatspot.cli.folder import shown, write_json, write_text, write_whole
-from flatspot.cli.kept import read_settings
 from flatspot.cli.schema import SHAPING_KEYS
 from flatspot.cli.terminal import JobsBar
 from flatspot.errors import BadInput, reason

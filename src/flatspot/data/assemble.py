@@ -120,6 +120,8 @@ def _grouped(rows: Rows, source: Source) -> tuple[Table, tuple[str, ...]]:
         codes = rows.groups.replace_strict(found, pl.Series(range(len(found))), return_dtype=pl.Int64).to_numpy()
         names = tuple(found.to_list())
         refuse_unshowable(names, f"{source.name}: the series")
+    if rows.labels is not None:
+        refuse_unshowable(rows.labels.unique(maintain_order=True).to_list(), f"{source.name}: the label")
     times = None if rows.times is None else rows.times[:]
     labels = None if rows.labels is None else rows.labels.fill_null("").to_numpy().astype(str)
     table = Table(source.name, values, codes, times, labels, np.arange(1, count + 1), source.where)
@@ -134,7 +136,6 @@ def _labels(table: Table, roles: Roles, names: Sequence[str], per: LabelPer | No
     known = np.flatnonzero(table.labels != "")
     if not len(known):
         return None
-    refuse_unshowable(map(str, np.unique(table.labels[known])), f"{table.source}: the label")
     owners, places = np.unique(table.series[known], return_index=True)
     firsts = np.searchsorted(table.series, np.arange(len(names)))
     firsts[owners] = known[places]
