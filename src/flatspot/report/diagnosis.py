@@ -34,7 +34,8 @@ REFERENCES: Final = {"ridge": "ridge on the window", "trees": "small boosted tre
 """The references in words."""
 
 WORSE: Final = 0.05
-"""By so much the loss of a healthy network is above a reference's before it is worth a word."""
+"""By so much the skill of a healthy network is below a reference's before it is worth a word. A share of the loss of
+predicting the mean, not of the reference's: beside a reference that errs by nothing, every loss is large."""
 
 
 def told(diagnosis: Diagnosis, evidence: Mapping[str, float], notes: Sequence[str] = (), *, run: bool = False) -> str:
@@ -85,9 +86,10 @@ def _worse_than_a_reference(diagnosis: Diagnosis, evidence: Mapping[str, float])
         return
     best = max(tried, key=lambda words: tried[words])
     own, reached = evidence["skill/val"], tried[best]
-    if own < reached < 1 and (more := (1 - own) / (1 - reached) - 1) >= WORSE:
+    if reached - own >= WORSE:
         yield from textwrap.wrap(
-            f"its outputs vary as they may, but its loss on held-out samples is {more:.0%} above that of {best}", WIDTH
+            f"its outputs vary as they may, but on held-out samples its skill is {own:.3g}, that of {best} {reached:.3g}",
+            WIDTH,
         )
 
 
