@@ -305,8 +305,15 @@ def asides(evidence: Mapping[str, float]) -> list[str]:
         f"{untaught:.0%} of the weights get no gradient, though the verdict is healthy (see frozen-weights)": (
             untaught >= UNTAUGHT
         ),
+        _left_out(evidence): evidence.get("training/not_finite", 0.0),
     }
     return [said for said, seen in found.items() if seen]
+
+
+def _left_out(evidence: Mapping[str, float]) -> str:
+    steps, first = evidence.get("training/not_finite", 0.0), evidence.get("training/first_not_finite", 0.0)
+    others = f" and of {steps - 1:,.0f} others" if steps > 1 else ""
+    return f"the gradient of step {first:,.0f}{others} was NaN or infinite, and was not followed (see not-finite)"
 
 
 def held_out(evidence: Mapping[str, float]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """What goes wrong by the user's hand: one sentence, no traceback."""
 
+import errno
 import re
 from typing import Final
 
@@ -27,6 +28,30 @@ class BadInput(Exception):  # noqa: N818 - it names what is wrong, as the reader
         return type(self), tuple(str(self).split(BETWEEN))
 
 
+class CannotWrite(OSError):  # noqa: N818 - it names what happened
+    """A file of a run cannot be written: the disk is full, the folder is gone or read-only.
+
+    The message is one sentence that names the file. What stood in its place before is still there.
+    """
+
+    def __str__(self) -> str:
+        """The sentence."""
+        why = "the folder is gone" if self.errno == errno.ENOENT else self.strerror
+        return _printable(f"{self.filename}: cannot be written: {why}")
+
+    @classmethod
+    def of(cls, path: object, error: BaseException) -> "CannotWrite | None":
+        """In the system's words, which may stand behind a library's own; None: it was not the system's doing."""
+        behind: BaseException | None = error
+        while behind is not None and not isinstance(behind, OSError):
+            behind = behind.__cause__ or behind.__context__
+        return None if behind is None else cls(behind.errno or 0, behind.strerror or str(behind), str(path))
+
+
+class ProcessLost(RuntimeError):  # noqa: N818 - it names what happened
+    """Of the processes that train one network together another one has ended: this one cannot go on by itself."""
+
+
 def _printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
@@ -42,7 +67,7 @@ def showable(text: str) -> str:
 
 def reason(error: BaseException) -> str:
     """Why something ended, in the words of its error."""
-    if isinstance(error, BadInput):
+    if isinstance(error, BadInput | CannotWrite | ProcessLost):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"

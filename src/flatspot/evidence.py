@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, final
 
-from flatspot.errors import BadInput
+from flatspot.errors import BadInput, CannotWrite
 
 FILE: Final = "evidence.jsonl"
 
@@ -79,9 +79,16 @@ def are_names(text: str) -> bool:
 
 
 def append(folder: Path, entry: Measurement) -> None:
-    """Append one measurement to the run folder's evidence."""
-    with (folder / FILE).open("a", encoding="utf-8") as file:
-        file.write(_line(entry))
+    """Append one measurement to the run folder's evidence.
+
+    Raises:
+        CannotWrite: naming the file.
+    """
+    try:
+        with (folder / FILE).open("a", encoding="utf-8") as file:
+            file.write(_line(entry))
+    except OSError as error:
+        raise CannotWrite.of(folder / FILE, error) or error from error
 
 
 def cut(folder: Path, step: int) -> None:

@@ -1,13 +1,20 @@
-"""What lies in a run folder may be a stranger's: looked at before anything of it is read."""
+"""The files of a run folder: looked at before they are read (they may be a stranger's), written whole or not at all."""
 
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from zipfile import ZipFile
 
-from flatspot.errors import BadInput
+from flatspot.errors import BadInput, CannotWrite
 
 MOST_BYTES: Final = 2**28
 """A file beyond this size is none of a run's, but for weights."""
+
+HALF: Final = re.compile(r"\..+\.\d+")
+"""The name of a file that is being written: `beside`."""
 
 SLACK: Final = 2**20
 """Bytes that files without compression may differ by from what they are unpacked to, beside twice their size."""
@@ -49,3 +56,34 @@ def refuse_inflated(path: Path, most: int | None = None) -> None:
     with ZipFile(path) as held:
         if sum(each.file_size for each in held.infolist()) > allowed:
             raise ValueError("it unpacks to more than any that a run has written")
+
+
+def beside(path: Path) -> Path:
+    """Where a file is written before it takes its place; a name for each process."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def clear_halves(folder: Path) -> None:
+    """Remove what killed processes have left half written in a folder that no other process is at."""
+    for each in folder.glob(".*"):
+        if HALF.fullmatch(each.name) and each.is_file():
+            each.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file so that a reader, or a crash, meets the old one or the new one and nothing between.
+
+    Args:
+        write: writes a file at the path that it is given.
+
+    Raises:
+        CannotWrite: naming the file, which is as it was.
+    """
+    half = beside(path)
+    try:
+        write(half)
+        half.replace(path)
+    except Exception as error:
+        with suppress(OSError):
+            half.unlink(missing_ok=True)
+        raise CannotWrite.of(path, error) or error from error

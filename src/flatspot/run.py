@@ -25,7 +25,7 @@ from flatspot.data.tables import read_table
 from flatspot.errors import BETWEEN, BadInput, reason
 from flatspot.evaluate import Evaluation, evaluate
 from flatspot.forecast import Forecast, forecast
-from flatspot.kept import own, refuse_inflated
+from flatspot.kept import own, refuse_inflated, write_whole
 from flatspot.models.models import MODELS
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.nn.denormals import flushed
@@ -280,16 +280,18 @@ def _refuse_mending(mending: Mends) -> None:
 
 def write_reference(folder: Path, ridge: Ridge) -> None:
     """Keep the reference in a run folder: numbers alone, no pickle."""
-    half = folder / f".{REFERENCE}"
-    with half.open("wb") as file:
-        np.savez(
-            file,
-            coefficients=ridge.coefficients.numpy(),
-            intercept=ridge.intercept.numpy(),
-            penalty=np.asarray(ridge.penalty),
-            horizon=np.asarray(ridge.horizon),
-        )
-    half.replace(folder / REFERENCE)
+
+    def write(half: Path) -> None:
+        with half.open("wb") as file:  # given a path, NumPy puts .npz behind it
+            np.savez(
+                file,
+                coefficients=ridge.coefficients.numpy(),
+                intercept=ridge.intercept.numpy(),
+                penalty=np.asarray(ridge.penalty),
+                horizon=np.asarray(ridge.horizon),
+            )
+
+    write_whole(folder / REFERENCE, write)
 
 
 def read_reference(folder: Path) -> Ridge:

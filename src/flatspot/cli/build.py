@@ -22,6 +22,7 @@ from flatspot.models.models import MODELS
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.monitors import MONITORS, Doctor
 from flatspot.monitors.denormals import FlushedDenormals
+from flatspot.monitors.finite_steps import FiniteSteps
 from flatspot.monitors.keeping import EpochKeeper, WholeFiles
 from flatspot.monitors.layers import LayerLines
 from flatspot.monitors.progress import EpochLines
@@ -174,7 +175,8 @@ def build_callbacks(config: Config, folder: Path) -> list[Callback]:
         LayerLines(),
         EpochKeeper(folder / "checkpoints"),
         *monitors,
-        *_early_stopping(config["early_stopping"]),
+        FiniteSteps(config["on_not_finite"]),
+        *_early_stopping(config["early_stopping"], check_finite=config["on_not_finite"] == "stop"),
         ModelCheckpoint(
             folder / "checkpoints",
             filename="best",
@@ -192,7 +194,7 @@ def _monitor(name: str, options: Config | None, folder: Path) -> Callback:
     return _named(MONITORS, name, options, **given)
 
 
-def _early_stopping(values: Config) -> list[Callback]:
+def _early_stopping(values: Config, *, check_finite: bool) -> list[Callback]:
     patience = values["patience"]
     if patience is None:
         return []
@@ -200,7 +202,7 @@ def _early_stopping(values: Config) -> list[Callback]:
         raise BadInput(f"early_stopping.patience={patience}: must be at least 1, or null to train all epochs")
     if not values["min_delta"] >= 0:
         raise BadInput(f"early_stopping.min_delta={values['min_delta']}: must be at least 0")
-    return [EarlyStopping("loss/val", patience=patience, min_delta=values["min_delta"])]
+    return [EarlyStopping("loss/val", patience=patience, min_delta=values["min_delta"], check_finite=check_finite)]
 
 
 def _named(registry: Registry[Callable[..., T]], name: str, options: Config | None, **given: Any) -> T:  # noqa: ANN401

@@ -9,18 +9,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from subprocess import Popen
+from typing import Any, Final, TypeVar
 
 import lightning
 import torch
 from lightning import Callback, Trainer
+from lightning.pytorch.callbacks.early_stopping import EarlyStopping, EarlyStoppingReason
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import OmegaConf
 from torch.optim import Optimizer
 
 from flatspot.activations import ACTIVATIONS
 from flatspot.cli.build import build_data, build_model, build_trainer, refuse_processes
-from flatspot.cli.folder import SIGTERM_CODE, shown, write_text
+from flatspot.cli.folder import PATIENCE, SIGTERM_CODE, shown, write_text
 from flatspot.cli.loggers import ended
 from flatspot.cli.report import REPORT, told_if_not, write_report
 from flatspot.cli.results import error_of, forecasts_of, keep, log_end, metrics_of, versions
@@ -31,17 +33,20 @@ from flatspot.data.hints import hints
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel
 from flatspot.data.split import Part
-from flatspot.errors import BadInput
+from flatspot.errors import BadInput, ProcessLost
 from flatspot.evaluate import batches, reference
 from flatspot.examination.gathering import Gathered
 from flatspot.examination.own import Examination, examine_model, look_for_causes
 from flatspot.models.models import called
 from flatspot.models.sequence_module import SequenceModule
+from flatspot.monitors.finite_steps import FiniteSteps
 from flatspot.monitors.keeping import Begun, EpochKeeper
 from flatspot.nn.denormals import flushed
 from flatspot.nn.zoo import ZooLayer
 from flatspot.registry import nearest
 from flatspot.report.text import quoted, summary
+
+C = TypeVar("C", bound=Callback)
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +142,7 @@ def fit_and_examine(config: Mapping[str, Any], panel: Panel, folder: Path, part:
         model = build_model(config, data)
         trainer = build_trainer(config, folder)
         started = time.perf_counter()
-        with _told_when_stopped():
+        with _told_when_stopped(trainer):
             trainer.fit(model, datamodule=data)
             seconds = time.perf_counter() - started
             trainer.validate(model, datamodule=data, ckpt_path=_best(trainer), weights_only=True, verbose=False)
@@ -182,11 +187,12 @@ def _run(
         _announce(config, data, model, trainer)
         if begun is not None:
             log.info("note   goes on after %s epochs, from %s", begun.epochs, shown(begun.path))
-    with _told_when_stopped():
+    with _told_when_stopped(trainer):
         trainer.fit(model, datamodule=data, ckpt_path=None if begun is None else begun.path, weights_only=True)
+    _say_why_it_ended(config, trainer)
     fit_seconds = _seconds(trainer)
     optimizer = next(iter(trainer.optimizers), None)
-    with _told_when_stopped(), waiting("testing"):
+    with _told_when_stopped(trainer), waiting("testing"):
         trainer.test(model, datamodule=data, ckpt_path=_best(trainer), weights_only=True, verbose=False)
     if not trainer.is_global_zero:
         return None
@@ -196,6 +202,8 @@ def _run(
         examination = examine_model(model, data, ridge=ridge, season=config["data"]["season"])
     with waiting("looking for a cause"):
         causes = _causes(config["examine"], model, data, optimizer, examination.figures())
+        if causes is not None:
+            causes.figures |= _callback(trainer, FiniteSteps).figures()
         examination = replace(examination, causes=causes)
     told = _about(config, data, model, trainer)
     metrics = metrics_of(examination, trainer.global_step, fit_seconds, time.perf_counter() - started, told)
@@ -234,10 +242,32 @@ def _about(
     }
 
 
+def _say_why_it_ended(config: Mapping[str, Any], trainer: Trainer) -> None:
+    """Where it was not after all epochs; of a step that was not finite was told as it came."""
+    stopper = next((each for each in _callbacks(trainer) if isinstance(each, EarlyStopping)), None)
+    if stopper is None or not trainer.is_global_zero or trainer.current_epoch >= config["trainer"]["max_epochs"]:
+        return
+    if stopper.stopping_reason == EarlyStoppingReason.PATIENCE_EXHAUSTED:
+        why = f"no better validation loss in {stopper.patience} epochs (early_stopping.patience)"
+    elif stopper.stopping_reason == EarlyStoppingReason.NON_FINITE_METRIC and not _callback(trainer, FiniteSteps).steps:
+        why = f"the validation loss is NaN or infinite (on_not_finite={config['on_not_finite']})"
+    else:
+        return
+    log.info("note   training ended after %s epochs: %s", trainer.current_epoch, why)
+
+
 def _seconds(trainer: Trainer) -> float:
     """Of training, also before it was broken off."""
+    return _callback(trainer, EpochKeeper).seconds
+
+
+def _callback(trainer: Trainer, kind: type[C]) -> C:
+    return next(each for each in _callbacks(trainer) if isinstance(each, kind))
+
+
+def _callbacks(trainer: Trainer) -> list[Callback]:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined] # set, but not declared
-    return next(each.seconds for each in callbacks if isinstance(each, EpochKeeper))
+    return callbacks
 
 
 def _causes(
@@ -265,8 +295,12 @@ def _set_up_process(config: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _told_when_stopped() -> Iterator[None]:
-    """Lightning ends a killed fit like a good one, and Ctrl-C like a failure: say what really happened."""
+def _told_when_stopped(trainer: Trainer) -> Iterator[None]:
+    """Lightning ends a killed fit like a good one, and Ctrl-C like a failure: say what really happened.
+
+    Where another process of the run has ended, what this one meets is a closed connection.
+    """
+    parent = os.getppid()
     try:
         yield
     except SIGTERMException:
@@ -275,6 +309,28 @@ def _told_when_stopped() -> Iterator[None]:
         if isinstance(stopped.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from stopped
         raise
+    except RuntimeError as error:
+        lost = _lost_beside(trainer, parent) if trainer.world_size > 1 else None
+        if lost is None:
+            raise
+        raise ProcessLost(
+            f"{lost}; this one stops too, and resume= goes on from the last epoch that was kept"
+        ) from error
+
+
+def _lost_beside(trainer: Trainer, parent: int) -> str | None:
+    """Which other process of the run has ended, as far as this one can see: those that it began, or who began it."""
+    if not trainer.is_global_zero:
+        return "the first process of the run has ended" if os.getppid() != parent else None
+    begun: list[Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        for number, each in enumerate(begun, start=2):
+            if code := each.poll():
+                how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+                return f"process {number} of {trainer.world_size} {how}"
+        time.sleep(PATIENCE / 20)
+    return None
 
 
 def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: SequenceModule, trainer: Trainer) -> None:

@@ -5,13 +5,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import flatspot
 from flatspot.errors import BadInput
+from flatspot.kept import write_whole
 
 State = Literal["running", "done", "failed"]
 
@@ -29,13 +30,6 @@ INTERRUPTED: Final = ("interrupted", STOPPED)
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader, or a crash, meets the old one or the new one and nothing between."""
     write_whole(path, lambda half: half.write_text(text, encoding="utf-8"))
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """The same for what writes a file by itself."""
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    write(half)
-    half.replace(path)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

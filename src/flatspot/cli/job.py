@@ -5,9 +5,11 @@ What is wrong with a file or a key is found before torch is imported.
 
 import inspect
 import logging
+import sys
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +26,8 @@ from flatspot.cli.threads import cores, share
 from flatspot.data.datasets import DATASETS
 from flatspot.data.panel import Panel, Series, panel_of
 from flatspot.data.tables import csv
-from flatspot.errors import BadInput, reason
+from flatspot.errors import BadInput, CannotWrite, reason
+from flatspot.kept import clear_halves
 
 if TYPE_CHECKING:
     from flatspot.monitors.keeping import Begun
@@ -54,6 +57,8 @@ def run(cfg: DictConfig, *, goes_on: bool = False) -> float | None:
     with alone_in(folder):
         _speak_for_one()
         left = _left_in(folder) if goes_on else None
+        if goes_on and first_process():
+            clear_halves(folder)
         if left == "failed":  # before it says that it is running: a half done one would be taken up
             _tell_of(put_aside(folder))
         write_status(folder, "running")
@@ -72,8 +77,24 @@ def _speak_for_one() -> None:
         _close_log()
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         _hush_console()
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            vars(handler).update(handleError=_Once(Path(handler.baseFilename)).told)
     paint_logging()
     end_at_sigterm()
+
+
+class _Once:
+    """Python's logging prints a traceback for each line that it cannot write: of a full disk one sentence is enough."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._said = path, False
+
+    def told(self, record: logging.LogRecord) -> None:
+        """Say why the file lacks this line and those that follow."""
+        if not self._said:
+            self._said = True
+            print(f"{shown(self._path)} lacks lines: {reason(sys.exception() or OSError(record.msg))}", file=sys.stderr)  # noqa: T201
 
 
 def _refuse_finished(folder: Path) -> None:
@@ -166,9 +187,13 @@ def read_panel(data: Mapping[str, Any]) -> Panel:
 
 
 def _record_failure(folder: Path, error: BaseException) -> None:
-    """Into the folder, not onto the screen: that is for the command to say, once."""
+    """Into the folder, not onto the screen: that is for the command to say, once.
+
+    What cannot be written there, on a full disk or into a folder that is gone, must not stand for what went wrong.
+    """
     why = STOPPED if isinstance(error, SystemExit) and error.code == SIGTERM_CODE else reason(error)
-    write_status(folder, "failed", why)
+    with suppress(CannotWrite):
+        write_status(folder, "failed", why)
     text = why if isinstance(error, BadInput) else "".join(traceback.format_exception(error))
     record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), None)
     for handler in logging.getLogger().handlers:

@@ -1,16 +1,23 @@
 """Loggers by name, each writing straight into the run folder."""
 
 import csv
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from flatspot.errors import BadInput
+from flatspot.errors import BadInput, reason
 from flatspot.registry import Registry
+
+if TYPE_CHECKING:
+    from flatspot.cli.events import Events
+
+log = logging.getLogger(__name__)
 
 BESIDE: Final = ".metrics.csv.before"
 
@@ -23,11 +30,42 @@ class RunFolderTensorBoard(TensorBoardLogger):
         begun: the optimizer steps of a run that goes on: TensorBoard passes over what was told of later ones before.
     """
 
+    _experiment: "Events | None"
+
     def __init__(self, folder: Path, begun: int) -> None:
-        super().__init__(save_dir=folder, name="", version="", default_hp_metric=False, purge_step=begun or None)
+        super().__init__(save_dir=folder, name="", version="", default_hp_metric=False)
+        self._begun = begun
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> "Events":
+        """The writer, made at first need: to import it takes a while."""
+        if self._experiment is None:
+            from flatspot.cli.events import Events
+
+            self._experiment = Events(self.log_dir, self._begun)
+        return self._experiment
 
     def save(self) -> None:
         """Write no `hparams.yaml`: the run's configuration stands in its `config.yaml`."""
+
+
+@final
+class _RunFolderCSV(CSVLogger):
+    """Lightning's; where its file can no longer be written that is said once, and the run goes on without."""
+
+    _lost = False
+
+    def save(self) -> None:
+        """Write what was logged since."""
+        if self._lost:
+            self.experiment.metrics.clear()
+            return
+        try:
+            super().save()
+        except OSError as error:
+            self._lost = True
+            log.warning("metrics.csv is told no more, and the run goes on: %s", reason(error))
 
 
 def _csv(folder: Path, begun: int) -> Logger:
@@ -39,7 +77,7 @@ def _csv(folder: Path, begun: int) -> Logger:
     if begun and not aside.exists() and place.exists():
         place.rename(aside)
     held = _rows(aside, before=begun) if begun else []
-    logger = CSVLogger(save_dir=folder, name="", version="")
+    logger = _RunFolderCSV(save_dir=folder, name="", version="")
     for step, figures in held:
         logger.log_metrics(dict(figures), step=step)
     if held:

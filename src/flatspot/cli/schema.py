@@ -123,6 +123,7 @@ class TrainConfig:
     threads: int | None = None
     scheduler: str = MISSING
     examine: str = MISSING
+    on_not_finite: str = MISSING
     report: str = MISSING
     resume: str | None = None
     data: DataConfig = field(default_factory=DataConfig)

@@ -21,12 +21,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig
 
 from flatspot.cli.configs import read_settings
-from flatspot.cli.folder import shown, write_json, write_text, write_whole
+from flatspot.cli.folder import shown, write_json, write_text
 from flatspot.cli.schema import SHAPING_KEYS
 from flatspot.cli.terminal import JobsBar
 from flatspot.errors import BadInput, reason
 from flatspot.evidence import latest, read
-from flatspot.kept import own
+from flatspot.kept import own, write_whole
 
 if TYPE_CHECKING:
     import polars as pl

@@ -27,7 +27,7 @@ from flatspot.cli.order import in_the_same_order
 from flatspot.cli.schema import explained
 from flatspot.cli.sweep import Objective, Sweep
 from flatspot.cli.terminal import painted
-from flatspot.errors import BadInput, reason
+from flatspot.errors import BadInput, CannotWrite, ProcessLost, reason
 from flatspot.registry import nearest
 
 BAD_INPUT: Final = 2
@@ -71,7 +71,7 @@ def _outcome(typed: list[str], *, traces: bool) -> int:
     try:
         _compose_and_run(typed)
     except Exception as error:  # noqa: BLE001 - the last one to see it
-        if traces and isinstance(error, (BadInput, HydraException, OmegaConfBaseException)):
+        if traces and isinstance(error, (BadInput, CannotWrite, ProcessLost, HydraException, OmegaConfBaseException)):
             traceback.print_exception(error)
         return _explain(error)
     except KeyboardInterrupt:
@@ -87,6 +87,14 @@ def _explain(error: Exception) -> int:
         return _say(str(error), BAD_INPUT)
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _say(_composing_failed(error), BAD_INPUT)
+    if isinstance(error, ProcessLost):
+        print(painted(f"error: {error}", sys.stderr), file=sys.stderr)  # noqa: T201 - whichever process is left
+        return FAILED
+    if isinstance(error, CannotWrite):
+        path = Path(str(error.filename)).absolute()
+        told = CannotWrite(error.errno, error.strerror, shown(path))
+        kept = path.parent.exists()
+        return _say(f"{told}" + "; what was written before is kept, and resume= goes on from it" * kept, FAILED)
     traceback.print_exception(error)
     return FAILED
 

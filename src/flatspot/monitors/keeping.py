@@ -16,7 +16,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from flatspot.errors import BadInput, reason
-from flatspot.kept import refuse_inflated
+from flatspot.kept import beside, clear_halves, refuse_inflated, write_whole
 
 BEST: Final = "best.ckpt"
 LAST: Final = "last.ckpt"
@@ -32,15 +32,20 @@ class WholeFiles(TorchCheckpointIO):
     """Writes a checkpoint beside its place and moves it there: whoever reads meets the old one or the new one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write it to the disk, and not only to the system's memory, before it takes its place."""
-        place = Path(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        half = _beside(place)
-        with half.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        half.replace(place)
+        """Write it to the disk, and not only to the system's memory, before it takes its place.
+
+        Raises:
+            CannotWrite: naming the file, which is as it was. The run folder is not made anew where somebody removed it.
+        """
+
+        def write(half: Path) -> None:
+            half.parent.mkdir(exist_ok=True)
+            with half.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+
+        write_whole(Path(path), write)
 
 
 @final
@@ -103,8 +108,7 @@ class EpochKeeper(Callback):
             # Lightning counts an epoch that was begun before once less.
             trainer.fit_loop.epoch_progress.current.ready += 1
         if trainer.is_global_zero:
-            for half in self._folder.glob(".*.ckpt.*"):
-                half.unlink(missing_ok=True)
+            clear_halves(self._folder)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep what the epochs so far have come to."""
@@ -229,13 +233,9 @@ def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
     return {**state, **paths, "best_k_models": scores, "dirpath": folder}
 
 
-def _beside(place: Path) -> Path:
-    return place.with_name(f".{place.name}.{os.getpid()}")
-
-
 def _same_file(held: Path, place: Path) -> None:
     """The file at another place too, where there is at every time a whole one."""
-    half = _beside(place)
+    half = beside(place)
     half.unlink(missing_ok=True)
     try:
         os.link(held, half)

@@ -1,6 +1,7 @@
 """One line an epoch, and a bar while it runs on a terminal."""
 
 import logging
+import math
 import os
 import sys
 import time
@@ -25,7 +26,7 @@ COLUMNS: Final = (
     ("loss/val", "{:{loss}} val"),
     ("error/mae_val", "mae {:.4g} val"),
     ("error/accuracy_val", "accuracy {:.3f} val"),
-    ("diversity/ratio_val", "diversity {:.2f} val"),
+    ("diversity/ratio_val", "diversity {:{share}} val"),
     ("gradient/total", "gradient {:.2g}"),
 )
 """What a line says, where it was measured."""
@@ -117,9 +118,10 @@ def _figures(trainer: Trainer) -> str:
     measured = trainer.callback_metrics
     found = {name: measured[name].item() for name, _ in COLUMNS if name in measured}
     large = any(abs(value) >= LARGE for name, value in found.items() if name.startswith("loss/"))
-    return " · ".join(
-        text.format(found[name], loss=".4g" if large else ".4f") for name, text in COLUMNS if name in found
-    )
+    decimals = {"loss": ".4g" if large else ".4f", "share": ".4g" if large else ".2f"}
+    # That a loss is not finite is news; the others then say nothing.
+    told = {name: value for name, value in found.items() if math.isfinite(value) or name.startswith("loss/")}
+    return " · ".join(text.format(told[name], **decimals) for name, text in COLUMNS if name in told)
 
 
 def _attended() -> bool:

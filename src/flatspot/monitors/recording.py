@@ -8,6 +8,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from flatspot import evidence
+from flatspot.errors import reason
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ def prepare(folder: Path, step: int) -> None:
 class EvidenceRecorder(Callback):
     """Appends a measurement of all finite epoch figures after every training epoch. Last among the monitors.
 
+    Where the file can no longer be written that is said once, and training goes on.
+
     Args:
         folder: the run folder.
     """
@@ -70,6 +73,7 @@ class EvidenceRecorder(Callback):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._epoch = EpochFigures()
+        self._lost = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prepare the folder: a fit that goes on measures anew what came after the checkpoint."""
@@ -97,5 +101,10 @@ class EvidenceRecorder(Callback):
         self._record(trainer)
 
     def _record(self, trainer: Trainer) -> None:
-        if trainer.is_global_zero:
+        if not trainer.is_global_zero or self._lost:
+            return
+        try:
             self._epoch.record(self._folder, trainer)
+        except OSError as error:
+            self._lost = True
+            log.warning("no evidence is kept from here on: %s", reason(error))

@@ -88,7 +88,8 @@ def _worse_than_a_reference(diagnosis: Diagnosis, evidence: Mapping[str, float])
     own, reached = evidence["skill/val"], tried[best]
     if reached - own >= WORSE:
         yield from textwrap.wrap(
-            f"its outputs vary as they may, but on held-out samples its skill is {own:.3g}, that of {best} {reached:.3g}",
+            f"its outputs vary as they may, but on held-out samples its skill is {own:.3g}, that of {best} "
+            f"{reached:.3g}",
             WIDTH,
         )
 

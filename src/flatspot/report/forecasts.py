@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flatspot.errors import BadInput
-from flatspot.kept import refuse_inflated
+from flatspot.kept import refuse_inflated, write_whole
 
 FILE: Final = "forecasts.npz"
 
@@ -123,7 +123,6 @@ def kept_of(
 
 def write_forecasts(folder: Path, kept: Forecasts) -> None:
     """Keep them in a run folder."""
-    half = folder / f".{FILE}"
     arrays = {
         "predictions": kept.predictions.astype(np.float32),
         "targets": kept.targets.astype(np.float32),
@@ -135,9 +134,12 @@ def write_forecasts(folder: Path, kept: Forecasts) -> None:
     }
     if kept.pasts is not None:
         arrays["pasts"] = kept.pasts.astype(np.float32)
-    with half.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type] # numpy's own arguments have other types
-    half.replace(folder / FILE)
+
+    def write(half: Path) -> None:
+        with half.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type] # numpy's own arguments have other types
+
+    write_whole(folder / FILE, write)
 
 
 def read_forecasts(folder: Path) -> Forecasts | None:

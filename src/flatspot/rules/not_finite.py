@@ -28,15 +28,19 @@ EXPLAINS: Final = ("dead-units", "saturated-units", "undertrained", "frozen-weig
 SICK: Final = {"finite_bad_inputs": 3.0, "finite_bad_targets": 0.0, "finite_bad_weights": 0.0}
 WELL: Final = {"finite_bad_inputs": 0.0, "finite_bad_targets": 0.0, "finite_bad_weights": 0.0}
 
+CALMER: Final = "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # and a tenth of the learning rate"
+
 
 def judge(
     finite_bad_inputs: float,
     finite_bad_targets: float,
     finite_bad_weights: float,
     finite_first_bad_sample: float | None = None,
+    training_not_finite: float = 0.0,
+    training_first_not_finite: float | None = None,
 ) -> Finding | None:
     in_data = finite_bad_inputs + finite_bad_targets
-    if not in_data + finite_bad_weights:
+    if not in_data + finite_bad_weights + training_not_finite:
         return None
     place = f", first in training sample {finite_first_bad_sample:.0f}" if finite_first_bad_sample is not None else ""
     if in_data:
@@ -48,11 +52,22 @@ def judge(
             override="data.missing=drop",
             confidence=0.97,
         )
+    if not finite_bad_weights:
+        first = "" if training_first_not_finite is None else f", first at step {training_first_not_finite:,.0f}"
+        return Finding(
+            cause="not-finite",
+            seen=f"the gradient of {training_not_finite:,.0f} step{'s' * (training_not_finite > 1)} was NaN or infinite"
+            f"{first}; the data and the weights are clean",
+            means="training blew up; these steps were not taken, so that the weights stayed finite",
+            try_first=CALMER,
+            override="trainer.gradient_clip_val=1.0",
+            confidence=0.7,
+        )
     return Finding(
         cause="not-finite",
         seen=f"{finite_bad_weights:.0f} weights are NaN or infinite, and the data are clean",
         means="training blew up, and all outputs are NaN since",
-        try_first="torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # and a tenth of the learning rate",
+        try_first=CALMER,
         override="trainer.gradient_clip_val=1.0",
         confidence=0.7,
     )

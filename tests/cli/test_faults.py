@@ -1,0 +1,470 @@
+"""What goes wrong around a run: a full disk, a folder that is gone, a kill in the middle of a file. docs/faults.md."""
+
+import errno
+import io
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from flatspot import evidence
+from flatspot.cli import events
+from flatspot.cli.train import main
+from flatspot.models.sequence_module import SequenceModule
+from flatspot.monitors.progress import EpochLines
+
+LONG = ("trainer.max_epochs=4", "trainer.log_every_n_steps=7")
+ROOT = Path(__file__).parents[2]
+
+
+def status(folder):
+    return json.loads((folder / "status.json").read_text())
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def same(one, other):
+    return all(torch.equal(each, other[name]) for name, each in one.items())
+
+
+def at_epoch(monkeypatch, epoch, act):
+    """Something happens as an epoch ends."""
+    meant = EpochLines.on_train_epoch_end
+
+    def happens(self, trainer, *given):
+        if trainer.current_epoch == epoch:
+            act()
+        meant(self, trainer, *given)
+
+    monkeypatch.setattr(EpochLines, "on_train_epoch_end", happens)
+
+
+def nan_from(monkeypatch, step):
+    """The loss is NaN from this step on, counted from 1."""
+    meant, calls = SequenceModule.training_step, []
+
+    def training_step(self, batch, batch_idx):
+        calls.append(batch_idx)
+        loss = meant(self, batch, batch_idx)
+        return loss * float("nan") if len(calls) >= step else loss
+
+    monkeypatch.setattr(SequenceModule, "training_step", training_step)
+
+
+# A loss that turns NaN
+
+
+def test_stop_keeps_the_weights_before_it_and_the_doctor_says_why(train):
+    words = ("data.window=60", "data.horizon=24", "model.hidden_size=8", "trainer.max_epochs=3", "examine=full")
+    done = train(*words, "model.activation=relu", "optimizer=sgd", "optimizer.lr=30")
+    assert done.code == 0
+    metrics = json.loads((done.folder / "metrics.json").read_text())
+    step = metrics["steps"]
+    assert f"gradient of optimizer step {step} is NaN or infinite: training stops before it is taken" in done.out
+    causes = [each["cause"] for each in metrics["findings"]]
+    assert causes[0] == "learning-rate-too-high"
+    found = next(each for each in metrics["findings"] if each["cause"] == "not-finite")
+    assert found["seen"] == (
+        f"the gradient of 1 step was NaN or infinite, first at step {step}; the data and the weights are clean"
+    )
+    for name in ("best.ckpt", "last.ckpt"):
+        assert all(each.isfinite().all() for each in weights(done.folder / "checkpoints" / name).values())
+    assert " nan" not in done.out.lower().replace("is nan or", "").replace("was nan or", "")
+
+
+def test_stop_leaves_the_best_checkpoint_as_it_was(train, monkeypatch, tmp_path):
+    before = train("trainer.max_epochs=1", "scheduler=none", folder=tmp_path / "before")
+    steps = json.loads((before.folder / "metrics.json").read_text())["steps"]
+    nan_from(monkeypatch, steps + 1)
+    done = train("trainer.max_epochs=5", "scheduler=none")
+    assert done.code == 0
+    best = weights(done.folder / "checkpoints" / "best.ckpt")
+    assert same(best, weights(before.folder / "checkpoints" / "best.ckpt"))
+    assert same(best, weights(done.folder / "checkpoints" / "last.ckpt"))  # not a step was taken since
+
+
+def test_skip_goes_on_and_says_so_at_the_end(train, monkeypatch):
+    meant, calls = SequenceModule.training_step, []
+
+    def training_step(self, batch, batch_idx):
+        calls.append(batch_idx)
+        loss = meant(self, batch, batch_idx)
+        return loss * float("inf") if len(calls) in {3, 5} else loss
+
+    monkeypatch.setattr(SequenceModule, "training_step", training_step)
+    done = train("on_not_finite=skip", "trainer.max_epochs=40", "examine=full", "optimizer.lr=0.01")
+    assert done.code == 0
+    assert done.out.count("step 3 is NaN or infinite: it is left out") == 1
+    assert status(done.folder)["status"] == "done"
+    held = evidence.latest(evidence.read(done.folder))
+    assert (held["training/not_finite"], held["training/first_not_finite"]) == (2, 3)
+
+
+def test_continue_goes_on_with_what_it_has(train, monkeypatch):
+    nan_from(monkeypatch, 40)
+    done = train("on_not_finite=continue", "trainer.max_epochs=4")
+    assert done.code == 0
+    assert "epoch 4/4" in done.out
+    assert all(each.isfinite().all() for each in weights(done.folder / "checkpoints" / "best.ckpt").values())
+    assert "NaN" not in (done.folder / "metrics.json").read_text()
+
+
+def test_a_run_that_ends_early_says_why(train):
+    done = train("trainer.max_epochs=9", "early_stopping.patience=1", "early_stopping.min_delta=100")
+    assert "note   training ended after 2 epochs: no better validation loss in 1 epochs" in done.out
+
+
+def test_another_word_for_on_not_finite(train):
+    done = train("on_not_finite=stopp")
+    assert done.code == 2
+    assert "on_not_finite=stopp: did you mean 'stop'?" in done.err
+
+
+# A disk that is full. A limit for the bytes of a file is met in the middle of a write, as the end of a disk is.
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+from flatspot.cli.train import main
+main(sys.argv[2:])
+"""
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the limit, and what is forked, are Linux's")
+
+
+@linux
+def test_a_checkpoint_that_does_not_fit_stops_the_run_with_a_sentence(python, quick, tmp_path):
+    done = python.run("-c", LIMITED, 9000, *quick, "hydra.run.dir=run", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "error: run/checkpoints/best.ckpt: cannot be written: File too large; what was written before" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert status(tmp_path / "run")["why"].endswith("best.ckpt: cannot be written: File too large")
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    assert "RuntimeError" in (tmp_path / "run" / "train.log").read_text()  # the whole story, for who asks
+
+
+@linux
+def test_an_event_file_and_a_page_that_do_not_fit_are_told_and_cost_nothing_else(python, quick, train, tmp_path):
+    words = ["logger=[tensorboard,csv]", "report=html", "model.hidden_size=8"]
+    small = [each for each in quick if each.partition("=")[0] not in {"logger", "report", "model.hidden_size"}]
+    done = python.run("-c", LIMITED, 60_000, *small, *words, "hydra.run.dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout + done.stderr
+    assert told.count("TensorBoard is told no more, and the run goes on: its event file") == 1
+    assert "report.html was not written: run/report.html: cannot be written: File too large" in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "run" / "report.html").exists()
+    whole = train(*words, folder=tmp_path / "whole")
+    metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (tmp_path / "run", whole.folder)]
+    assert metrics[0]["test"] == metrics[1]["test"]
+
+
+@pytest.fixture
+def unwritable(monkeypatch, tmp_path):
+    """A switch: from then on nothing can be written below a folder."""
+
+    def switch(folder=tmp_path / "run", *, but=()):
+        meant = io.open
+
+        def refusing(path, mode="r", *given, **named):
+            inside = isinstance(path, (str, os.PathLike)) and Path(path).absolute().is_relative_to(folder)
+            if inside and set(mode) & set("wax+") and Path(path).name not in but:
+                raise OSError(errno.EROFS, "Read-only file system", str(path))
+            return meant(path, mode, *given, **named)
+
+        monkeypatch.setattr(io, "open", refusing)
+
+    return switch
+
+
+def test_a_folder_that_can_no_longer_be_written(train, unwritable, monkeypatch, tmp_path):
+    at_epoch(monkeypatch, 1, unwritable)
+    done = train(*LONG)
+    assert done.code == 3
+    assert "no evidence is kept from here on" in done.out or "keeps no evidence from here on" in done.out
+    assert "error: run/checkpoints/best.ckpt: cannot be written: Read-only file system" in done.err
+    assert "resume= goes on from it" in done.err
+    assert "Traceback" not in done.err
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(SystemExit) as left:
+        main(["resume=run"])
+    assert left.value.code == 0
+    whole = train(*LONG, folder=tmp_path / "whole")
+    best = [weights(folder / "checkpoints" / "best.ckpt") for folder in (tmp_path / "run", whole.folder)]
+    assert same(*best)
+
+
+def test_a_folder_that_somebody_removed_is_not_made_anew(train, monkeypatch, tmp_path):
+    at_epoch(monkeypatch, 1, lambda: shutil.rmtree(tmp_path / "run"))
+    done = train(*LONG)
+    assert done.code == 3
+    assert "error: run/checkpoints/best.ckpt: cannot be written: the folder is gone" in done.err
+    assert "resume" not in done.err
+    assert not (tmp_path / "run").exists()
+
+
+# TensorBoard's folder
+
+
+def test_no_event_file_can_be_made(train, monkeypatch, caplog):
+    def refuse(self):
+        raise PermissionError(errno.EACCES, "Permission denied", "events.out")
+
+    monkeypatch.setattr(events.EventFile, "_open", refuse)
+    done = train("logger=tensorboard")
+    assert done.code == 0
+    assert (done.out + done.err).count("TensorBoard is told no more") == 1
+
+
+def test_a_writer_that_failed_takes_any_number_of_events(tmp_path, monkeypatch):
+    """TensorBoard's own waits forever with the eleventh."""
+
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", lambda *_: Full())
+    writer = events.Events(str(tmp_path), 0)
+    for step in range(100):
+        writer.add_scalar("a", 1.0, step)
+    writer.flush()
+    writer.close()
+
+
+def test_a_clock_that_jumps_back_holds_nothing_back(tmp_path, monkeypatch):
+    clock = iter(range(10**9, 0, -1000))
+    monkeypatch.setattr(events.time, "time", lambda: float(next(clock)))
+    tick = iter(range(0, 10**6, 6))
+    monkeypatch.setattr(events.time, "monotonic", lambda: float(next(tick)))
+    writer = events.Events(str(tmp_path), 0)
+    for step in range(50):
+        writer.add_scalar("a", step, step)
+    held = EventAccumulator(str(tmp_path))  # read while it is open
+    held.Reload()
+    assert [each.step for each in held.Scalars("a")][:40] == [*range(40)]
+    writer.close()
+
+
+def test_a_run_while_the_clock_jumps(train, monkeypatch):
+    real, jumps = time.time, iter(np.random.default_rng(0).uniform(-1e6, 1e6, 10**5))
+    monkeypatch.setattr(time, "time", lambda: real() + next(jumps))
+    done = train("logger=[tensorboard,csv]", "trainer.max_epochs=3")
+    assert done.code == 0
+    metrics = json.loads((done.folder / "metrics.json").read_text())
+    assert 0 < metrics["fit_seconds"] < metrics["seconds"] < 600
+    held = EventAccumulator(str(done.folder))
+    held.Reload()
+    assert len(held.Scalars("loss/val")) == 3
+
+
+# A kill in the middle of each kind of file
+
+TORN = """
+import builtins, io, os, signal, sys
+from pathlib import Path
+wanted, nth = sys.argv[1], int(sys.argv[2])
+meant, seen = io.open, []
+
+class Torn:
+    def __init__(self, file):
+        self.file = file
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+    def __enter__(self):
+        return self
+    def __exit__(self, *given):
+        self.file.close()
+    def __iter__(self):
+        return iter(self.file)
+    def write(self, data):
+        self.file.write(bytes(data)[:len(data) // 2] if not isinstance(data, str) else data[:len(data) // 2])
+        self.file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def opening(path, mode="r", *given, **named):
+    file = meant(path, mode, *given, **named)
+    if isinstance(path, (str, os.PathLike)) and wanted in Path(path).name and set(mode) & set("wax"):
+        seen.append(path)
+        if len(seen) == nth:
+            return Torn(file)
+    return file
+
+io.open = builtins.open = opening
+from flatspot.cli.train import main
+main(sys.argv[3:])
+"""
+
+KINDS = {
+    "status.json": 1,
+    "train.log": 1,
+    "config.yaml": 2,  # the first is Hydra's own
+    "evidence.jsonl": 2,
+    "best.ckpt": 2,
+    "last.ckpt": 2,
+    "events.out": 1,
+    "metrics.csv": 1,
+    "ridge.npz": 1,
+    "forecasts.npz": 1,
+    "metrics.json": 1,
+    "report.html": 1,
+}
+
+
+@linux
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_in_the_middle_of_a_file_it_ends_as_if_it_had_not_been(kind, made, python, quick, train, tmp_path):
+    words = [
+        *(each for each in quick if each.partition("=")[0] not in {"logger", "report", "trainer.max_epochs"}),
+        "logger=[tensorboard,csv]",
+        "report=html",
+        *LONG,
+    ]
+    whole = made(train, *words)
+    shutil.rmtree(tmp_path / "again", ignore_errors=True)
+    killed = python.run("-c", TORN, kind, KINDS[kind], *words, "hydra.run.dir=again", cwd=tmp_path)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    with pytest.raises(SystemExit) as left:
+        main(["resume=again"])
+    assert left.value.code == 0
+    folder = tmp_path / "again"
+    assert status(folder)["status"] == "done"
+    assert same(*(weights(each / "checkpoints" / "best.ckpt") for each in (folder, whole.folder)))
+    tests = [json.loads((each / "metrics.json").read_text())["test"] for each in (folder, whole.folder)]
+    assert tests[0] == tests[1]
+    assert (folder / "report.html").exists()
+    assert evidence.read(folder) == evidence.read(whole.folder)
+    assert not [each for each in folder.rglob(".*") if each.name not in {".lock", ".hydra"}]
+
+
+# One of two processes that train together
+
+
+def children(process):
+    told = Path(f"/proc/{process}/task/{process}/children")
+    return [int(each) for each in told.read_text().split()] if told.exists() else []
+
+
+@linux
+@pytest.mark.long
+@pytest.mark.parametrize("killed", ["first", "second"])
+def test_of_two_processes_that_train_together_one_is_killed(killed, python, quick, tmp_path):
+    """The other one ends by itself, with a sentence, whoever it is; so would the whole test's time limit say."""
+    processes = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu", "hydra.run.dir=run")
+    small = [each for each in quick if not each.startswith("trainer.max_epochs")]
+    log, second = tmp_path / "run" / "train.log", []
+
+    def kill(process):
+        for _ in range(1200):
+            if log.exists() and log.read_text().count("· loss") > 1:
+                break
+            time.sleep(0.05)
+        second.extend(children(process))
+        os.kill(process if killed == "first" else second[0], signal.SIGKILL)
+
+    words = (*small, *processes, "trainer.max_epochs=100000", "early_stopping.patience=null")
+    ended = python.run(ROOT / "train.py", *words, cwd=tmp_path, meanwhile=kill, timeout=60)
+    for _ in range(1200):  # the one that is left alone, if it is not the one that was waited for
+        if not Path(f"/proc/{second[0]}").exists():
+            break
+        time.sleep(0.05)
+    assert not Path(f"/proc/{second[0]}").exists()
+    said = python.said[1].read_text()
+    who = "the first process of the run has ended" if killed == "first" else "process 2 of 2 was killed by signal 9"
+    assert f"error: {who}; this one stops too, and resume= goes on" in said
+    assert "Traceback" not in said
+    assert ended.returncode == (-signal.SIGKILL if killed == "first" else 3)
+
+
+# Two runs, one folder
+
+
+def test_two_runs_that_were_told_to_use_one_folder(train, tmp_path):
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / ".lock"):
+        second = train()
+    assert second.code == 2
+    assert "error: run: another process is at this run" in second.err
+    first = train()
+    assert first.code == 0
+    before = {name: (first.folder / name).read_bytes() for name in first.files() if name != "train.log"}
+    second = train()
+    assert second.code == 2
+    assert "run: holds a run already" in second.err
+    assert {name: (first.folder / name).read_bytes() for name in before} == before
+
+
+# Odd names, sizes
+
+
+@pytest.mark.parametrize("name", ["größe 1", "a=b", "a,b", "a b'c", "{x}", "$HOME", "100%", "(1)", "-m", "#1", "日本"])
+def test_odd_folders_and_files(train, tmp_path, name):
+    place = tmp_path / name
+    place.mkdir()
+    steps = np.arange(300)
+    file = place / f"{name}.csv"
+    file.write_text("t,y\n" + "".join(f"{i},{np.sin(i / 5):.4f}\n" for i in steps))
+    quoted = str(file).replace("\\", "\\\\").replace("'", "\\'")
+    folder = str(place / "run").replace("\\", "\\\\").replace("'", "\\'")
+    done = train("data=csv", f"data.path='{quoted}'", "data.time=none", "data.target=y", folder=f"'{folder}'")
+    assert done.code == 0, done.err
+    assert status(place / "run")["status"] == "done"
+
+
+def test_a_file_of_a_thousand_channels(train, tmp_path):
+    values = np.random.default_rng(0).normal(size=(200, 1000))
+    names = [f"c{i}" for i in range(1000)]
+    text = ",".join(names) + "\n" + "\n".join(",".join(f"{each:.3f}" for each in row) for row in values)
+    (tmp_path / "wide.csv").write_text(text + "\n")
+    done = train(
+        "data=csv", "data.path=wide.csv", "data.target=c0", "data.features=all", "report=html", "data.time=none"
+    )
+    assert done.code == 0, done.err
+    assert (done.folder / "report.html").stat().st_size < 3e6
+    assert len(done.out) < 10_000
+
+
+# Ctrl-C in each phase
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [
+        "flatspot.cli.job.read_panel",
+        "flatspot.cli.fit.build_model",
+        "flatspot.models.sequence_module.SequenceModule.training_step",
+        "flatspot.models.sequence_module.SequenceModule.validation_step",
+        "flatspot.models.sequence_module.SequenceModule.test_step",
+        "flatspot.cli.fit.reference",
+        "flatspot.cli.fit.look_for_causes",
+        "flatspot.cli.fit.keep",
+        "flatspot.cli.fit.write_report",
+    ],
+)
+def test_ctrl_c_in_each_phase(phase, train, monkeypatch, tmp_path):
+    def pressed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(phase, pressed)
+        done = train("examine=quick", "report=html")
+    assert done.code == 130
+    assert done.err.strip().splitlines()[-1] == "error: interrupted"
+    assert "Traceback" not in done.err
+    assert status(done.folder) == {**status(done.folder), "status": "failed", "why": "interrupted"}
+    with pytest.raises(SystemExit) as left:
+        main(["resume=run"])
+    assert left.value.code == 0
+    assert status(done.folder)["status"] == "done"

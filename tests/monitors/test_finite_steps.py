@@ -1,0 +1,190 @@
+"""A step with a gradient that is NaN or infinite: stop, skip, continue."""
+
+import copy
+import logging
+import math
+
+import pytest
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from flatspot.errors import BadInput
+from flatspot.monitors import GradientNormMonitor, finite_steps
+from flatspot.monitors.finite_steps import FiniteSteps
+
+BATCHES = 6
+
+
+class Net(LightningModule):
+    """Its loss, or (with `gradient`) only its gradient, is not finite at the optimizer steps named, from 1."""
+
+    def __init__(self, at=(), value=math.nan, optimizer=torch.optim.AdamW, *, gradient=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(3, 1)
+        self.at, self.value, self.optimizer, self.gradient = at, value, optimizer, gradient
+        self.calls = 0
+
+    def training_step(self, batch, batch_idx):
+        self.calls += 1
+        loss = nn.functional.mse_loss(self.layer(batch[0]), batch[1])
+        if self.calls not in self.at:
+            return loss
+        if not self.gradient:
+            return loss * self.value
+        return loss + (self.layer.weight.sum() * 0).sqrt()  # 0, with the gradient 1/0 · 0
+
+    def validation_step(self, batch, batch_idx):
+        self.log("loss/val", nn.functional.mse_loss(self.layer(batch[0]), batch[1]))
+
+    def configure_optimizers(self):
+        return self.optimizer(self.parameters(), lr=0.1, weight_decay=0.1)
+
+
+def loader():
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(BATCHES * 4, 3, generator=generator)
+    return DataLoader(TensorDataset(x, x.sum(dim=1, keepdim=True)), batch_size=4)
+
+
+def fit(module, guard, *others, folder, epochs=2, **options):
+    saved = ModelCheckpoint(folder, monitor="loss/val", filename="best")
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        callbacks=[*others, guard, saved],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=2,
+        **options,
+    )
+    trainer.fit(module, loader(), loader())
+    return trainer
+
+
+def by_hand(module, left_out, steps):
+    """The obvious twin: the optimizer is not called at all at these steps."""
+    optimizer = module.configure_optimizers()
+    batches = list(loader())
+    for step in range(1, steps + 1):
+        x, y = batches[(step - 1) % BATCHES]
+        optimizer.zero_grad()
+        nn.functional.mse_loss(module.layer(x), y).backward()
+        if step not in left_out:
+            optimizer.step()
+    return module.layer
+
+
+def same(one, other):
+    return all(torch.equal(*pair) for pair in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_skip_leaves_out_these_steps_and_no_other(optimizer, value, tmp_path):
+    at = (1, 3, 4, 9)
+    module, guard = Net(at, value, optimizer), FiniteSteps("skip")
+    fit(module, guard, folder=tmp_path)
+    assert same(module.layer, by_hand(Net(optimizer=optimizer), at, 2 * BATCHES))
+    assert guard.figures() == {"training/not_finite": 4.0, "training/first_not_finite": 1.0}
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_stop_ends_before_the_step_with_the_weights_as_they_were(gradient, tmp_path, caplog):
+    module, guard = Net((9,), gradient=gradient), FiniteSteps("stop")
+    with caplog.at_level(logging.WARNING):
+        trainer = fit(module, guard, folder=tmp_path, epochs=5)
+    assert module.calls == 9
+    assert same(module.layer, by_hand(Net(), (9,), 9))
+    assert math.isfinite(trainer.callback_metrics["loss/val"])  # it was validated once more, before the step
+    assert "gradient of optimizer step 9 is NaN or infinite: training stops" in caplog.text
+    assert guard.figures() == {"training/not_finite": 1.0, "training/first_not_finite": 9.0}
+    best = torch.load(trainer.checkpoint_callback.best_model_path, weights_only=True)["state_dict"]
+    assert all(each.isfinite().all() for each in best.values())
+
+
+def test_continue_looks_at_nothing(tmp_path):
+    module, guard = Net((3,)), FiniteSteps("continue")
+    fit(module, guard, folder=tmp_path)
+    assert module.calls == 2 * BATCHES
+    assert module.layer.weight.isnan().all()
+    assert guard.figures() == {}
+
+
+@pytest.mark.parametrize("how", ["stop", "skip"])
+def test_a_healthy_fit_is_bitwise_the_same(how, tmp_path, caplog):
+    watched, free = Net(), Net()
+    guard = FiniteSteps(how)
+    fit(watched, guard, folder=tmp_path / "a", gradient_clip_val=0.5)
+    fit(free, FiniteSteps("continue"), folder=tmp_path / "b", gradient_clip_val=0.5)
+    assert same(watched, free)
+    assert guard.figures() == {}
+    assert "NaN" not in caplog.text
+
+
+def test_large_gradients_are_finite(tmp_path):
+    module, guard = Net((2,), 1e37, torch.optim.SGD), FiniteSteps("stop")
+    fit(module, guard, folder=tmp_path, epochs=1)
+    assert guard.steps == 0 or module.calls > 2  # the square of 1e37 is not a float32
+
+
+def test_the_monitors_see_what_was_left_out(tmp_path):
+    monitor = GradientNormMonitor()
+    trainer = fit(Net((3, 5)), FiniteSteps("skip"), monitor, folder=tmp_path, epochs=1)
+    assert trainer.callback_metrics["gradient/not_finite"] == 2
+
+
+def test_clipping_and_accumulation_meet_no_gradient(tmp_path):
+    module, guard = Net((3,)), FiniteSteps("skip")
+    fit(module, guard, folder=tmp_path, epochs=1, gradient_clip_val=1.0, accumulate_grad_batches=2)
+    assert guard.figures() == {"training/not_finite": 1.0, "training/first_not_finite": 2.0}  # of batches 3 and 4
+    assert module.layer.weight.isfinite().all()
+
+
+@pytest.fixture
+def far(monkeypatch):
+    """As on a device of whose numbers the host does not ask in every step."""
+    monkeypatch.setattr(finite_steps, "AT_HAND", ())
+
+
+@pytest.mark.usefixtures("far")
+@pytest.mark.parametrize(("at", "seen_after"), [(9, 10), (11, 12), (12, 12)])
+def test_on_an_accelerator_stop_holds_the_weights_until_the_host_looks(at, seen_after, tmp_path):
+    module, guard = Net((at,), optimizer=torch.optim.SGD), FiniteSteps("stop")
+    module.configure_optimizers = lambda: torch.optim.SGD(module.parameters(), lr=0.1)
+    fit(module, guard, folder=tmp_path, epochs=5)
+    assert module.calls == seen_after  # `log_every_n_steps` is 2
+    twin = Net()
+    twin.configure_optimizers = lambda: torch.optim.SGD(twin.parameters(), lr=0.1)
+    assert same(module.layer, by_hand(twin, range(at, 99), seen_after))
+    assert guard.figures() == {"training/not_finite": 1.0, "training/first_not_finite": float(at)}
+
+
+@pytest.mark.usefixtures("far")
+def test_on_an_accelerator_skip_asks_in_every_step(tmp_path):
+    module, guard = Net((2, 7)), FiniteSteps("skip")
+    fit(module, guard, folder=tmp_path)
+    assert same(module.layer, by_hand(Net(), (2, 7), 2 * BATCHES))
+
+
+def test_a_fit_that_goes_on_counts_on():
+    guard, later = FiniteSteps("skip"), FiniteSteps("skip")
+    guard._steps, guard._first = 3, 7
+    later.load_state_dict(copy.deepcopy(guard.state_dict()))
+    assert later.figures() == {"training/not_finite": 3.0, "training/first_not_finite": 7.0}
+
+
+def test_another_word():
+    with pytest.raises(BadInput, match="on_not_finite=skipp: did you mean 'skip'"):
+        FiniteSteps("skipp")
+
+
+def test_an_early_stopping_beside_it_is_left_alone(tmp_path):
+    stopper = EarlyStopping("loss/val", patience=1, min_delta=1e9)
+    trainer = fit(Net(), FiniteSteps("stop"), stopper, folder=tmp_path, epochs=9)
+    assert trainer.current_epoch == 2
