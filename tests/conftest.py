@@ -34,8 +34,16 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    parser.addoption("--thorough", action="store_true", help="also run what is marked so: twice the time")
+
+
+def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    if not config.getoption("--thorough"):
+        left_out = [each for each in items if each.get_closest_marker("thorough")]
+        items[:] = [each for each in items if not each.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)
     if torch.cuda.is_available():
         return
     for item in items:

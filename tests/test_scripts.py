@@ -46,6 +46,7 @@ def measured(script, monkeypatch):
     return run
 
 
+@pytest.mark.thorough
 def test_the_monitors_bench_prints_its_table(script, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     printed = script("bench_monitors.py", "--rounds", "2", "--epochs", "1", "--rows", "300")

@@ -42,6 +42,7 @@ def test_a_run_that_crawls_is_named_so_at_its_end_and_by_the_doctor(crawling):
     assert as_json["status"]["status"] == "done"
 
 
+@pytest.mark.thorough
 def test_causes_that_each_flatten_for_themselves_are_mended_together(train):
     raw = ("data=sensor", "data.scale=none", "data.scale_target=none", "model.cell=gru", "model.hidden_size=16")
     sick = train(*raw, "trainer.max_epochs=4", "optimizer.lr=0.02", "examine=full")
@@ -97,6 +98,7 @@ def test_a_healthy_run_is_nearly_silent(train):
     assert len(found.output.splitlines()) == 2
 
 
+@pytest.mark.thorough
 def test_series_of_unequal_length_are_examined(train, tmp_path):
     path = tmp_path / "kinds.csv"
     random = np.random.default_rng(0)

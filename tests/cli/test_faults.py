@@ -22,6 +22,8 @@ from flatspot.cli.train import main
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.monitors.progress import EpochLines
 
+pytestmark = pytest.mark.long
+
 LONG = ("trainer.max_epochs=4", "trainer.log_every_n_steps=7")
 ROOT = Path(__file__).parents[2]
 
@@ -323,8 +325,13 @@ KINDS = {
 }
 
 
+OFTEN = {"evidence.jsonl", "last.ckpt", "events.out", "metrics.json"}
+
+
 @linux
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(each, marks=[] if each in OFTEN else [pytest.mark.thorough]) for each in KINDS]
+)
 def test_killed_in_the_middle_of_a_file_it_ends_as_if_it_had_not_been(kind, made, python, quick, train, tmp_path):
     words = [
         *(each for each in quick if each.partition("=")[0] not in {"logger", "report", "trainer.max_epochs"}),
@@ -358,8 +365,7 @@ def children(process):
 
 
 @linux
-@pytest.mark.long
-@pytest.mark.parametrize("killed", ["first", "second"])
+@pytest.mark.parametrize("killed", [pytest.param("first", marks=pytest.mark.thorough), "second"])
 def test_of_two_processes_that_train_together_one_is_killed(killed, python, quick, tmp_path):
     """The other one ends by itself, with a sentence, whoever it is; so would the whole test's time limit say."""
     processes = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu", "hydra.run.dir=run")

@@ -39,7 +39,8 @@ def is_here(launcher):
 
 
 def marked(launcher):
-    return pytest.param(launcher, marks=pytest.mark.ray) if launcher == "ray" else launcher
+    marks = {"ray": [pytest.mark.ray], "submitit": [pytest.mark.thorough]}
+    return pytest.param(launcher, marks=marks.get(launcher, []))
 
 
 def timeless(folder):
@@ -115,7 +116,9 @@ def test_a_worker_that_is_killed_is_named(quick, python, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.thorough)]
+)
 def test_a_sweep_that_is_stopped_leaves_a_table_and_no_worker(quick, python, tmp_path, sent, code):
     endless = ("trainer.max_epochs=100000", "early_stopping.patience=null", "hydra.sweep.dir=sweep")
     small = [word for word in quick if "max_epochs" not in word]
@@ -299,6 +302,7 @@ def test_jobs_that_run_at_once_share_the_cores(launcher, cores, threads):
     assert share(OmegaConf.create(launcher), cores) == threads
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("sweep", ["cores", "search"])
 def test_a_choice_of_ours_runs(quick, python, tmp_path, sweep):
     more = {"cores": ["seed=0,1"], "search": ["hydra.sweeper.n_trials=2"]}[sweep]

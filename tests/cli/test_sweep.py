@@ -183,7 +183,13 @@ def test_there_are_four_questions():
     ]
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        pytest.param(each, marks=[pytest.mark.thorough] if each == "which_activation_stays_alive" else [])
+        for each in EXPERIMENTS
+    ],
+)
 def test_every_experiment_runs_small(train, python, tmp_path, experiment):
     """All of its arms, for one epoch of a small network and one seed, and then its page."""
     sweep = tmp_path / "sweeps" / experiment

@@ -147,6 +147,7 @@ def test_a_healthy_network_is_nearly_silent():
     assert len(str(found).splitlines()) <= 2
 
 
+@pytest.mark.thorough
 def test_an_untrained_network_can_be_examined():
     torch.manual_seed(0)
     x, y = data()
@@ -156,6 +157,7 @@ def test_an_untrained_network_can_be_examined():
     assert found.findings[0].cause == "undertrained"
 
 
+@pytest.mark.thorough
 def test_a_one_shot_iterator_is_used_up_and_told(offset):
     _, _, x, y = offset
     found = examine(offset, train=iter(loader(x[:350], y[:350])))

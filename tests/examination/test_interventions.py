@@ -89,6 +89,7 @@ def pinball(said, y):
     return torch.maximum(levels * over, (levels - 1) * over).mean()
 
 
+@pytest.mark.thorough
 def test_several_quantiles_of_one_target_are_healthy_and_flat_ones_are_not():
     x, y = means()
     torch.manual_seed(0)
@@ -180,6 +181,7 @@ class Shut(nn.Module):
         return self.head(self.lstm(x)[0][:, -1])
 
 
+@pytest.mark.thorough
 def test_a_gate_that_is_shut_is_named_by_what_it_is_or_by_how_it_began():
     x, y = means()
     torch.manual_seed(0)
@@ -226,6 +228,7 @@ class Letters(nn.Module):
         return self.head(self.rnn(self.embed(ids))[0][:, -1])
 
 
+@pytest.mark.thorough
 def test_a_gradient_that_vanishes_before_it_reaches_whole_numbers():
     torch.manual_seed(0)
     ids = torch.randint(3, 12, (800, 60))
@@ -250,6 +253,7 @@ class Tower(nn.Module):
         return self.head(self.floors(self.gru(x)[0][:, -1]))
 
 
+@pytest.mark.thorough
 def test_layers_that_do_not_recur_are_layers_too():
     x, y = means()
     torch.manual_seed(0)
@@ -352,6 +356,7 @@ class TimeFirst(Net):
         return self.head(self.gru(x)[0][-1])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("steps", [12, 20, 40])
 def test_time_first_with_as_many_samples_as_steps(steps):
     torch.manual_seed(0)
@@ -455,6 +460,7 @@ def test_an_optimizer_that_asks_for_the_loss_itself():
     assert report.evidence["trial_inputs/skill"] > report.evidence["trial_again/skill"] + 0.3
 
 
+@pytest.mark.thorough
 def test_gradients_of_a_penalty_in_the_loss_stay_out_of_the_model():
     x, y = means()
     torch.manual_seed(0)
@@ -605,6 +611,7 @@ class Masked(nn.Module):
         return self.head(state)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("still", "cause"), [(1.0, "input-never-arrives"), (0.0, None)])
 def test_what_a_mask_keeps_out_never_arrives(still, cause):
     torch.manual_seed(0)
@@ -618,6 +625,7 @@ def test_what_a_mask_keeps_out_never_arrives(still, cause):
     assert causes(report)[:1] == ([cause] if cause else [])
 
 
+@pytest.mark.thorough
 def test_another_order_within_each_batch_leaves_the_batches_means():
     x, _ = means()
     x = x + torch.randn(len(x), 1, 1)
@@ -671,6 +679,7 @@ def test_the_head_moves_a_thousandth_as_fast_as_the_rest():
     assert report.evidence["head/rate_share"] == pytest.approx(1e-5)
 
 
+@pytest.mark.thorough
 def test_a_rate_that_a_schedule_never_took():
     """A rate of 1 is multiplied by a warm-up of thousands of steps; a decay from 0.01 did take its first rate."""
     x, y = means()
@@ -701,6 +710,7 @@ def test_a_loss_without_a_gradient_is_told_from_one_with():
     assert report.verdict in {"flat", "shrunken"}
 
 
+@pytest.mark.thorough
 def test_classes_that_are_weighted_by_how_often_they_occur():
     torch.manual_seed(0)
     label = (torch.rand(800) < 0.08).long()
@@ -715,6 +725,7 @@ def test_classes_that_are_weighted_by_how_often_they_occur():
     assert torch.equal(loss.weight, share)
 
 
+@pytest.mark.thorough
 def test_a_handful_of_training_samples_is_not_another_scale():
     torch.manual_seed(0)
     x = torch.randn(500, 6, 24) + 2.0 * torch.randn(500, 1, 24)
@@ -726,6 +737,7 @@ def test_a_handful_of_training_samples_is_not_another_scale():
     assert causes(report)[0] == "too-little-data"
 
 
+@pytest.mark.thorough
 def test_an_input_that_moves_nothing_is_told_beside_one_that_does():
     """What stands behind a sample's length is read, and what stands before it was hidden."""
 
@@ -762,6 +774,7 @@ def test_an_input_that_moves_nothing_is_told_beside_one_that_does():
     assert "series" in report.findings[0].seen
 
 
+@pytest.mark.thorough
 def test_quantiles_of_a_target_that_is_far_away():
     x, y = means()
     y = 900 + 20 * y
@@ -788,6 +801,7 @@ class Picks(Net):
         return self.head(states[torch.arange(len(x)), (lengths - 1 + self.shift).clamp(max=states.shape[1] - 1)])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("shift", "cause"), [(4, "padding-dominates"), (0, None)])
 def test_a_state_that_is_picked_up_behind_the_end(shift, cause):
     torch.manual_seed(0)
@@ -817,6 +831,7 @@ def test_a_matrix_that_the_loop_sets_to_zero_after_each_step():
     assert report.evidence["weights/emptied"] == pytest.approx(1 / 2)
 
 
+@pytest.mark.thorough
 def test_a_filler_at_the_end_is_no_step_that_is_not_read():
     """Where all samples end in zeros, no swap of their last steps moves anything, whatever the head reads."""
     x, y = means()
@@ -868,6 +883,7 @@ def test_a_first_state_that_asks_for_a_gradient_is_no_weight():
 SHARED = nn.GRU(1, 12, batch_first=True)
 
 
+@pytest.mark.thorough
 def test_what_copies_share_with_the_model_is_not_trained():
     class Borrows(nn.Module):
         def __init__(self):
@@ -926,6 +942,7 @@ def test_an_offset_does_not_hide_what_the_head_follows():
     assert "wrong-timestep" not in causes(report)
 
 
+@pytest.mark.thorough
 def test_a_channel_that_nobody_reads_is_no_mask():
     class ReadsOne(Net):
         def forward(self, x):
@@ -971,6 +988,7 @@ def test_zeros_that_a_relu_says_are_said_of_samples_without_a_filler_too():
     assert "padding-dominates" not in causes(report)
 
 
+@pytest.mark.thorough
 def test_a_schedule_that_ends_at_zero_did_take_its_first_rate():
     x, y = means()
     torch.manual_seed(0)
@@ -1016,6 +1034,7 @@ def test_packed_values_are_scaled_without_their_filler():
     assert causes(report)[0] == "unscaled-inputs"
 
 
+@pytest.mark.thorough
 def test_a_way_beside_the_head_is_not_behind_it():
     class Highway(Net):
         def __init__(self):
@@ -1032,6 +1051,7 @@ def test_a_way_beside_the_head_is_not_behind_it():
     assert causes(report)[0] == "head-range"
 
 
+@pytest.mark.thorough
 def test_a_running_variance_that_is_infinite_is_not_finite():
     class Norm(Net):
         def __init__(self):
@@ -1060,6 +1080,7 @@ class Faint(Net):
         nn.init.ones_(self.head.bias)
 
 
+@pytest.mark.thorough
 def test_weights_of_nearly_nothing_are_no_missing_wire():
     x, y = means()
     torch.manual_seed(0)
@@ -1071,6 +1092,7 @@ def test_weights_of_nearly_nothing_are_no_missing_wire():
     assert causes(report)[0] == "bad-init"
 
 
+@pytest.mark.thorough
 def test_what_comes_on_slowly_is_trained_for_longer():
     """Plain steps of a small rate: a few more lead somewhere, ten times the rate is too high for the first layer."""
     x, y = means()
@@ -1093,6 +1115,7 @@ class Remembers(Net):
         return self.head(after[-1])
 
 
+@pytest.mark.thorough
 def test_a_state_that_training_has_grown_used_to_is_shown_by_one_that_begins_anew():
     """Without `make_model` a few steps that forget do not undo what was learned of others' ends."""
     torch.manual_seed(0)
@@ -1119,6 +1142,7 @@ class Held(nn.Module):
         return 0.02 * weight / weight.norm()
 
 
+@pytest.mark.thorough
 def test_a_head_whose_weight_is_made_from_another_is_a_head():
     x, y = means()
     torch.manual_seed(0)
@@ -1144,6 +1168,7 @@ class Storeys(nn.Module):
         return self.head(self.gru(self.tower(x.mT).mT)[0][:, -1])
 
 
+@pytest.mark.thorough
 def test_depth_before_the_recurrent_layer_is_depth():
     x, y = means()
     torch.manual_seed(0)
@@ -1181,6 +1206,7 @@ class Tags(nn.Module):
         return self.head(self.gru(x)[0]).squeeze(2) if self.head.out_features == 1 else self.head(self.gru(x)[0]).mT
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("classes", [1, 2])
 def test_a_rare_class_among_the_labels_of_each_step(classes):
     torch.manual_seed(0)
@@ -1196,6 +1222,7 @@ def test_a_rare_class_among_the_labels_of_each_step(classes):
     assert report.evidence["skill/balanced_accuracy"] < 0.55
 
 
+@pytest.mark.thorough
 def test_a_season_that_was_there_before_is_no_other_scale():
     """The last quarter of a year is quiet, as an earlier one was: nothing is scaled in another way."""
     torch.manual_seed(0)
@@ -1243,6 +1270,7 @@ def test_without_an_optimizer_fresh_weights_are_told_less_surely():
     assert not causes(examined(trained, x, y, None, Net))
 
 
+@pytest.mark.thorough
 def test_a_head_is_not_blamed_for_weights_that_are_no_numbers():
     x, y = means()
     model = nn.Sequential(Net(), nn.Sigmoid())

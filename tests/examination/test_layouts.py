@@ -74,6 +74,7 @@ def turned(x):
     return x.transpose(1, 2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("far", [0.0, 500.0])
 def test_channels_before_time_are_measured_as_channels(far):
     """The second channel alone is raw; as a step of ten its scale would be no channel's."""
@@ -166,6 +167,7 @@ def test_a_tuple_or_a_dict_is_handed_on_as_the_model_takes_it(make):
     assert report.evidence["skill/val"] > 0.8
 
 
+@pytest.mark.thorough
 def test_a_loss_that_needs_as_many_samples_as_steps_is_asked_in_such_batches():
     """(10, 10, 1) beside (10, 10) pairs every step of the one with every sample of the other."""
     x, _ = series(steps=10)

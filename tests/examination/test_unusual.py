@@ -54,6 +54,7 @@ def causes(report):
     return [each.cause for each in report.findings]
 
 
+@pytest.mark.thorough
 def test_an_average_that_was_never_updated_is_told_through_its_wrapping():
     x, y = means()
     torch.manual_seed(0)
@@ -197,6 +198,7 @@ def as_it_is(x, y):
     return x, y
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("torn", [slipped, one_off, as_it_is])
 def test_pairs_under_a_random_split_are_looked_at_in_their_own_order(torn):
     x, _ = means(count=900, channels=2)
@@ -240,6 +242,7 @@ class Grows(Net):
         return super().forward(x)
 
 
+@pytest.mark.thorough
 def test_weights_that_a_call_writes_into_come_back():
     x, y = means()
     torch.manual_seed(0)
@@ -270,6 +273,7 @@ def test_matrices_of_an_authors_own_are_drawn_anew_too():
     assert causes(learned(lambda: Factors(0.5), x, y)) == []
 
 
+@pytest.mark.thorough
 def test_targets_that_are_one_number_but_for_a_few_on_both_sides():
     x, _ = means()
     noise = torch.randn(len(x), 1)
@@ -279,6 +283,7 @@ def test_targets_that_are_one_number_but_for_a_few_on_both_sides():
     assert "flat-target" not in causes(learned(Net, x, noise.sign() * few))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("decay", "tried"), [(0.01, False), (50.0, True)])
 def test_a_decay_is_taken_away_where_it_can_have_moved_the_weights(decay, tried):
     x, y = means()

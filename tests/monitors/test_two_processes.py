@@ -29,7 +29,7 @@ def figures(python, tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("precision", [SINGLE, DOUBLE])
+@pytest.mark.parametrize("precision", [SINGLE, pytest.param(DOUBLE, marks=pytest.mark.thorough)])
 def test_two_processes_give_the_numbers_of_one(figures, precision):
     (one, _), (two, _) = figures(1, precision), figures(2, precision)
     assert one.pop("flushed")
@@ -45,7 +45,9 @@ def test_two_processes_give_the_numbers_of_one(figures, precision):
         assert two[name] == pytest.approx(value, rel=rounding, abs=1e-6), name
 
 
-@pytest.mark.parametrize(("precision", "rounding"), [(SINGLE, 2e-5), (DOUBLE, 1e-6)])
+@pytest.mark.parametrize(
+    ("precision", "rounding"), [(SINGLE, 2e-5), pytest.param(DOUBLE, 1e-6, marks=pytest.mark.thorough)]
+)
 def test_two_processes_leave_the_evidence_of_one(figures, precision, rounding):
     """On a sample of the data that is the same in both."""
     single, double = (evidence.read(figures(processes, precision)[1]) for processes in (1, 2))

@@ -88,13 +88,33 @@ CONFUSED = (
 )
 """Causes that look alike."""
 
+SLOW = {
+    "exploding-gradient",
+    "frozen-weights",
+    "misaligned-pairs",
+    "over-regularised",
+    "padding-dominates",
+    "rollout-converges",
+    "saturated-units",
+    "state-leak",
+    "too-deep",
+    "undertrained",
+}
+"""Causes that take an examination of several seconds to tell."""
 
-@pytest.mark.parametrize("cause", PROGRAMS)
+
+def tiered(*causes):
+    """A cause, or a pair, with the tier in which it is looked at."""
+    marks = [pytest.mark.thorough] if SLOW & set(causes) else []
+    return pytest.param(*(causes if len(causes) == 1 else [causes]), marks=marks, id="-".join(causes))
+
+
+@pytest.mark.parametrize("cause", [tiered(each) for each in PROGRAMS])
 def test_each_cause_is_named_first(cause):
     assert examined(PROGRAMS[cause]).findings[0].cause in SEEN[PROGRAMS[cause]].causes
 
 
-@pytest.mark.parametrize("pair", [(one, other) for pair in CONFUSED for one, other in (pair, pair[::-1])], ids="-".join)
+@pytest.mark.parametrize("pair", [tiered(*each) for pair in CONFUSED for each in (pair, pair[::-1])])
 def test_a_cause_is_surer_than_the_one_that_looks_like_it(pair):
     meant, alike = pair
     assert alike not in SEEN[PROGRAMS[meant]].causes
