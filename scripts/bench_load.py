@@ -46,10 +46,10 @@ class Held:
     threads: list[float] = field(default_factory=list)
 
     def slope(self, what: str, *, per: float) -> float:
-        """Of the second half, for so many runs or steps more."""
-        half = len(self.done) // 2
-        x, y = np.array(self.done[half:]), np.array(getattr(self, what)[half:])
-        return float(np.polyfit(x, y, 1)[0]) * per
+        """Of the second half, for so many runs or steps more; what the end itself takes is no growth."""
+        done = np.array(self.done)
+        chosen = (done >= done[-1] / 2) & (done < done[-1])
+        return float(np.polyfit(done[chosen], np.array(getattr(self, what))[chosen], 1)[0]) * per
 
 
 def watched(words: list[str], done: Callable[[], float]) -> Held:
@@ -135,15 +135,16 @@ def long(steps: int, folder: Path) -> Held:
 def main() -> None:
     """Measure, tell, draw."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--runs", type=int, default=200)
-    arguments.add_argument("--steps", type=int, default=50_000)
+    arguments.add_argument("--runs", type=int, default=200, help="0: none")
+    arguments.add_argument("--steps", type=int, default=50_000, help="0: none")
     arguments.add_argument("--picture", type=Path)
     asked = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        shown = {
-            f"{asked.runs} short runs": (many(asked.runs, Path(folder)), "runs ended", 1.0, "a run"),
-            f"{asked.steps:,} steps": (long(asked.steps, Path(folder)), "steps", 1000.0, "1,000 steps"),
-        }
+        shown: dict[str, tuple[Held, str, float, str]] = {}
+        if asked.runs:
+            shown[f"{asked.runs} short runs"] = (many(asked.runs, Path(folder)), "runs ended", 1.0, "a run")
+        if asked.steps:
+            shown[f"{asked.steps:,} steps"] = (long(asked.steps, Path(folder)), "steps", 1000.0, "1,000 steps")
     print("\n| what | seconds | MiB at half | at the end | slope of the second half | open files | threads |")
     print("|---|---|---|---|---|---|---|")
     for name, (held, _, per, each) in shown.items():

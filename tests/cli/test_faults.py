@@ -1,5 +1,6 @@
 """What goes wrong around a run: a full disk, a folder that is gone, a kill in the middle of a file. docs/faults.md."""
 
+import builtins
 import errno
 import io
 import json
@@ -174,20 +175,47 @@ def test_an_event_file_and_a_page_that_do_not_fit_are_told_and_cost_nothing_else
 
 @pytest.fixture
 def unwritable(monkeypatch, tmp_path):
-    """A switch: from then on nothing can be written below a folder."""
+    """A switch: from then on nothing can be written below the run folder, or no file of this name."""
 
-    def switch(folder=tmp_path / "run", *, but=()):
+    def switch(only=""):
         meant = io.open
 
         def refusing(path, mode="r", *given, **named):
-            inside = isinstance(path, (str, os.PathLike)) and Path(path).absolute().is_relative_to(folder)
-            if inside and set(mode) & set("wax+") and Path(path).name not in but:
+            inside = isinstance(path, (str, os.PathLike)) and Path(path).absolute().is_relative_to(tmp_path / "run")
+            if inside and set(mode) & set("wax+") and only in Path(path).name:
                 raise OSError(errno.EROFS, "Read-only file system", str(path))
             return meant(path, mode, *given, **named)
 
         monkeypatch.setattr(io, "open", refusing)
+        monkeypatch.setattr(builtins, "open", refusing)
 
     return switch
+
+
+@pytest.mark.parametrize("monitors", ["default", "none"])
+@pytest.mark.parametrize("name", ["metrics.csv", "evidence.jsonl"])
+def test_figures_that_can_no_longer_be_kept_are_told_once(train, unwritable, monkeypatch, name, monitors):
+    at_epoch(monkeypatch, 1, lambda: unwritable(name))
+    done = train(*LONG, "logger=csv", f"monitors={monitors}")
+    if name == "metrics.csv":
+        assert done.code == 0
+        assert done.out.count("metrics.csv is told no more, and the run goes on") == 1
+        assert "epoch 4/4" in done.out
+    else:  # what the end adds to the evidence is not left out in silence
+        assert done.code == 3
+        assert (done.out + done.err).count("from here on: ") == 1
+        assert "error: run/evidence.jsonl: cannot be written: Read-only file system" in done.err
+    assert weights(done.folder / "checkpoints" / "last.ckpt")
+
+
+@pytest.mark.parametrize("name", ["ridge.npz", "forecasts.npz", "metrics.json"])
+def test_what_a_run_is_for_is_not_left_out(train, unwritable, name):
+    unwritable(name)
+    done = train()
+    assert done.code == 3
+    assert f"error: run/{name}: cannot be written: Read-only file system" in done.err
+    assert "Traceback" not in done.err
+    assert status(done.folder)["status"] == "failed"
 
 
 def test_a_folder_that_can_no_longer_be_written(train, unwritable, monkeypatch, tmp_path):

@@ -10,7 +10,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from flatspot.cli.loggers import LOGGERS
-from flatspot.cli.schema import SHAPING_KEYS
+from flatspot.cli.schema import SHAPING_KEYS, checked_options
 from flatspot.data.datasets import DATASETS
 from flatspot.data.keys import module_from_keys
 from flatspot.data.labels import Task
@@ -35,6 +35,14 @@ Config = Mapping[str, Any]
 
 TASKS: Final[Mapping[str, Task]] = {"classifier": "classify", "regressor": "regress"}
 """What is asked of a model; of every other one, forecasts."""
+
+
+GROUPS: Final = {"monitor": "monitors", "logger": "logger"}
+"""Where the options of a kind of named thing stand in the configuration."""
+
+
+MOST_DEVICES: Final = 1024
+"""Lightning makes a list of so many processes before it asks whether there are any."""
 
 
 def build_data(config: Config, panel: Panel) -> SeriesDataModule:
@@ -138,6 +146,8 @@ def _check_trainer(values: Config) -> None:
     for key in ("max_epochs", "accumulate_grad_batches", "log_every_n_steps"):
         if values[key] < 1:
             raise BadInput(f"trainer.{key}={values[key]}: must be at least 1")
+    if isinstance(values["devices"], int) and values["devices"] > MOST_DEVICES:
+        raise BadInput(f"trainer.devices={values['devices']}: must be at most {MOST_DEVICES}")
     clip = values["gradient_clip_val"]
     if clip is not None and not clip > 0:
         raise BadInput(f"trainer.gradient_clip_val={clip}: must be above 0, or null for none")
@@ -207,9 +217,11 @@ def _early_stopping(values: Config, *, check_finite: bool) -> list[Callback]:
 
 def _named(registry: Registry[Callable[..., T]], name: str, options: Config | None, **given: Any) -> T:  # noqa: ANN401
     """A registered thing with the options that its constructor takes."""
-    build = registry[name]
+    build, key = registry[name], f"{GROUPS[registry.kind]}.{name}"
+    if options is not None and not isinstance(options, Mapping):
+        raise BadInput(f"{key}={options}: must be options by name, as {key}.OPTION=VALUE")
     known = [key for key in inspect.signature(build).parameters if key not in given]
     for key in options or {}:
         if key not in known:
             raise BadInput(f"the {registry.kind} {name} has no option {key!r}; {nearest(key, known)}")
-    return build(**given, **(options or {}))
+    return build(**given, **checked_options(build, options or {}, key))

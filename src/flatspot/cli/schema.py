@@ -171,10 +171,11 @@ def checked(cfg: DictConfig) -> DictConfig:
         BadInput: naming the key and the nearest known one, or the value.
     """
     _refuse_targets(cfg)
-    schema = _schema_of(cfg)
     try:
+        schema = _schema_of(cfg)
         whole = OmegaConf.merge(schema, cfg)
-        OmegaConf.to_container(whole, resolve=True, throw_on_missing=True)
+        # What refers to another value is none of its type until it is resolved.
+        OmegaConf.merge(schema, OmegaConf.to_container(whole, resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:
         raise BadInput(explained(error)) from error
     assert isinstance(whole, DictConfig)  # noqa: S101 - a dataclass makes no list
@@ -222,6 +223,24 @@ def options(build: Callable[..., object], *, without: Collection[str] = ()) -> O
     }
 
 
+def checked_options(build: Callable[..., object], values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The options of a named thing, each of the type that its constructor takes.
+
+    Args:
+        values: as configured; all are known. key: under which they stand.
+
+    Raises:
+        BadInput: naming the option.
+    """
+    schema = OmegaConf.structured(_with_options(object, options(build)))
+    try:
+        whole = OmegaConf.merge(schema, dict(values))
+    except OmegaConfBaseException as error:
+        raise BadInput(explained(error, key)) from error
+    held: dict[str, Any] = OmegaConf.to_container(whole)  # type: ignore[assignment]
+    return {name: held[name] for name in values}
+
+
 def _hints(function: Callable[..., object]) -> dict[str, Any]:
     """The types of its parameters; none where they name what was imported for type checking alone."""
     try:
@@ -257,9 +276,13 @@ def _refuse_taken(data: str, own: Collection[str]) -> None:
             raise BadInput(f"the data set {data} has a parameter {name!r}, and data.{name} is a key of every data set")
 
 
-def explained(error: OmegaConfBaseException) -> str:
-    """What is wrong with a key or value, in a sentence."""
-    key = error.full_key or str(error.key)
+def explained(error: OmegaConfBaseException, under: str = "") -> str:
+    """What is wrong with a key or value, in a sentence.
+
+    Args:
+        under: the key below which what was wrong stands.
+    """
+    key = ".".join(each for each in (under, error.full_key or str(error.key)) if each)
     last = str(error.key)
     known = [str(each) for each in error.parent_node] if isinstance(error.parent_node, DictConfig) else [last]
     if key == last:

@@ -145,7 +145,7 @@ class Begun:
     @classmethod
     def at(cls, path: Path, kept: Mapping[str, Any]) -> "Begun":
         """From a checkpoint that was read."""
-        threads = kept["callbacks"][EpochKeeper.__qualname__]["threads"]
+        threads = _of_keeper(kept)["threads"]
         return cls(path, int(kept["epoch"]), int(kept["global_step"]), int(threads))
 
 
@@ -163,11 +163,24 @@ def checkpoint_to_go_on_from(folder: Path) -> tuple[Begun | None, list[str]]:
         return None, wrong
     for path in (folder / LAST, folder / PREVIOUS):
         kept = _whole(path, wrong)
-        if kept is not None and not kept["callbacks"][EpochKeeper.__qualname__]["ended"]:
+        if kept is not None and not _of_keeper(kept)["ended"]:
             if path.name == PREVIOUS:
                 _same_file(path, folder / LAST)
             return Begun.at(folder / LAST, kept), wrong
     return None, wrong
+
+
+def _of_keeper(kept: object) -> Mapping[str, Any]:
+    """What a checkpoint keeps of the EpochKeeper.
+
+    Raises:
+        KeyError, TypeError: it is none of ours.
+    """
+    callbacks = kept["callbacks"] if isinstance(kept, Mapping) else None
+    state = callbacks[EpochKeeper.__qualname__] if isinstance(callbacks, Mapping) else None
+    if not isinstance(state, Mapping):
+        raise TypeError("it holds nothing of the epochs that were kept")
+    return state
 
 
 def _whole(path: Path, wrong: list[str]) -> dict[str, Any] | None:
@@ -194,7 +207,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         _refuse_torn(path)
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        _ = Begun.at(path, content), content["callbacks"][EpochKeeper.__qualname__]["ended"]
+        _ = Begun.at(path, content), _of_keeper(content)["ended"]
     except (OSError, MemoryError):
         raise  # the file may be as it was
     except (KeyError, TypeError) as error:
@@ -206,9 +219,13 @@ def read(path: Path) -> dict[str, Any]:
 
 def _refuse_torn(path: Path) -> None:
     """Torch does not look at the check sums that it has written."""
-    refuse_inflated(path)
-    with ZipFile(path) as held:
-        torn = held.testzip()
+    path.open("rb").close()
+    try:
+        refuse_inflated(path)
+        with ZipFile(path) as held:
+            torn = held.testzip()
+    except OSError as error:  # it can be opened: what it says of itself leads out of it
+        raise BadZipFile(reason(error)) from error
     if torn is not None:
         raise BadZipFile(f"{torn} is not what was written")
 
