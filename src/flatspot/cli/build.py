@@ -221,7 +221,7 @@ def _named(registry: Registry[Callable[..., T]], name: str, options: Config | No
     if options is not None and not isinstance(options, Mapping):
         raise BadInput(f"{key}={options}: must be options by name, as {key}.OPTION=VALUE")
     known = [key for key in inspect.signature(build).parameters if key not in given]
-    for key in options or {}:
-        if key not in known:
-            raise BadInput(f"the {registry.kind} {name} has no option {key!r}; {nearest(key, known)}")
+    for each in options or {}:
+        if each not in known:
+            raise BadInput(f"the {registry.kind} {name} has no option {each!r}; {nearest(each, known)}")
     return build(**given, **checked_options(build, options or {}, key))

@@ -11,6 +11,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from flatspot.errors import BadInput
+from flatspot.probes.gradient import fused_norms
 from flatspot.registry import nearest
 
 log = logging.getLogger(__name__)
@@ -82,15 +83,13 @@ class FiniteSteps(Callback):
         moved = [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
         if not moved:
             return
-        # The largest of their numbers: a sum of squares would overflow long before a number does.
-        largest = get_total_norm([each.grad for each in moved], math.inf)
-        if self._how == "skip" or largest.device.type in AT_HAND:
-            if not math.isfinite(largest.item()):
-                for each in moved:
-                    each.grad = None
-                self._seen(trainer, trainer.global_step + 1)
-        else:
-            self._hold(moved, largest, trainer.global_step + 1)
+        gradients = [each.grad for each in moved]
+        if self._how == "stop" and gradients[0].device.type not in AT_HAND:
+            self._hold(moved, _largest(gradients), trainer.global_step + 1)
+        elif not _are_finite(gradients):
+            for each in moved:
+                each.grad = None
+            self._seen(trainer, trainer.global_step + 1)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -132,3 +131,13 @@ class FiniteSteps(Callback):
             told = "it is left out, as any other that follows (on_not_finite=skip)"
         if trainer.is_global_zero and (self._how == "stop" or self._steps == 1):
             log.warning("the gradient of optimizer step %s is NaN or infinite: %s", f"{step:,}", told)
+
+
+def _are_finite(gradients: list[Tensor]) -> bool:
+    """By their norms, one fused call; where those are not finite, by the largest number: squares overflow earlier."""
+    norms = torch.stack([each.to(gradients[0].device) for each in fused_norms(gradients)])
+    return math.isfinite(sum(norms.tolist())) or math.isfinite(_largest(gradients).item())
+
+
+def _largest(gradients: list[Tensor]) -> Tensor:
+    return get_total_norm(gradients, math.inf)

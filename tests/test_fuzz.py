@@ -1,0 +1,85 @@
+"""A moment of each fuzzer, and what longer ones have found (`scripts/fuzz.py`)."""
+
+import io
+import shutil
+import warnings
+
+import pytest
+import torch
+from fuzzing import FUZZERS, base
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from flatspot.cli.build import build_trainer
+from flatspot.cli.schema import checked
+from flatspot.errors import BadInput
+from flatspot.monitors.keeping import Torn, checkpoint_to_go_on_from, read
+
+SIZES = ("data=sines", "data.steps=200", "data.window=8", "data.horizon=2", "model.hidden_size=3", "model.cell=rnn")
+
+
+@pytest.fixture(scope="module")
+def held(run_of, tmp_path_factory):
+    """A folder for the fuzzers, with the checkpoint of a small run."""
+    folder = tmp_path_factory.mktemp("fuzzed")
+    (folder / "checkpoints").mkdir()
+    shutil.copy(run_of(*SIZES) / "checkpoints" / "last.ckpt", folder / "checkpoints" / "whole")
+    return folder
+
+
+@pytest.mark.parametrize("name", FUZZERS)
+def test_an_answer_or_a_sentence_and_nothing_else(name, held):
+    @settings(max_examples=40, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def once(data):
+        FUZZERS[name](data.draw, held)
+
+    once()
+
+
+def built(tmp_path, key, value):
+    """What comes of a configuration with this value."""
+    config = OmegaConf.create(base())
+    OmegaConf.update(config, key, value, merge=False, force_add=True)
+    whole = OmegaConf.to_container(checked(config), resolve=True)
+    return build_trainer(whole, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("data.coefficients", "${seed}", r"data\.coefficients"),  # of a type that shows where it leads
+        ("data", ["a", "b"], "data"),
+        ("monitors.activation.first", None, r"monitors\.activation\.first"),
+        ("monitors.doctor.sample_size", [12], r"monitors\.doctor\.sample_size"),
+        ("monitors.output_diversity", 1e-320, r"monitors\.output_diversity=1e-320: must be options by name"),
+        ("trainer.devices", 2**31, r"trainer\.devices=2147483648: must be at most 1024"),  # it filled the memory
+    ],
+)
+def test_values_that_a_fuzzer_has_found(tmp_path, key, value, said):
+    with pytest.raises(BadInput, match=said):
+        built(tmp_path, key, value)
+
+
+def test_options_are_taken_as_their_types(tmp_path):
+    assert built(tmp_path, "monitors.activation.first", "50") is not None
+
+
+def test_a_checkpoint_that_leads_out_of_itself_is_torn(held, tmp_path):
+    """The end of a zip archive says where its files begin; here, before the archive does."""
+    whole = (held / "checkpoints" / "whole").read_bytes()
+    (tmp_path / "last.ckpt").write_bytes(whole[len(whole) // 2 :])
+    with pytest.raises(Torn, match=r"last\.ckpt: torn or corrupt"):
+        read(tmp_path / "last.ckpt")
+
+
+def test_a_tensor_in_the_place_of_what_callbacks_keep(held, tmp_path):
+    content = torch.load(io.BytesIO((held / "checkpoints" / "whole").read_bytes()), weights_only=True)
+    for name in ("best.ckpt", "last.ckpt"):
+        torch.save({**content, "callbacks": torch.zeros(3)}, tmp_path / name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        begun, wrong = checkpoint_to_go_on_from(tmp_path)
+    assert begun is None
+    assert "best.ckpt: is no checkpoint of this version" in wrong[0]
