@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from flatspot.cli.build import build_trainer
 from flatspot.cli.schema import checked
+from flatspot.data.tables import read_table
 from flatspot.errors import BadInput
 from flatspot.monitors.keeping import Torn, checkpoint_to_go_on_from, read
 
@@ -83,3 +84,10 @@ def test_a_tensor_in_the_place_of_what_callbacks_keep(held, tmp_path):
         begun, wrong = checkpoint_to_go_on_from(tmp_path)
     assert begun is None
     assert "best.ckpt: is no checkpoint of this version" in wrong[0]
+
+
+@pytest.mark.parametrize("text", [b"\xef\xbb\xbf\xef\xbb\xbf\n\na,b\n1,2\n", b"\xef\xbb\xbf\n1\n"])
+def test_a_header_of_byte_order_marks_is_blank(tmp_path, text):
+    (tmp_path / "marks.csv").write_bytes(text)
+    with pytest.raises(BadInput, match="its first line is blank; it names the columns"):
+        read_table(tmp_path / "marks.csv")

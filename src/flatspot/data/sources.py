@@ -351,7 +351,10 @@ class CsvFile:
 
     def _by_polars(self, header: str) -> Sequence[str]:
         """The columns as polars calls them: it leaves a quotation mark that is written twice as it is."""
-        names = pl.read_csv(header.encode(), separator=self._separator, n_rows=0, infer_schema=False).columns
+        try:
+            names = pl.read_csv(header.encode(), separator=self._separator, n_rows=0, infer_schema=False).columns
+        except UNREADABLE as error:
+            raise BadInput(f"{self.name}: its first line cannot be read: {_first_line(error)}") from error
         if len(names) != len(self.columns):
             raise BadInput(f"{self.name}: its first line cannot be read: {IN_QUOTES}")
         return names
@@ -574,7 +577,7 @@ def _counts(lines: bytes, sign: int) -> NDArray[np.int64]:
 
 
 def _cells_of_header(header: str, separator: str, name: str) -> list[str]:
-    if not header.strip():
+    if not header.replace("\ufeff", "").strip():
         raise BadInput(f"{name}: its first line is blank; it names the columns")
     if "\r" in header:
         raise BadInput(f"{name}: its lines end as on an old Macintosh (CR); save it with LF or CRLF")
