@@ -332,6 +332,16 @@ def test_a_page_is_not_written_through_a_link(theirs, asked, tmp_path):
     assert not (theirs / "report.html").is_symlink()
 
 
+def test_no_command_reads_an_event_file(theirs, asked):
+    """Neither one without an end, nor one whose first record says that it has 2^62 bytes."""
+    os.mkfifo(theirs / "events.out.tfevents.1.pipe")
+    (theirs / "events.out.tfevents.2.huge").write_bytes((2**62).to_bytes(8, "little") + b"x" * 2**20)
+    for command in COMMANDS:
+        code, said = asked(command, theirs)
+        assert code in (0, 1)
+        assert "Traceback" not in said
+
+
 EVIDENCE = {
     "depth": "[" * 100_000,
     "a line of a hundred million": '{"step": 0, "when": "epoch", "values": {"a": ' + "1" * 10**6 + "}}",

@@ -50,10 +50,10 @@ def loader():
     return DataLoader(TensorDataset(x, x.sum(dim=1, keepdim=True)), batch_size=4)
 
 
-def fit(module, guard, *others, folder, epochs=2, **options):
+def fit(module, guard, *others, folder, epochs=2, accelerator="cpu", **options):
     saved = ModelCheckpoint(folder, monitor="loss/val", filename="best")
     trainer = Trainer(
-        accelerator="cpu",
+        accelerator=accelerator,
         max_epochs=epochs,
         callbacks=[*others, guard, saved],
         logger=False,
@@ -173,6 +173,16 @@ def test_on_an_accelerator_skip_asks_in_every_step(tmp_path):
     module, guard = Net((2, 7)), FiniteSteps("skip")
     fit(module, guard, folder=tmp_path)
     assert same(module.layer, by_hand(Net(), (2, 7), 2 * BATCHES))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("how", ["stop", "skip"])
+def test_on_a_gpu(how, tmp_path):
+    module, guard = Net((9,)), FiniteSteps(how)
+    fit(module, guard, folder=tmp_path, epochs=3, accelerator="gpu", devices=1)
+    assert guard.figures() == {"training/not_finite": 1.0, "training/first_not_finite": 9.0}
+    assert module.layer.weight.isfinite().all()
+    assert module.calls == (10 if how == "stop" else 3 * BATCHES)  # `log_every_n_steps` is 2
 
 
 def test_a_fit_that_goes_on_counts_on():

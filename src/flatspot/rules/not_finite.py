@@ -13,7 +13,8 @@ are all NaN are all the same.
 
 All numbers of the samples and of the weights are looked at. Where the data are clean and the weights are not,
 training has blown up: a learning rate or a gradient that was too large is then the cause, where an experiment shows
-it.
+it. A run of `flatspot train` looks at each step's gradient before it is taken (`on_not_finite`), so that its weights
+stay finite; what was left out is counted and told here.
 
 ## What to try
 
