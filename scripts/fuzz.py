@@ -29,7 +29,7 @@ BATCH = 200
 
 def fuzz(name: str, minutes: float, first: int) -> bool:
     """Run one fuzzer for so long; whether it found nothing."""
-    until, number, examples = time.monotonic() + 60 * minutes, first, 0
+    until, number = time.monotonic() + 60 * minutes, first
     ends: collections.Counter[str] = collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
         made_run(Path(folder))
@@ -39,8 +39,6 @@ def fuzz(name: str, minutes: float, first: int) -> bool:
             @settings(max_examples=BATCH, deadline=None, database=None, suppress_health_check=list(HealthCheck))
             @given(st.data())
             def once(data: st.DataObject) -> None:
-                nonlocal examples
-                examples += 1
                 ends[FUZZERS[name](data.draw, folder) or "taken"] += 1
 
             try:
@@ -48,10 +46,10 @@ def fuzz(name: str, minutes: float, first: int) -> bool:
             except Exception:  # noqa: BLE001 - what is looked for
                 told = traceback.format_exc().splitlines()
                 print("\n".join(line[:300] for line in told[-60:]))
-                print(f"{name}: found after {examples:,} examples, with seed {number}")
+                print(f"{name}: found after {ends.total():,} examples, with seed {number}")
                 return False
             number += 1
-    print(f"{name}: {examples:,} examples in {minutes:g} minutes, seeds {first} to {number - 1}: {dict(ends)}")
+    print(f"{name}: {ends.total():,} examples in {minutes:g} minutes, seeds {first} to {number - 1}: {dict(ends)}")
     return True
 
 

@@ -131,7 +131,7 @@ def _parsed(path: Path, lines: list[str]) -> Iterable[Measurement]:
     for number, line in enumerate(lines, start=1):
         try:
             yield _measured(line)
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             if number < len(lines):
                 raise BadInput(f"{path}, line {number}: not a measurement: {line[:60]!r}") from None
 
