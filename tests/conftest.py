@@ -35,12 +35,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_addoption(parser):
-    parser.addoption("--thorough", action="store_true", help="also run what is marked so: twice the time")
+    parser.addoption("--thorough", action="store_true", help="run the tests marked thorough, too")
 
 
 def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
-    if not config.getoption("--thorough"):
+    named = any("::" in each for each in config.args) or "thorough" in config.getoption("-m")
+    if not config.getoption("--thorough") and not named:
         left_out = [each for each in items if each.get_closest_marker("thorough")]
         items[:] = [each for each in items if not each.get_closest_marker("thorough")]
         config.hook.pytest_deselected(items=left_out)

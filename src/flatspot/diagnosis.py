@@ -312,8 +312,8 @@ def asides(evidence: Mapping[str, float]) -> list[str]:
 
 def _left_out(evidence: Mapping[str, float]) -> str:
     steps, first = evidence.get("training/not_finite", 0.0), evidence.get("training/first_not_finite", 0.0)
-    others = f" and of {steps - 1:,.0f} others" if steps > 1 else ""
-    return f"the gradient of step {first:,.0f}{others} was NaN or infinite, and was not followed (see not-finite)"
+    more = "" if steps <= 1 else " and of one more" if steps < 3 else f" and of {steps - 1:,.0f} more"
+    return f"the gradient of step {first:,.0f}{more} was NaN or infinite, and was not followed (see not-finite)"
 
 
 def held_out(evidence: Mapping[str, float]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, final
 
 from flatspot.errors import BadInput, CannotWrite
+from flatspot.kept import write_whole
 
 FILE: Final = "evidence.jsonl"
 
@@ -96,9 +97,7 @@ def cut(folder: Path, step: int) -> None:
     kept = [each for each in read(folder) if each.step <= step and each.when not in {"trained", "examined", "end"}]
     path = folder / FILE
     if path.exists():
-        new = path.with_suffix(".new")
-        new.write_text("".join(map(_line, kept)), encoding="utf-8")
-        new.replace(path)
+        write_whole(path, lambda half: half.write_text("".join(map(_line, kept)), encoding="utf-8"))
 
 
 def _line(entry: Measurement) -> str:

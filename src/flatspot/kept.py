@@ -13,7 +13,7 @@ from flatspot.errors import BadInput, CannotWrite
 MOST_BYTES: Final = 2**28
 """A file beyond this size is none of a run's, but for weights."""
 
-HALF: Final = re.compile(r"\..+\.\d+")
+HALF: Final = re.compile(r"\..+\.(json|jsonl|yaml|html|npz|ckpt|csv|parquet)\.\d+")
 """The name of a file that is being written: `beside`."""
 
 SLACK: Final = 2**20
@@ -83,7 +83,10 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     try:
         write(half)
         half.replace(path)
-    except Exception as error:
+    except BaseException as error:
         with suppress(OSError):
             half.unlink(missing_ok=True)
-        raise CannotWrite.of(path, error) or error from error
+        told = CannotWrite.of(path, error) if isinstance(error, Exception) else None
+        if told is None:
+            raise
+        raise told from error

@@ -146,7 +146,7 @@ def _check_trainer(values: Config) -> None:
     for key in ("max_epochs", "accumulate_grad_batches", "log_every_n_steps"):
         if values[key] < 1:
             raise BadInput(f"trainer.{key}={values[key]}: must be at least 1")
-    if isinstance(values["devices"], int) and values["devices"] > MOST_DEVICES:
+    if str(values["devices"]).isdecimal() and int(values["devices"]) > MOST_DEVICES:
         raise BadInput(f"trainer.devices={values['devices']}: must be at most {MOST_DEVICES}")
     clip = values["gradient_clip_val"]
     if clip is not None and not clip > 0:

@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, final
 
@@ -79,8 +80,11 @@ class EventFile:
         try:
             write()
         except OSError as error:
-            log.warning("TensorBoard is told no more, and the run goes on: its event file: %s", reason(error))
-            self._records, self.lost = None, True
+            log.warning("TensorBoard's event file is no longer written, and the run goes on: %s", reason(error))
+            held, self._records, self.lost = self._records, None, True
+            with suppress(OSError):  # what it still holds cannot be written either
+                if held is not None:
+                    held.close()
 
 
 @final

@@ -202,13 +202,14 @@ def _run(
         examination = examine_model(model, data, ridge=ridge, season=config["data"]["season"])
     with waiting("looking for a cause"):
         causes = _causes(config["examine"], model, data, optimizer, examination.figures())
+        steps = _callback(trainer, FiniteSteps).figures()
         if causes is not None:
-            causes.figures |= _callback(trainer, FiniteSteps).figures()
+            causes.figures |= steps
         examination = replace(examination, causes=causes)
     told = _about(config, data, model, trainer)
     metrics = metrics_of(examination, trainer.global_step, fit_seconds, time.perf_counter() - started, told)
     forecasts = forecasts_of(data, examination)
-    keep(folder, trainer, metrics, examination, ridge, forecasts)
+    keep(folder, trainer, metrics, examination, ridge, forecasts, steps)
     with waiting("drawing"):
         log_end(trainer, config, data, examination, forecasts)
         if config["report"] == "html":
@@ -320,11 +321,11 @@ def _told_when_stopped(trainer: Trainer) -> Iterator[None]:
 
 def _lost_beside(trainer: Trainer, parent: int) -> str | None:
     """Which other process of the run has ended, as far as this one can see: those that it began, or who began it."""
-    if not trainer.is_global_zero:
-        return "the first process of the run has ended" if os.getppid() != parent else None
     begun: list[Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
+        if not trainer.is_global_zero and os.getppid() != parent:
+            return "the first process of the run has ended"
         for number, each in enumerate(begun, start=2):
             if code := each.poll():
                 how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from flatspot.errors import BadInput, reason
+from flatspot.kept import write_whole
 from flatspot.registry import Registry
 
 if TYPE_CHECKING:
@@ -51,21 +52,42 @@ class RunFolderTensorBoard(TensorBoardLogger):
 
 
 @final
+class _WholeTable(ExperimentWriter):
+    """Lightning's, which begins the file anew for a new column: here beside it, so that a full disk costs no row."""
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        path = Path(self.metrics_file_path)
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+
+        def write(half: Path) -> None:
+            with half.open("w", newline="") as file:
+                table = csv.DictWriter(file, fieldnames)
+                table.writeheader()
+                table.writerows(rows)
+
+        write_whole(path, write)
+
+
+@final
 class _RunFolderCSV(CSVLogger):
     """Lightning's; where its file can no longer be written that is said once, and the run goes on without."""
 
-    _lost = False
+    def __init__(self, folder: Path) -> None:
+        super().__init__(save_dir=folder, name="", version="")
+        self._experiment = _WholeTable(self.log_dir)
+        self.lost = False
 
     def save(self) -> None:
         """Write what was logged since."""
-        if self._lost:
+        if self.lost:
             self.experiment.metrics.clear()
             return
         try:
             super().save()
         except OSError as error:
-            self._lost = True
-            log.warning("metrics.csv is told no more, and the run goes on: %s", reason(error))
+            self.lost = True
+            log.warning("metrics.csv is no longer written, and the run goes on: %s", reason(error))
 
 
 def _csv(folder: Path, begun: int) -> Logger:
@@ -77,12 +99,13 @@ def _csv(folder: Path, begun: int) -> Logger:
     if begun and not aside.exists() and place.exists():
         place.rename(aside)
     held = _rows(aside, before=begun) if begun else []
-    logger = _RunFolderCSV(save_dir=folder, name="", version="")
+    logger = _RunFolderCSV(folder)
     for step, figures in held:
         logger.log_metrics(dict(figures), step=step)
     if held:
         logger.save()
-    aside.unlink(missing_ok=True)
+    if not logger.lost:
+        aside.unlink(missing_ok=True)
     return logger
 
 

@@ -98,11 +98,12 @@ def keep(
     examination: Examination,
     ridge: Ridge,
     forecasts: Forecasts | None,
+    training: Mapping[str, float],
 ) -> None:
     """Write the final evidence, `metrics.json`, and the reference, which other data are to be held against too.
 
     Args:
-        forecasts: some of the test split's, for the report; None: there are none.
+        forecasts: some of the test split's, for the report; None: there are none. training: what was told of its steps.
     """
     write_reference(folder, ridge)
     if forecasts is not None:
@@ -111,7 +112,7 @@ def keep(
     if (causes := examination.causes) is not None:
         seen = evidence.measurement("examined", *when, causes.figures, None, causes.unmeasured, causes.names)
         evidence.append(folder, seen)
-    entry = evidence.measurement("end", *when, examination.figures(), None, examination.notes())
+    entry = evidence.measurement("end", *when, {**examination.figures(), **training}, None, examination.notes())
     evidence.append(folder, entry)
     write_json(folder / "metrics.json", metrics)
 

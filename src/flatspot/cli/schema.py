@@ -123,7 +123,7 @@ class TrainConfig:
     threads: int | None = None
     scheduler: str = MISSING
     examine: str = MISSING
-    on_not_finite: str = MISSING
+    on_not_finite: str = "stop"  # also of runs that were begun when there was no such key
     report: str = MISSING
     resume: str | None = None
     data: DataConfig = field(default_factory=DataConfig)

@@ -93,7 +93,7 @@ def _explain(error: Exception) -> int:
     if isinstance(error, CannotWrite):
         path = Path(str(error.filename)).absolute()
         told = CannotWrite(error.errno, error.strerror, shown(path))
-        kept = path.parent.exists()
+        kept = any([*each.glob("*.ckpt")] for each in (path.parent, path.parent / "checkpoints"))
         return _say(f"{told}" + "; what was written before is kept, and resume= goes on from it" * kept, FAILED)
     traceback.print_exception(error)
     return FAILED

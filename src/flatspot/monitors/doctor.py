@@ -226,5 +226,5 @@ class Doctor(Callback):
         try:
             write(self._folder)
         except OSError as error:
-            log.warning("Doctor keeps no evidence from here on: %s", reason(error))
+            log.warning("evidence.jsonl is not written while training goes on: %s", reason(error))
             self._folder = None

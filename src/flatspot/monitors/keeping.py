@@ -252,11 +252,13 @@ def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
 
 def _same_file(held: Path, place: Path) -> None:
     """The file at another place too, where there is at every time a whole one."""
-    half = beside(place)
-    half.unlink(missing_ok=True)
-    try:
-        os.link(held, half)
-    except OSError:  # a file system without links
-        shutil.copyfile(held, half)
-    half.replace(place)
-    half.unlink(missing_ok=True)  # a link that is moved to what it links to stays
+
+    def write(half: Path) -> None:
+        half.unlink(missing_ok=True)
+        try:
+            os.link(held, half)
+        except OSError:  # a file system without links
+            shutil.copyfile(held, half)
+
+    write_whole(place, write)
+    beside(place).unlink(missing_ok=True)  # a link that is moved to what it links to stays

@@ -107,4 +107,4 @@ class EvidenceRecorder(Callback):
             self._epoch.record(self._folder, trainer)
         except OSError as error:
             self._lost = True
-            log.warning("no evidence is kept from here on: %s", reason(error))
+            log.warning("evidence.jsonl is not written while training goes on: %s", reason(error))

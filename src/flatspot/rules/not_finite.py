@@ -29,6 +29,9 @@ EXPLAINS: Final = ("dead-units", "saturated-units", "undertrained", "frozen-weig
 SICK: Final = {"finite_bad_inputs": 3.0, "finite_bad_targets": 0.0, "finite_bad_weights": 0.0}
 WELL: Final = {"finite_bad_inputs": 0.0, "finite_bad_targets": 0.0, "finite_bad_weights": 0.0}
 
+MANY: Final = 0.1
+"""The share of the steps since the first bad one, from which on they are what is wrong with a network."""
+
 CALMER: Final = "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # and a tenth of the learning rate"
 
 
@@ -39,6 +42,7 @@ def judge(
     finite_first_bad_sample: float | None = None,
     training_not_finite: float = 0.0,
     training_first_not_finite: float | None = None,
+    training_left_out: float = 1.0,
 ) -> Finding | None:
     in_data = finite_bad_inputs + finite_bad_targets
     if not in_data + finite_bad_weights + training_not_finite:
@@ -59,10 +63,12 @@ def judge(
             cause="not-finite",
             seen=f"the gradient of {training_not_finite:,.0f} step{'s' * (training_not_finite > 1)} was NaN or infinite"
             f"{first}; the data and the weights are clean",
-            means="training blew up; these steps were not taken, so that the weights stayed finite",
+            means="training blew up; these steps were not taken, so that the weights stayed finite"
+            if training_left_out >= MANY
+            else "these steps were left out, and those that followed were taken",
             try_first=CALMER,
             override="trainer.gradient_clip_val=1.0",
-            confidence=0.7,
+            confidence=0.7 if training_left_out >= MANY else 0.2,
         )
     return Finding(
         cause="not-finite",
