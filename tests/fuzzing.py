@@ -315,7 +315,7 @@ def fuzz_checkpoint(draw, folder):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Lightning's, of a checkpoint of another version
-            load(folder)
+            load(folder).evaluate()
         loaded = None
     except BadInput as error:
         loaded = sentence(error)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from flatspot.cli.build import build_trainer
-from flatspot.cli.schema import checked
+from flatspot.cli.schema import checked, checked_options
 from flatspot.data.tables import read_table
 from flatspot.errors import BadInput
+from flatspot.monitors import ActivationMonitor
 from flatspot.monitors.keeping import Torn, checkpoint_to_go_on_from, read
 
 SIZES = ("data=sines", "data.steps=200", "data.window=8", "data.horizon=2", "model.hidden_size=3", "model.cell=rnn")
@@ -51,11 +52,12 @@ def built(tmp_path, key, value):
     ("key", "value", "said"),
     [
         ("data.coefficients", "${seed}", r"data\.coefficients"),  # of a type that shows where it leads
-        ("data", ["a", "b"], "data"),
+        ("data", ["a", "b"], r"^data(\.name)?: "),
         ("monitors.activation.first", None, r"monitors\.activation\.first"),
         ("monitors.doctor.sample_size", [12], r"monitors\.doctor\.sample_size"),
         ("monitors.output_diversity", 1e-320, r"monitors\.output_diversity=1e-320: must be options by name"),
         ("trainer.devices", 2**31, r"trainer\.devices=2147483648: must be at most 1024"),  # it filled the memory
+        ("trainer.devices", "3000", r"trainer\.devices=3000: must be at most 1024"),
     ],
 )
 def test_values_that_a_fuzzer_has_found(tmp_path, key, value, said):
@@ -64,7 +66,8 @@ def test_values_that_a_fuzzer_has_found(tmp_path, key, value, said):
 
 
 def test_options_are_taken_as_their_types(tmp_path):
-    assert built(tmp_path, "monitors.activation.first", "50") is not None
+    built(tmp_path, "monitors.activation.first", "50")
+    assert checked_options(ActivationMonitor, {"first": "50"}, "monitors.activation") == {"first": 50}
 
 
 def test_a_checkpoint_that_leads_out_of_itself_is_torn(held, tmp_path):

@@ -130,7 +130,7 @@ def _parsed(path: Path, lines: list[str]) -> Iterable[Measurement]:
     for number, line in enumerate(lines, start=1):
         try:
             yield _measured(line)
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             if number < len(lines):
                 raise BadInput(f"{path}, line {number}: not a measurement: {line[:60]!r}") from None
 

@@ -65,7 +65,7 @@ def load(folder: str | Path) -> "Run":
         refuse_inflated(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         known = Known.of(checkpoint[DATA])
-        _ = [known.source["data"], *(known.source["shaping"][key] for key in ("short", "season"))]
+        _ = [dict(known.source["data"])["name"], *(known.source["shaping"][key] for key in ("short", "season"))]
         build = MODELS[str(known.source["model"])]
         # The engine of the training machine may not be here, and any other gives the same numbers.
         engine = {"engine": "auto"} if "engine" in checkpoint["hyper_parameters"] else {}
@@ -198,6 +198,8 @@ class Run:
         except BadInput as error:
             first, *others = str(error).split(BETWEEN)
             raise BadInput(f"{first}; {WAY_OUT}", *others) from error
+        except (KeyError, TypeError, ValueError) as error:  # keys of a stranger's, of other types than ours
+            raise BadInput(f"{self.folder / CHECKPOINT}: what it says of its data is none of a run's") from error
         if not self.known.same_rows(module.known):
             raise BadInput(f"{module.panel.name}: its rows are not those of the run any more; {WAY_OUT}")
         return module

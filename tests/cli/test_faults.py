@@ -1,9 +1,11 @@
 """What goes wrong around a run: a full disk, a folder that is gone, a kill in the middle of a file. docs/faults.md."""
 
 import builtins
+import csv
 import errno
 import io
 import json
+import logging
 import os
 import shutil
 import signal
@@ -15,13 +17,16 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from lightning.pytorch.callbacks import ModelCheckpoint
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from flatspot import evidence
 from flatspot.cli import events
+from flatspot.cli.loggers import BESIDE, LOGGERS
 from flatspot.cli.train import main
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.monitors.progress import EpochLines
+from flatspot.probes.mean import WeightedMean
 
 pytestmark = pytest.mark.long
 
@@ -118,9 +123,18 @@ def test_continue_goes_on_with_what_it_has(train, monkeypatch):
     nan_from(monkeypatch, 40)
     done = train("on_not_finite=continue", "trainer.max_epochs=4")
     assert done.code == 0
-    assert "epoch 4/4" in done.out
+    last = next(line for line in done.out.splitlines() if line.startswith("epoch 4/4"))
+    assert "loss nan train · nan val" in last
+    assert "mae" not in last
     assert all(each.isfinite().all() for each in weights(done.folder / "checkpoints" / "best.ckpt").values())
-    assert "NaN" not in (done.folder / "metrics.json").read_text()
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_fit(train, monkeypatch):
+    monkeypatch.setattr(WeightedMean, "compute", lambda self: torch.tensor(float("inf")))
+    done = train("trainer.max_epochs=4", "early_stopping.patience=3")
+    assert (
+        "note   training ended after 1 epochs: the validation loss is NaN or infinite (on_not_finite=stop)" in done.out
+    )
 
 
 def test_a_run_that_ends_early_says_why(train):
@@ -150,7 +164,9 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="the limit, and what 
 def test_a_checkpoint_that_does_not_fit_stops_the_run_with_a_sentence(python, quick, tmp_path):
     done = python.run("-c", LIMITED, 9000, *quick, "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 3
-    assert "error: run/checkpoints/best.ckpt: cannot be written: File too large; what was written before" in done.stderr
+    assert (
+        "error: run/checkpoints/best.ckpt: cannot be written: File too large\n" in done.stderr
+    )  # nothing to go on from
     assert "Traceback" not in done.stderr
     assert status(tmp_path / "run")["why"].endswith("best.ckpt: cannot be written: File too large")
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
@@ -164,7 +180,7 @@ def test_an_event_file_and_a_page_that_do_not_fit_are_told_and_cost_nothing_else
     done = python.run("-c", LIMITED, 60_000, *small, *words, "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     told = done.stdout + done.stderr
-    assert told.count("TensorBoard is told no more, and the run goes on: its event file") == 1
+    assert told.count("TensorBoard's event file is no longer written, and the run goes on") == 1
     assert "report.html was not written: run/report.html: cannot be written: File too large" in told
     assert "Traceback" not in told
     assert not (tmp_path / "run" / "report.html").exists()
@@ -186,8 +202,12 @@ def unwritable(monkeypatch, tmp_path):
                 raise OSError(errno.EROFS, "Read-only file system", str(path))
             return meant(path, mode, *given, **named)
 
+        def refuse_link(held, place, **named):
+            raise OSError(errno.EROFS, "Read-only file system", str(place))
+
         monkeypatch.setattr(io, "open", refusing)
         monkeypatch.setattr(builtins, "open", refusing)
+        monkeypatch.setattr(os, "link", refuse_link)
 
     return switch
 
@@ -199,11 +219,11 @@ def test_figures_that_can_no_longer_be_kept_are_told_once(train, unwritable, mon
     done = train(*LONG, "logger=csv", f"monitors={monitors}")
     if name == "metrics.csv":
         assert done.code == 0
-        assert done.out.count("metrics.csv is told no more, and the run goes on") == 1
+        assert done.out.count("metrics.csv is no longer written, and the run goes on") == 1
         assert "epoch 4/4" in done.out
     else:  # what the end adds to the evidence is not left out in silence
         assert done.code == 3
-        assert (done.out + done.err).count("from here on: ") == 1
+        assert (done.out + done.err).count("evidence.jsonl is not written while training goes on: ") == 1
         assert "error: run/evidence.jsonl: cannot be written: Read-only file system" in done.err
     assert weights(done.folder / "checkpoints" / "last.ckpt")
 
@@ -222,7 +242,7 @@ def test_a_folder_that_can_no_longer_be_written(train, unwritable, monkeypatch, 
     at_epoch(monkeypatch, 1, unwritable)
     done = train(*LONG)
     assert done.code == 3
-    assert "no evidence is kept from here on" in done.out or "keeps no evidence from here on" in done.out
+    assert "evidence.jsonl is not written while training goes on" in done.out
     assert "error: run/checkpoints/best.ckpt: cannot be written: Read-only file system" in done.err
     assert "resume= goes on from it" in done.err
     assert "Traceback" not in done.err
@@ -237,6 +257,39 @@ def test_a_folder_that_can_no_longer_be_written(train, unwritable, monkeypatch, 
     assert same(*best)
 
 
+def test_a_folder_that_can_no_longer_be_written_in_an_epoch_that_is_not_the_best(train, unwritable, monkeypatch):
+    monkeypatch.setattr(
+        ModelCheckpoint, "check_monitor_top_k", lambda self, trainer, current=None: not self.best_k_models
+    )
+    at_epoch(monkeypatch, 1, unwritable)
+    done = train(*LONG)
+    assert done.code == 3
+    assert "error: run/checkpoints/previous.ckpt: cannot be written: Read-only file system" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_rows_of_before_survive_a_disk_that_is_full_as_a_column_is_added(tmp_path, monkeypatch):
+    logger = LOGGERS["csv"](folder=tmp_path, begun=0)
+    logger.log_metrics({"a": 1.0}, step=0)
+    logger.save()
+    before = (tmp_path / "metrics.csv").read_text()
+
+    def full(self, row):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(csv.DictWriter, "writerows", full)
+        logger.log_metrics({"a": 2.0, "b": 3.0}, step=1)
+        logger.save()
+    assert logger.lost
+    assert (tmp_path / "metrics.csv").read_text() == before
+    with monkeypatch.context() as patched:  # and a run that goes on keeps what it could not tell again
+        patched.setattr(csv.DictWriter, "writerows", full)
+        with pytest.warns(UserWarning, match="exists and is not empty"):
+            LOGGERS["csv"](folder=tmp_path, begun=5)
+    assert before in {path.read_text() for path in (tmp_path / "metrics.csv", tmp_path / BESIDE) if path.exists()}
+
+
 def test_a_folder_that_somebody_removed_is_not_made_anew(train, monkeypatch, tmp_path):
     at_epoch(monkeypatch, 1, lambda: shutil.rmtree(tmp_path / "run"))
     done = train(*LONG)
@@ -248,6 +301,8 @@ def test_a_folder_that_somebody_removed_is_not_made_anew(train, monkeypatch, tmp
 
 # TensorBoard's folder
 
+FULL = "OSError: [Errno 28] No space left on device"
+
 
 def test_no_event_file_can_be_made(train, monkeypatch, caplog):
     def refuse(self):
@@ -256,10 +311,10 @@ def test_no_event_file_can_be_made(train, monkeypatch, caplog):
     monkeypatch.setattr(events.EventFile, "_open", refuse)
     done = train("logger=tensorboard")
     assert done.code == 0
-    assert (done.out + done.err).count("TensorBoard is told no more") == 1
+    assert (done.out + done.err).count("TensorBoard's event file is no longer written") == 1
 
 
-def test_a_writer_that_failed_takes_any_number_of_events(tmp_path, monkeypatch):
+def test_a_writer_that_failed_takes_any_number_of_events(tmp_path, monkeypatch, caplog):
     """TensorBoard's own waits forever with the eleventh."""
 
     class Full(io.BytesIO):
@@ -267,11 +322,13 @@ def test_a_writer_that_failed_takes_any_number_of_events(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "open", lambda *_: Full())
-    writer = events.Events(str(tmp_path), 0)
-    for step in range(100):
-        writer.add_scalar("a", 1.0, step)
-    writer.flush()
-    writer.close()
+    with caplog.at_level(logging.WARNING):
+        writer = events.Events(str(tmp_path), 0)
+        for step in range(100):
+            writer.add_scalar("a", 1.0, step)
+        writer.flush()
+        writer.close()
+    assert caplog.messages == [f"TensorBoard's event file is no longer written, and the run goes on: {FULL}"]
 
 
 def test_a_clock_that_jumps_back_holds_nothing_back(tmp_path, monkeypatch):

@@ -346,6 +346,7 @@ EVIDENCE = {
     "depth": "[" * 100_000,
     "a line of a hundred million": '{"step": 0, "when": "epoch", "values": {"a": ' + "1" * 10**6 + "}}",
     "an integer beyond any float": '{"step": 0, "when": "epoch", "values": {"a": 1' + "0" * 400 + "}}\n{}\n",
+    "names that are a number": '{"step": 0, "when": "epoch", "epoch": 1, "values": {}, "names": 3}\n{}\n',
     "a number of digits": '{"step": 0, "when": "epoch", "values": {"a": 1' + "0" * 5000 + "}}",
     "not a number": '{"step": 0, "when": "epoch", "values": {"a": NaN}}',
     "many lines": '{"step": 0, "when": "epoch", "values": {"loss/val": 1.0}}\n' * 200_000,

@@ -1,6 +1,5 @@
 """A step with a gradient that is NaN or infinite: stop, skip, continue."""
 
-import copy
 import logging
 import math
 
@@ -50,7 +49,7 @@ def loader():
     return DataLoader(TensorDataset(x, x.sum(dim=1, keepdim=True)), batch_size=4)
 
 
-def fit(module, guard, *others, folder, epochs=2, accelerator="cpu", **options):
+def fit(module, guard, *others, folder, epochs=2, accelerator="cpu", ckpt_path=None, **options):
     saved = ModelCheckpoint(folder, monitor="loss/val", filename="best")
     trainer = Trainer(
         accelerator=accelerator,
@@ -63,7 +62,7 @@ def fit(module, guard, *others, folder, epochs=2, accelerator="cpu", **options):
         log_every_n_steps=2,
         **options,
     )
-    trainer.fit(module, loader(), loader())
+    trainer.fit(module, loader(), loader(), ckpt_path=ckpt_path, weights_only=True)
     return trainer
 
 
@@ -91,7 +90,11 @@ def test_skip_leaves_out_these_steps_and_no_other(optimizer, value, tmp_path):
     module, guard = Net(at, value, optimizer), FiniteSteps("skip")
     fit(module, guard, folder=tmp_path)
     assert same(module.layer, by_hand(Net(optimizer=optimizer), at, 2 * BATCHES))
-    assert guard.figures() == {"training/not_finite": 4.0, "training/first_not_finite": 1.0}
+    assert guard.figures() == {
+        "training/not_finite": 4.0,
+        "training/first_not_finite": 1.0,
+        "training/left_out": 4 / (2 * BATCHES),
+    }
 
 
 @pytest.mark.parametrize("gradient", [False, True])
@@ -103,7 +106,8 @@ def test_stop_ends_before_the_step_with_the_weights_as_they_were(gradient, tmp_p
     assert same(module.layer, by_hand(Net(), (9,), 9))
     assert math.isfinite(trainer.callback_metrics["loss/val"])  # it was validated once more, before the step
     assert "gradient of optimizer step 9 is NaN or infinite: training stops" in caplog.text
-    assert guard.figures() == {"training/not_finite": 1.0, "training/first_not_finite": 9.0}
+    figures = {"training/not_finite": 1.0, "training/first_not_finite": 9.0, "training/left_out": 1.0}
+    assert guard.figures() == figures
     best = torch.load(trainer.checkpoint_callback.best_model_path, weights_only=True)["state_dict"]
     assert all(each.isfinite().all() for each in best.values())
 
@@ -145,7 +149,8 @@ def test_the_monitors_see_what_was_left_out(tmp_path):
 def test_clipping_and_accumulation_meet_no_gradient(tmp_path):
     module, guard = Net((3,)), FiniteSteps("skip")
     fit(module, guard, folder=tmp_path, epochs=1, gradient_clip_val=1.0, accumulate_grad_batches=2)
-    assert guard.figures() == {"training/not_finite": 1.0, "training/first_not_finite": 2.0}  # of batches 3 and 4
+    assert guard.steps == 1
+    assert guard.figures()["training/first_not_finite"] == 2  # of batches 3 and 4
     assert module.layer.weight.isfinite().all()
 
 
@@ -156,16 +161,16 @@ def far(monkeypatch):
 
 
 @pytest.mark.usefixtures("far")
+@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, torch.optim.SGD])
 @pytest.mark.parametrize(("at", "seen_after"), [(9, 10), (11, 12), (12, 12)])
-def test_on_an_accelerator_stop_holds_the_weights_until_the_host_looks(at, seen_after, tmp_path):
-    module, guard = Net((at,), optimizer=torch.optim.SGD), FiniteSteps("stop")
-    module.configure_optimizers = lambda: torch.optim.SGD(module.parameters(), lr=0.1)
+def test_on_an_accelerator_stop_holds_the_weights_until_the_host_looks(at, seen_after, optimizer, tmp_path):
+    """With momentum and weight decay, which move weights whose gradient is 0."""
+    module, guard = Net((at,), optimizer=optimizer), FiniteSteps("stop")
     fit(module, guard, folder=tmp_path, epochs=5)
     assert module.calls == seen_after  # `log_every_n_steps` is 2
-    twin = Net()
-    twin.configure_optimizers = lambda: torch.optim.SGD(twin.parameters(), lr=0.1)
-    assert same(module.layer, by_hand(twin, range(at, 99), seen_after))
-    assert guard.figures() == {"training/not_finite": 1.0, "training/first_not_finite": float(at)}
+    assert same(module.layer, by_hand(Net(optimizer=optimizer), range(at, 99), seen_after))
+    figures = {"training/not_finite": 1.0, "training/first_not_finite": float(at), "training/left_out": 1.0}
+    assert guard.figures() == figures
 
 
 @pytest.mark.usefixtures("far")
@@ -180,16 +185,19 @@ def test_on_an_accelerator_skip_asks_in_every_step(tmp_path):
 def test_on_a_gpu(how, tmp_path):
     module, guard = Net((9,)), FiniteSteps(how)
     fit(module, guard, folder=tmp_path, epochs=3, accelerator="gpu", devices=1)
-    assert guard.figures() == {"training/not_finite": 1.0, "training/first_not_finite": 9.0}
+    assert guard.figures()["training/first_not_finite"] == 9.0
     assert module.layer.weight.isfinite().all()
     assert module.calls == (10 if how == "stop" else 3 * BATCHES)  # `log_every_n_steps` is 2
 
 
-def test_a_fit_that_goes_on_counts_on():
-    guard, later = FiniteSteps("skip"), FiniteSteps("skip")
-    guard._steps, guard._first = 3, 7
-    later.load_state_dict(copy.deepcopy(guard.state_dict()))
-    assert later.figures() == {"training/not_finite": 3.0, "training/first_not_finite": 7.0}
+def test_a_fit_that_goes_on_counts_on(tmp_path):
+    first = fit(Net((2, 3)), FiniteSteps("skip"), folder=tmp_path / "one", epochs=1)
+    first.save_checkpoint(tmp_path / "last.ckpt")
+    guard = FiniteSteps("skip")
+    with pytest.warns(UserWarning, match="The dirpath has changed"):
+        fit(Net((2,)), guard, folder=tmp_path / "two", epochs=2, ckpt_path=tmp_path / "last.ckpt")
+    assert guard.steps == 3
+    assert guard.figures()["training/first_not_finite"] == 2
 
 
 def test_another_word():

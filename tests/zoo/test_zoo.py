@@ -109,7 +109,7 @@ def tiered(*causes):
     return pytest.param(*(causes if len(causes) == 1 else [causes]), marks=marks, id="-".join(causes))
 
 
-@pytest.mark.parametrize("cause", [tiered(each) for each in PROGRAMS])
+@pytest.mark.parametrize("cause", PROGRAMS)
 def test_each_cause_is_named_first(cause):
     assert examined(PROGRAMS[cause]).findings[0].cause in SEEN[PROGRAMS[cause]].causes
 

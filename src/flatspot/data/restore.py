@@ -1,14 +1,15 @@
 """What a run keeps of its data, as plain values in its checkpoint: enough to read, scale and cut another file alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, final
+from typing import Any, Final, final, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from flatspot.data.counted import counted, listed
+from flatspot.data.labels import Task
 from flatspot.data.panel import Panel
 from flatspot.data.prepare import Scalings
 from flatspot.data.scaling import PER_SERIES, ChannelScaling, fit_per_series
@@ -102,14 +103,71 @@ class Known:
                 name: ChannelScaling(**{key: _listed(table) for key, table in values[name].items()})
                 for name in ("inputs", "targets")
             }
-            return cls(**(held | tables | scalings))
-        except (KeyError, TypeError) as error:
+            known = cls(**(held | tables | scalings))
+        except (KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"the checkpoint keeps no data of flatspot's: {error}") from error
+        for name, wrong in known._wrong():
+            raise BadInput(f"the checkpoint keeps no data of flatspot's: {name} {wrong}")
+        return known
+
+    def _wrong(self) -> Iterator[tuple[str, str]]:
+        """What is not as a run keeps it: a file may be a stranger's."""
+        for name, kind in get_type_hints(type(self)).items():
+            if not _is_a(getattr(self, name), kind):
+                yield name, "is of another type"
+                return
+        for name, number in LEAST.items():
+            if not number <= getattr(self, name) <= LARGEST:
+                yield name, f"must lie between {number} and {LARGEST}"
+        if self.task not in get_args(Task):
+            yield "task", f"must be one of {', '.join(get_args(Task))}"
+        yield from self._wrong_tables()
+
+    def _wrong_tables(self) -> Iterator[tuple[str, str]]:
+        for name in ("means", "naive"):
+            rows = getattr(self, name)
+            if self.task == "forecast" and len(rows) != len(self.series):
+                yield name, "must have a row for each series"
+            if len(set(map(len, rows))) > 1:
+                yield name, "must have rows of equal lengths"
+        for name in ("inputs", "targets"):
+            mean, scale = getattr(self, name).table
+            if mean.shape != scale.shape or not (np.isfinite(mean).all() and (scale > 0).all()):
+                yield name, "must be a mean and a scale above 0 for each channel"
 
 
 _TUPLES: Final = ("columns", "classes", "calendar", "series", "counts", "time")
 
 _TABLES: Final = ("means", "naive", "signature")
+
+
+LEAST: Final = {"targets_first": 0, "window": 1, "horizon": 0, "stride": 1, "shortest": 0, "rows": 0}
+"""The smallest of each number."""
+
+LARGEST: Final = 10**12
+"""Beyond any number of rows."""
+
+
+def _is_a(value: Any, kind: Any) -> bool:  # noqa: ANN401 - any, that is what is asked
+    """Whether a value is of one of the types that `Known` has."""
+    if kind is ChannelScaling:
+        return all(_is_table(each) for each in (value.mean, value.scale))
+    if get_origin(kind) is tuple:
+        return all(type(each) is get_args(kind)[0] for each in value)
+    if get_origin(kind) is list:
+        return all(_is_table(each) for each in value)
+    if get_origin(kind) is Mapping:
+        return isinstance(value, dict) and all(isinstance(each, str) for each in value)
+    return type(value) in (get_args(kind) or (kind,))
+
+
+def _is_table(value: Any) -> bool:  # noqa: ANN401 - any, that is what is asked
+    """A list of numbers, or of lists of as many numbers each."""
+    if not isinstance(value, list):
+        return False
+    if value and all(isinstance(each, list) for each in value):
+        return len(set(map(len, value))) == 1 and all(map(_is_table, value))
+    return all(type(each) in {int, float} for each in value)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - as it is held
