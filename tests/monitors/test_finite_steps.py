@@ -180,6 +180,27 @@ def test_on_an_accelerator_skip_asks_in_every_step(tmp_path):
     assert same(module.layer, by_hand(Net(), (2, 7), 2 * BATCHES))
 
 
+class Scaler:
+    """Of 16-bit precision, quartering its scale whenever it is looked at: on a CPU there is none."""
+
+    def __init__(self):
+        self.scale = 2.0**16
+
+    def get_scale(self):
+        self.scale /= 4
+        return self.scale
+
+
+@pytest.mark.parametrize(("how", "calls"), [("stop", 30), ("skip", 10 * BATCHES)])
+def test_a_scaler_is_left_alone_until_nothing_is_left_of_its_scale(how, calls, tmp_path, monkeypatch):
+    scaler = Scaler()
+    monkeypatch.setattr(finite_steps, "_scaler", lambda trainer: scaler)
+    module, guard = Net(), FiniteSteps(how)
+    fit(module, guard, folder=tmp_path, epochs=10)
+    assert module.calls == calls  # nineteen looks: four an epoch of six, one as it ends
+    assert guard.steps == (how == "stop")
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("how", ["stop", "skip"])
 def test_on_a_gpu(how, tmp_path):
