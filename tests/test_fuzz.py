@@ -1,8 +1,10 @@
 """A moment of each fuzzer, and what longer ones have found (`scripts/fuzz.py`)."""
 
+import errno
 import io
 import shutil
 import warnings
+import zipfile
 
 import pytest
 import torch
@@ -76,6 +78,19 @@ def test_a_checkpoint_that_leads_out_of_itself_is_torn(held, tmp_path):
     (tmp_path / "last.ckpt").write_bytes(whole[len(whole) // 2 :])
     with pytest.raises(Torn, match=r"last\.ckpt: torn or corrupt"):
         read(tmp_path / "last.ckpt")
+
+
+def test_a_disk_that_cannot_be_read_now_makes_no_checkpoint_torn(held, tmp_path, monkeypatch):
+    for name in ("best.ckpt", "last.ckpt"):
+        shutil.copy(held / "checkpoints" / "whole", tmp_path / name)
+
+    def fail(self):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        checkpoint_to_go_on_from(tmp_path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
 def test_a_tensor_in_the_place_of_what_callbacks_keep(held, tmp_path):
