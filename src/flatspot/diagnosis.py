@@ -305,15 +305,17 @@ def asides(evidence: Mapping[str, float]) -> list[str]:
         f"{untaught:.0%} of the weights get no gradient, though the verdict is healthy (see frozen-weights)": (
             untaught >= UNTAUGHT
         ),
-        _left_out(evidence): evidence.get("training/not_finite", 0.0),
+        not_finite_steps(evidence): evidence.get("training/not_finite", 0.0),
     }
     return [said for said, seen in found.items() if seen]
 
 
-def _left_out(evidence: Mapping[str, float]) -> str:
+def not_finite_steps(evidence: Mapping[str, float]) -> str:
+    """Which steps of training had a gradient that was no number, where there were any."""
     steps, first = evidence.get("training/not_finite", 0.0), evidence.get("training/first_not_finite", 0.0)
     more = "" if steps <= 1 else " and of one more" if steps < 3 else f" and of {steps - 1:,.0f} more"
-    return f"the gradient of step {first:,.0f}{more} was NaN or infinite, and was not followed (see not-finite)"
+    followed = "and was not followed" if evidence.get("training/left_out") else "and was followed"
+    return f"the gradient of step {first:,.0f}{more} was NaN or infinite, {followed} (see not-finite)"
 
 
 def held_out(evidence: Mapping[str, float]) -> dict[str, float]:

@@ -78,7 +78,7 @@ def test_stop_keeps_the_weights_before_it_and_the_doctor_says_why(train):
     done = train(*words, "model.activation=relu", "optimizer=sgd", "optimizer.lr=30")
     assert done.code == 0
     metrics = json.loads((done.folder / "metrics.json").read_text())
-    step = metrics["steps"]
+    step = metrics["steps"] + 1
     assert f"gradient of optimizer step {step} is NaN or infinite: training stops before it is taken" in done.out
     causes = [each["cause"] for each in metrics["findings"]]
     assert causes[0] == "learning-rate-too-high"
@@ -115,8 +115,11 @@ def test_skip_goes_on_and_says_so_at_the_end(train, monkeypatch):
     assert done.code == 0
     assert done.out.count("step 3 is NaN or infinite: it is left out") == 1
     assert status(done.folder)["status"] == "done"
+    assert "note   the gradient of step 3 and of one more was NaN or infinite, and was not followed" in done.out
     held = evidence.latest(evidence.read(done.folder))
     assert (held["training/not_finite"], held["training/first_not_finite"]) == (2, 3)
+    steps = max(each.step for each in evidence.read(done.folder))
+    assert json.loads((done.folder / "metrics.json").read_text())["steps"] == steps - 2  # those that were taken
 
 
 def test_continue_goes_on_with_what_it_has(train, monkeypatch):
@@ -127,6 +130,21 @@ def test_continue_goes_on_with_what_it_has(train, monkeypatch):
     assert "loss nan train · nan val" in last
     assert "mae" not in last
     assert all(each.isfinite().all() for each in weights(done.folder / "checkpoints" / "best.ckpt").values())
+    steps = max(each.step for each in evidence.read(done.folder))
+    told = f"the gradient of step 40 and of {steps - 40} more was NaN or infinite, and was followed (see not-finite)"
+    assert f"note   {told}" in done.out
+    assert json.loads((done.folder / "metrics.json").read_text())["steps"] == steps
+
+
+def test_continue_from_the_first_step_on_names_the_cause(train, monkeypatch):
+    nan_from(monkeypatch, 1)
+    done = train("on_not_finite=continue", "trainer.max_epochs=2", "examine=quick")
+    assert done.code == 0
+    assert "verdict          unknown: " in done.out
+    assert "finding          not-finite" in done.out
+    assert "was NaN or infinite, first at step 1" in " ".join(done.out.split())
+    held = json.loads((done.folder / "metrics.json").read_text())
+    assert set(held["test"].values()) == {None}
 
 
 def test_a_validation_loss_that_is_no_number_ends_the_fit(train, monkeypatch):
@@ -477,6 +495,47 @@ def test_of_two_processes_that_train_together_one_is_killed(killed, python, quic
     assert f"error: {who}; this one stops too, and resume= goes on" in said
     assert "Traceback" not in said
     assert ended.returncode == (-signal.SIGKILL if killed == "first" else 3)
+
+
+ALONE = """
+import atexit, os, sys, time
+from flatspot.cli import fit
+from flatspot.cli.train import main
+
+if os.environ.get("LOCAL_RANK", "0") != "0":
+    atexit.register(time.sleep, 600)  # it has nothing left to do, and is there all the same
+meant = fit.examine_model
+
+def examined(*given, **named):
+    open("examining", "w").close()
+    while not os.path.exists("killed"):
+        time.sleep(0.05)
+    time.sleep(6)  # Lightning looks every five seconds
+    return meant(*given, **named)
+
+fit.examine_model = examined
+main()
+"""
+
+
+@linux
+@pytest.mark.thorough
+def test_a_process_that_has_nothing_left_to_do_may_be_killed(python, quick, tmp_path):
+    (tmp_path / "alone.py").write_text(ALONE)
+
+    def kill(process):
+        for _ in range(1200):
+            if (tmp_path / "examining").exists():
+                break
+            time.sleep(0.05)
+        [second] = children(process)
+        os.kill(second, signal.SIGKILL)
+        (tmp_path / "killed").touch()
+
+    processes = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu", "hydra.run.dir=run")
+    ended = python.run("alone.py", *quick, *processes, cwd=tmp_path, meanwhile=kill, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert status(tmp_path / "run")["status"] == "done"
 
 
 # Two runs, one folder

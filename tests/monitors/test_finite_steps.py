@@ -49,12 +49,12 @@ def loader():
     return DataLoader(TensorDataset(x, x.sum(dim=1, keepdim=True)), batch_size=4)
 
 
-def fit(module, guard, *others, folder, epochs=2, accelerator="cpu", ckpt_path=None, **options):
+def fit(module, *callbacks, folder, epochs=2, accelerator="cpu", ckpt_path=None, **options):
     saved = ModelCheckpoint(folder, monitor="loss/val", filename="best")
     trainer = Trainer(
         accelerator=accelerator,
         max_epochs=epochs,
-        callbacks=[*others, guard, saved],
+        callbacks=[*callbacks, saved],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -93,8 +93,10 @@ def test_skip_leaves_out_these_steps_and_no_other(optimizer, value, tmp_path):
     assert guard.figures() == {
         "training/not_finite": 4.0,
         "training/first_not_finite": 1.0,
-        "training/left_out": 4 / (2 * BATCHES),
+        "training/not_finite_share": 4 / (2 * BATCHES),
+        "training/left_out": 4.0,
     }
+    assert guard.taken == 2 * BATCHES - 4
 
 
 @pytest.mark.parametrize("gradient", [False, True])
@@ -106,26 +108,46 @@ def test_stop_ends_before_the_step_with_the_weights_as_they_were(gradient, tmp_p
     assert same(module.layer, by_hand(Net(), (9,), 9))
     assert math.isfinite(trainer.callback_metrics["loss/val"])  # it was validated once more, before the step
     assert "gradient of optimizer step 9 is NaN or infinite: training stops" in caplog.text
-    figures = {"training/not_finite": 1.0, "training/first_not_finite": 9.0, "training/left_out": 1.0}
-    assert guard.figures() == figures
+    assert guard.figures() == {
+        "training/not_finite": 1.0,
+        "training/first_not_finite": 9.0,
+        "training/not_finite_share": 1.0,
+        "training/left_out": 1.0,
+    }
+    assert guard.taken == 8
     best = torch.load(trainer.checkpoint_callback.best_model_path, weights_only=True)["state_dict"]
     assert all(each.isfinite().all() for each in best.values())
 
 
-def test_continue_looks_at_nothing(tmp_path):
-    module, guard = Net((3,)), FiniteSteps("continue")
+NEAR_AND_FAR = pytest.mark.parametrize("at_hand", [("cpu",), ()], ids=["near", "far"])
+
+
+@NEAR_AND_FAR
+def test_continue_takes_every_step_and_counts(at_hand, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(finite_steps, "AT_HAND", at_hand)
+    module, guard = Net((5,)), FiniteSteps("continue")
     fit(module, guard, folder=tmp_path)
     assert module.calls == 2 * BATCHES
     assert module.layer.weight.isnan().all()
-    assert guard.figures() == {}
+    assert guard.figures() == {
+        "training/not_finite": 8.0,  # all that came after, too
+        "training/first_not_finite": 5.0,
+        "training/not_finite_share": 1.0,
+        "training/left_out": 0.0,
+    }
+    assert guard.taken == 2 * BATCHES
+    told = "the gradient of optimizer step 5 is NaN or infinite: it is taken (on_not_finite=continue)"
+    assert [each for each in caplog.messages if "NaN" in each] == [told]
 
 
-@pytest.mark.parametrize("how", ["stop", "skip"])
-def test_a_healthy_fit_is_bitwise_the_same(how, tmp_path, caplog):
+@NEAR_AND_FAR
+@pytest.mark.parametrize("action", ["stop", "skip", "continue"])
+def test_a_healthy_fit_is_bitwise_the_same(action, at_hand, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(finite_steps, "AT_HAND", at_hand)
     watched, free = Net(), Net()
-    guard = FiniteSteps(how)
+    guard = FiniteSteps(action)
     fit(watched, guard, folder=tmp_path / "a", gradient_clip_val=0.5)
-    fit(free, FiniteSteps("continue"), folder=tmp_path / "b", gradient_clip_val=0.5)
+    fit(free, folder=tmp_path / "b", gradient_clip_val=0.5)
     assert same(watched, free)
     assert guard.figures() == {}
     assert "NaN" not in caplog.text
@@ -142,14 +164,14 @@ def test_large_gradients_are_finite(tmp_path):
 
 def test_the_monitors_see_what_was_left_out(tmp_path):
     monitor = GradientNormMonitor()
-    trainer = fit(Net((3, 5)), FiniteSteps("skip"), monitor, folder=tmp_path, epochs=1)
+    trainer = fit(Net((3, 5)), monitor, FiniteSteps("skip"), folder=tmp_path, epochs=1)
     assert trainer.callback_metrics["gradient/not_finite"] == 2
 
 
 def test_clipping_and_accumulation_meet_no_gradient(tmp_path):
     module, guard = Net((3,)), FiniteSteps("skip")
     fit(module, guard, folder=tmp_path, epochs=1, gradient_clip_val=1.0, accumulate_grad_batches=2)
-    assert guard.steps == 1
+    assert guard.seen == 1
     assert guard.figures()["training/first_not_finite"] == 2  # of batches 3 and 4
     assert module.layer.weight.isfinite().all()
 
@@ -169,8 +191,12 @@ def test_on_an_accelerator_stop_holds_the_weights_until_the_host_looks(at, seen_
     fit(module, guard, folder=tmp_path, epochs=5)
     assert module.calls == seen_after  # `log_every_n_steps` is 2
     assert same(module.layer, by_hand(Net(optimizer=optimizer), range(at, 99), seen_after))
-    figures = {"training/not_finite": 1.0, "training/first_not_finite": float(at), "training/left_out": 1.0}
-    assert guard.figures() == figures
+    assert guard.figures() == {
+        "training/not_finite": 1.0,
+        "training/first_not_finite": float(at),
+        "training/not_finite_share": 1.0,
+        "training/left_out": 1.0 + seen_after - at,
+    }
 
 
 @pytest.mark.usefixtures("far")
@@ -191,24 +217,24 @@ class Scaler:
         return self.scale
 
 
-@pytest.mark.parametrize(("how", "calls"), [("stop", 30), ("skip", 10 * BATCHES)])
-def test_a_scaler_is_left_alone_until_nothing_is_left_of_its_scale(how, calls, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("action", "calls"), [("stop", 30), ("skip", 10 * BATCHES)])
+def test_a_scaler_is_left_alone_until_nothing_is_left_of_its_scale(action, calls, tmp_path, monkeypatch):
     scaler = Scaler()
     monkeypatch.setattr(finite_steps, "_scaler", lambda trainer: scaler)
-    module, guard = Net(), FiniteSteps(how)
+    module, guard = Net(), FiniteSteps(action)
     fit(module, guard, folder=tmp_path, epochs=10)
     assert module.calls == calls  # nineteen looks: four an epoch of six, one as it ends
-    assert guard.steps == (how == "stop")
+    assert guard.seen == (action == "stop")
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("how", ["stop", "skip"])
-def test_on_a_gpu(how, tmp_path):
-    module, guard = Net((9,)), FiniteSteps(how)
+@pytest.mark.parametrize("action", ["stop", "skip"])
+def test_on_a_gpu(action, tmp_path):
+    module, guard = Net((9,)), FiniteSteps(action)
     fit(module, guard, folder=tmp_path, epochs=3, accelerator="gpu", devices=1)
     assert guard.figures()["training/first_not_finite"] == 9.0
     assert module.layer.weight.isfinite().all()
-    assert module.calls == (10 if how == "stop" else 3 * BATCHES)  # `log_every_n_steps` is 2
+    assert module.calls == (10 if action == "stop" else 3 * BATCHES)  # `log_every_n_steps` is 2
 
 
 def test_a_fit_that_goes_on_counts_on(tmp_path):
@@ -217,7 +243,7 @@ def test_a_fit_that_goes_on_counts_on(tmp_path):
     guard = FiniteSteps("skip")
     with pytest.warns(UserWarning, match="The dirpath has changed"):
         fit(Net((2,)), guard, folder=tmp_path / "two", epochs=2, ckpt_path=tmp_path / "last.ckpt")
-    assert guard.steps == 3
+    assert guard.seen == 3
     assert guard.figures()["training/first_not_finite"] == 2
 
 
@@ -228,5 +254,5 @@ def test_another_word():
 
 def test_an_early_stopping_beside_it_is_left_alone(tmp_path):
     stopper = EarlyStopping("loss/val", patience=1, min_delta=1e9)
-    trainer = fit(Net(), FiniteSteps("stop"), stopper, folder=tmp_path, epochs=9)
+    trainer = fit(Net(), stopper, FiniteSteps("stop"), folder=tmp_path, epochs=9)
     assert trainer.current_epoch == 2

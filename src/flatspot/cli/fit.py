@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from subprocess import Popen
 from typing import Any, Final, TypeVar
 
 import lightning
@@ -22,8 +21,9 @@ from torch.optim import Optimizer
 
 from flatspot.activations import ACTIVATIONS
 from flatspot.cli.build import build_data, build_model, build_trainer, refuse_processes
-from flatspot.cli.folder import PATIENCE, SIGTERM_CODE, shown, write_text
+from flatspot.cli.folder import SIGTERM_CODE, shown, write_text
 from flatspot.cli.loggers import ended
+from flatspot.cli.processes import watched
 from flatspot.cli.report import REPORT, told_if_not, write_report
 from flatspot.cli.results import error_of, forecasts_of, keep, log_end, metrics_of, versions
 from flatspot.cli.terminal import waiting
@@ -33,7 +33,8 @@ from flatspot.data.hints import hints
 from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel
 from flatspot.data.split import Part
-from flatspot.errors import BadInput, ProcessLost
+from flatspot.diagnosis import not_finite_steps
+from flatspot.errors import BadInput
 from flatspot.evaluate import batches, reference
 from flatspot.examination.gathering import Gathered
 from flatspot.examination.own import Examination, examine_model, look_for_causes
@@ -142,7 +143,7 @@ def fit_and_examine(config: Mapping[str, Any], panel: Panel, folder: Path, part:
         model = build_model(config, data)
         trainer = build_trainer(config, folder)
         started = time.perf_counter()
-        with _told_when_stopped(trainer):
+        with _told_when_stopped():
             trainer.fit(model, datamodule=data)
             seconds = time.perf_counter() - started
             trainer.validate(model, datamodule=data, ckpt_path=_best(trainer), weights_only=True, verbose=False)
@@ -187,13 +188,17 @@ def _run(
         _announce(config, data, model, trainer)
         if begun is not None:
             log.info("note   goes on after %s epochs, from %s", begun.epochs, shown(begun.path))
-    with _told_when_stopped(trainer):
+    with watched(trainer, folder), _told_when_stopped():
         trainer.fit(model, datamodule=data, ckpt_path=None if begun is None else begun.path, weights_only=True)
-    _say_why_it_ended(config, trainer)
-    fit_seconds = _seconds(trainer)
-    optimizer = next(iter(trainer.optimizers), None)
-    with _told_when_stopped(trainer), waiting("testing"):
-        trainer.test(model, datamodule=data, ckpt_path=_best(trainer), weights_only=True, verbose=False)
+        _say_why_it_ended(config, trainer)
+        # Asked for before the best checkpoint is loaded, which holds what callbacks knew then.
+        fit_seconds, steps = _seconds(trainer), _callback(trainer, FiniteSteps)
+        taken, of_steps = steps.taken, steps.figures()
+        if steps.seen > 1 and trainer.is_global_zero:  # of the first it was told as it came
+            log.info("note   %s", not_finite_steps(of_steps))
+        optimizer = next(iter(trainer.optimizers), None)
+        with waiting("testing"):
+            trainer.test(model, datamodule=data, ckpt_path=_best(trainer), weights_only=True, verbose=False)
     if not trainer.is_global_zero:
         return None
     with waiting("fitting the references"):
@@ -202,14 +207,13 @@ def _run(
         examination = examine_model(model, data, ridge=ridge, season=config["data"]["season"])
     with waiting("looking for a cause"):
         causes = _causes(config["examine"], model, data, optimizer, examination.figures())
-        steps = _callback(trainer, FiniteSteps).figures()
         if causes is not None:
-            causes.figures |= steps
+            causes.figures |= of_steps
         examination = replace(examination, causes=causes)
     told = _about(config, data, model, trainer)
-    metrics = metrics_of(examination, trainer.global_step, fit_seconds, time.perf_counter() - started, told)
+    metrics = metrics_of(examination, taken, fit_seconds, time.perf_counter() - started, told)
     forecasts = forecasts_of(data, examination)
-    keep(folder, trainer, metrics, examination, ridge, forecasts, steps)
+    keep(folder, trainer, metrics, examination, ridge, forecasts, of_steps)
     with waiting("drawing"):
         log_end(trainer, config, data, examination, forecasts)
         if config["report"] == "html":
@@ -250,7 +254,7 @@ def _say_why_it_ended(config: Mapping[str, Any], trainer: Trainer) -> None:
         return
     if stopper.stopping_reason == EarlyStoppingReason.PATIENCE_EXHAUSTED:
         why = f"no better validation loss in {stopper.patience} epochs (early_stopping.patience)"
-    elif stopper.stopping_reason == EarlyStoppingReason.NON_FINITE_METRIC and not _callback(trainer, FiniteSteps).steps:
+    elif stopper.stopping_reason == EarlyStoppingReason.NON_FINITE_METRIC and not _callback(trainer, FiniteSteps).seen:
         why = f"the validation loss is NaN or infinite (on_not_finite={config['on_not_finite']})"
     else:
         return
@@ -296,12 +300,8 @@ def _set_up_process(config: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _told_when_stopped(trainer: Trainer) -> Iterator[None]:
-    """Lightning ends a killed fit like a good one, and Ctrl-C like a failure: say what really happened.
-
-    Where another process of the run has ended, what this one meets is a closed connection.
-    """
-    parent = os.getppid()
+def _told_when_stopped() -> Iterator[None]:
+    """Lightning ends a killed fit like a good one, and Ctrl-C like a failure: say what really happened."""
     try:
         yield
     except SIGTERMException:
@@ -310,28 +310,6 @@ def _told_when_stopped(trainer: Trainer) -> Iterator[None]:
         if isinstance(stopped.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from stopped
         raise
-    except RuntimeError as error:
-        lost = _lost_beside(trainer, parent) if trainer.world_size > 1 else None
-        if lost is None:
-            raise
-        raise ProcessLost(
-            f"{lost}; this one stops too, and resume= goes on from the last epoch that was kept"
-        ) from error
-
-
-def _lost_beside(trainer: Trainer, parent: int) -> str | None:
-    """Which other process of the run has ended, as far as this one can see: those that it began, or who began it."""
-    begun: list[Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        if not trainer.is_global_zero and os.getppid() != parent:
-            return "the first process of the run has ended"
-        for number, each in enumerate(begun, start=2):
-            if code := each.poll():
-                how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-                return f"process {number} of {trainer.world_size} {how}"
-        time.sleep(PATIENCE / 20)
-    return None
 
 
 def _announce(config: Mapping[str, Any], data: SeriesDataModule, model: SequenceModule, trainer: Trainer) -> None:

@@ -1,18 +1,22 @@
 """The files of a run folder, each written whole or not at all."""
 
 import json
+import logging
 import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import flatspot
-from flatspot.errors import BadInput
+from flatspot.errors import BadInput, CannotWrite, ProcessLost, reason
 from flatspot.kept import write_whole
+
+log = logging.getLogger(__name__)
 
 State = Literal["running", "done", "failed"]
 
@@ -20,6 +24,9 @@ STOPPED: Final = "stopped (SIGTERM)"
 
 PATIENCE: Final = 2.0
 """Seconds that a process waits for one that is about to end."""
+
+FAILED: Final = 3
+"""The exit code of what went wrong by no fault of what was given."""
 
 SIGTERM_CODE: Final = 143
 
@@ -53,6 +60,21 @@ def write_status(folder: Path, state: State, why: str | None = None) -> None:
     if first_process():
         said = {"status": state} | ({"why": why} if why else {})
         write_json(folder / "status.json", {**said, "flatspot": flatspot.__version__})
+
+
+def record_failure(folder: Path, error: BaseException) -> None:
+    """Into the folder, not onto the screen: that is for the command to say, once.
+
+    What cannot be written there, on a full disk or into a folder that is gone, must not stand for what went wrong.
+    """
+    why = STOPPED if isinstance(error, SystemExit) and error.code == SIGTERM_CODE else reason(error)
+    with suppress(CannotWrite):
+        write_status(folder, "failed", why)
+    text = why if isinstance(error, BadInput | ProcessLost) else "".join(traceback.format_exception(error))
+    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
 
 
 def end_at_sigterm() -> Any:  # noqa: ANN401 - as `signal` has it

@@ -7,9 +7,7 @@ import inspect
 import logging
 import sys
 import time
-import traceback
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,14 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from flatspot.cli import STARTED
 from flatspot.cli.again import is_half_done, put_aside
-from flatspot.cli.folder import SIGTERM_CODE, STOPPED, alone_in, end_at_sigterm, first_process, shown, write_status
+from flatspot.cli.folder import alone_in, end_at_sigterm, first_process, record_failure, shown, write_status
 from flatspot.cli.schema import SHAPING_KEYS, SOURCE_KEYS, checked
 from flatspot.cli.terminal import paint_logging, waiting
 from flatspot.cli.threads import cores, share
 from flatspot.data.datasets import DATASETS
 from flatspot.data.panel import Panel, Series, panel_of
 from flatspot.data.tables import csv
-from flatspot.errors import BadInput, CannotWrite, reason
+from flatspot.errors import BadInput, reason
 from flatspot.kept import clear_halves
 
 if TYPE_CHECKING:
@@ -65,7 +63,7 @@ def run(cfg: DictConfig, *, goes_on: bool = False) -> float | None:
         try:
             mae = _run(checked(cfg), folder, started, left)
         except BaseException as error:
-            _record_failure(folder, error)
+            record_failure(folder, error)
             raise
         write_status(folder, "done")
         return mae
@@ -184,18 +182,3 @@ def read_panel(data: Mapping[str, Any]) -> Panel:
     if not isinstance(series, (Series, Panel)):
         raise TypeError(f"the data set {data['name']} gave no Series or Panel of flatspot.data.panel: {series!r:.80}")
     return panel_of(series)
-
-
-def _record_failure(folder: Path, error: BaseException) -> None:
-    """Into the folder, not onto the screen: that is for the command to say, once.
-
-    What cannot be written there, on a full disk or into a folder that is gone, must not stand for what went wrong.
-    """
-    why = STOPPED if isinstance(error, SystemExit) and error.code == SIGTERM_CODE else reason(error)
-    with suppress(CannotWrite):
-        write_status(folder, "failed", why)
-    text = why if isinstance(error, BadInput) else "".join(traceback.format_exception(error))
-    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), None)
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.FileHandler):
-            handler.handle(record)

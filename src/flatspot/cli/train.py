@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from flatspot.cli.again import as_one_types, done_before, goes_on, is_done, run_to_go_on, settings_of
 from flatspot.cli.bare import refuse_bare_file
 from flatspot.cli.extensions import offer
-from flatspot.cli.folder import end_at_sigterm, first_process, shown
+from flatspot.cli.folder import FAILED, end_at_sigterm, first_process, shown
 from flatspot.cli.guard import guard, guard_worker
 from flatspot.cli.help import conf_dir, help_text
 from flatspot.cli.order import in_the_same_order
@@ -31,7 +31,6 @@ from flatspot.errors import BadInput, CannotWrite, ProcessLost, reason
 from flatspot.registry import nearest
 
 BAD_INPUT: Final = 2
-FAILED: Final = 3
 INTERRUPTED: Final = 130
 
 TAKES_VALUE: Final = frozenset(

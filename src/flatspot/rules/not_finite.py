@@ -13,8 +13,8 @@ are all NaN are all the same.
 
 All numbers of the samples and of the weights are looked at. Where the data are clean and the weights are not,
 training has blown up: a learning rate or a gradient that was too large is then the cause, where an experiment shows
-it. A run of `flatspot train` looks at each step's gradient before it is taken (`on_not_finite`), so that its weights
-stay finite; what was left out is counted and told here.
+it. A run of `flatspot train` looks at each step's gradient before it is taken; by `on_not_finite` the step is then left
+out, so that the weights stay finite, or taken. How many were not finite, and which was the first, is told here.
 
 ## What to try
 
@@ -42,7 +42,8 @@ def judge(
     finite_first_bad_sample: float | None = None,
     training_not_finite: float = 0.0,
     training_first_not_finite: float | None = None,
-    training_left_out: float = 1.0,
+    training_not_finite_share: float = 1.0,
+    training_left_out: float = 0.0,
 ) -> Finding | None:
     in_data = finite_bad_inputs + finite_bad_targets
     if not in_data + finite_bad_weights + training_not_finite:
@@ -57,24 +58,26 @@ def judge(
             override="data.missing=drop",
             confidence=0.97,
         )
-    if not finite_bad_weights:
-        first = "" if training_first_not_finite is None else f", first at step {training_first_not_finite:,.0f}"
-        return Finding(
-            cause="not-finite",
-            seen=f"the gradient of {training_not_finite:,.0f} step{'s' * (training_not_finite > 1)} was NaN or infinite"
-            f"{first}; the data and the weights are clean",
-            means="training blew up; these steps were not taken, so that the weights stayed finite"
-            if training_left_out >= MANY
-            else "these steps were left out, and those that followed were taken",
-            try_first=CALMER,
-            override="trainer.gradient_clip_val=1.0",
-            confidence=0.7 if training_left_out >= MANY else 0.2,
-        )
+    first = "" if training_first_not_finite is None else f", first at step {training_first_not_finite:,.0f}"
+    many = "s" * (training_not_finite > 1)
+    steps = f"the gradient of {training_not_finite:,.0f} step{many} was NaN or infinite{first}"
+    weights = f"{finite_bad_weights:.0f} weights are NaN or infinite, and the data are clean"
+    blown_up = bool(finite_bad_weights) or training_not_finite_share >= MANY
+    if finite_bad_weights:
+        seen = f"{weights}; {steps}" if training_not_finite else weights
+        means = "training blew up, and all outputs are NaN since"
+    elif training_left_out:
+        seen = f"{steps}; the data and the weights are clean"
+        blew_up = "training blew up; these steps were not taken, so that the weights stayed finite"
+        means = blew_up if blown_up else "these steps were left out, and those that followed were taken"
+    else:
+        seen = f"{steps}; the data are clean, and so are the weights of the best epoch"
+        means = "training blew up after that epoch" if blown_up else "these steps were taken, and training came through"
     return Finding(
         cause="not-finite",
-        seen=f"{finite_bad_weights:.0f} weights are NaN or infinite, and the data are clean",
-        means="training blew up, and all outputs are NaN since",
+        seen=seen,
+        means=means,
         try_first=CALMER,
         override="trainer.gradient_clip_val=1.0",
-        confidence=0.7,
+        confidence=0.7 if blown_up else 0.2,
     )
