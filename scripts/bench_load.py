@@ -6,11 +6,15 @@ The runs are the jobs of one sweep in one process (`-m seed=...`), with everythi
 long one is one run. What the process holds is read from /proc twice a second, so Linux alone. *Flat* is told by the
 second half: the slope of a line through it, for each further run or for each further 1,000 steps. Every event file is
 read back record by record, check sums and all, and the validation losses in it are counted.
+
+With `--hand-back` the C library gives free memory back at once, where it would keep it for the next one who asks: what
+grows all the same is held by somebody.
 """
 
 import argparse
 import collections
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -35,6 +39,9 @@ SMALL: Final = (
 )
 EVERY: Final = 0.5
 """Seconds between two looks."""
+
+HAND_BACK: Final = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+"""glibc's own words for it (mallopt(3)): bytes."""
 
 
 @dataclass
@@ -156,8 +163,11 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--runs", type=int, default=200, help="0: none")
     arguments.add_argument("--steps", type=int, default=50_000, help="0: none")
+    arguments.add_argument("--hand-back", action="store_true")
     arguments.add_argument("--picture", type=Path)
     asked = arguments.parse_args()
+    if asked.hand_back:
+        os.environ.update(HAND_BACK)
     with tempfile.TemporaryDirectory() as folder:
         shown: dict[str, tuple[Held, str, float, str]] = {}
         if asked.runs:

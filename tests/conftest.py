@@ -1,5 +1,6 @@
 """What the tests share: small series, and quiet third parties."""
 
+import gc
 import json
 import logging
 import os
@@ -36,6 +37,24 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 def pytest_addoption(parser):
     parser.addoption("--thorough", action="store_true", help="run the tests marked thorough, too")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """One more than cores: a test that waits for another process leaves its core to the next."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores + 1
+
+
+def pytest_collection(session):
+    """Sixteen thousand tests are no garbage, and to look through them again and again takes a minute."""
+    gc.disable()
+
+
+def pytest_collection_finish(session):
+    gc.enable()
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):

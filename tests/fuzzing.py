@@ -6,11 +6,15 @@ Each fuzzer is a function of hypothesis' `data`, and takes what it needs from a 
 
 import io
 import json
+import logging
 import math
+import shutil
 import subprocess
 import sys
-import tempfile
 import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +31,7 @@ from flatspot.cli.help import conf_dir
 from flatspot.cli.job import read_panel
 from flatspot.cli.record import diagnosed, evidence_of, notes_of, status_of
 from flatspot.cli.schema import checked
+from flatspot.cli.train import main
 from flatspot.data.mending import Mending
 from flatspot.data.panel import Panel
 from flatspot.data.tables import read_table
@@ -175,6 +180,7 @@ HUGE = {
 """Sizes: a huge one that this machine could hold is no error, and makes the machine work."""
 
 
+@cache
 def base():
     """The configuration of a small run."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -204,10 +210,10 @@ def near(value):
     return VALUES
 
 
-def fuzz_config(draw, folder, base=base()):  # noqa: B008 - composed once
+def fuzz_config(draw, folder):
     """Any keys of any values: checked, then built with, up to the first step of training."""
-    config = OmegaConf.to_container(OmegaConf.create(base))
-    keys = sorted(keys_of(base))
+    config = deepcopy(base())
+    keys = sorted(keys_of(config))
     for _ in range(draw(st.integers(1, 4))):
         *path, last = draw(st.sampled_from(keys))
         node = config
@@ -232,13 +238,11 @@ def fuzz_config(draw, folder, base=base()):  # noqa: B008 - composed once
     return None
 
 
-SETTINGS = OmegaConf.to_yaml(OmegaConf.create(base())).encode()
-
-
 def fuzz_settings(draw, folder):
     """The configuration of a stranger's run."""
     path = Path(folder) / "fuzzed.yaml"
-    path.write_bytes(draw(torn([SETTINGS, b"a: 1\nb: [1, {c: 2}]\n", b"x: ${y}\ny: 3\n"])))
+    settings = OmegaConf.to_yaml(OmegaConf.create(base())).encode()
+    path.write_bytes(draw(torn([settings, b"a: 1\nb: [1, {c: 2}]\n", b"x: ${y}\ny: 3\n"])))
     try:
         read_settings(path)
     except BadInput as error:
@@ -247,6 +251,27 @@ def fuzz_settings(draw, folder):
 
 
 # Evidence, and what is made of it
+
+PLAIN = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 10), st.sampled_from([2**63, 10**400]), st.floats(), st.text(max_size=5),
+    st.lists(st.integers(), max_size=2), st.just({}),
+)  # fmt: skip
+
+
+def replace_somewhere(draw, whole, junk):
+    """Take something away from dicts and lists within each other, or put another thing in its place."""
+    node = whole
+    while True:
+        key = draw(st.sampled_from(sorted(node, key=str)) if isinstance(node, dict) else st.integers(0, len(node) - 1))
+        below = node[key]
+        if not (isinstance(below, (dict, list)) and len(below)) or draw(st.integers(0, 3)) == 0:
+            break
+        node = below
+    if isinstance(node, dict) and len(node) > 1 and draw(st.booleans()):
+        del node[key]
+    else:
+        node[key] = draw(junk)
+
 
 LINES = (
     b'{"when": "start", "epoch": 0, "step": 0, "values": {"diversity/ratio_val": 0.5, "skill/val": -0.1}}\n'
@@ -263,7 +288,15 @@ STATUS = b'{"status": "failed", "why": "a reason", "flatspot": "0.1.0"}'
 def fuzz_evidence(draw, folder):
     """`flatspot doctor RUN`: the evidence and the status of any folder, judged, told and drawn."""
     held = Path(folder)
-    (held / "evidence.jsonl").write_bytes(draw(torn([LINES])))
+    real = (held / "whole.jsonl").read_bytes()
+    if draw(st.booleans()):
+        made = draw(torn([LINES, real]))
+    else:
+        lines = [json.loads(line) for line in draw(st.sampled_from([LINES, real])).splitlines()]
+        for _ in range(draw(st.integers(1, 4))):
+            replace_somewhere(draw, draw(st.sampled_from(lines)), PLAIN)
+        made = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    (held / "evidence.jsonl").write_bytes(made)
     (held / "status.json").write_bytes(draw(torn([STATUS])))
     try:
         status, entries = status_of(held), evidence_of(held)
@@ -279,11 +312,7 @@ def fuzz_evidence(draw, folder):
 
 # Checkpoints
 
-JUNK = st.one_of(
-    st.none(), st.booleans(), st.integers(-2, 10), st.floats(), st.text(max_size=5),
-    st.lists(st.integers(), max_size=2),
-    st.just({}), st.sampled_from([torch.zeros(0), torch.zeros(3), torch.full((2, 2), torch.nan)]),
-)  # fmt: skip
+JUNK = PLAIN | st.sampled_from([torch.zeros(0), torch.zeros(3), torch.full((2, 2), torch.nan)])
 
 
 def fuzz_checkpoint(draw, folder):
@@ -294,19 +323,7 @@ def fuzz_checkpoint(draw, folder):
         made = draw(torn([held]))
     else:
         content = torch.load(io.BytesIO(held), weights_only=True)
-        node = content
-        while True:
-            key = draw(
-                st.sampled_from(sorted(node, key=str)) if isinstance(node, dict) else st.integers(0, len(node) - 1)
-            )
-            below = node[key]
-            if not (isinstance(below, (dict, list)) and len(below)) or draw(st.integers(0, 3)) == 0:
-                break
-            node = below
-        if isinstance(node, dict) and draw(st.booleans()):
-            del node[key]
-        else:
-            node[key] = draw(JUNK)
+        replace_somewhere(draw, content, JUNK)
         buffer = io.BytesIO()
         torch.save(content, buffer)
         made = buffer.getvalue()
@@ -324,15 +341,52 @@ def fuzz_checkpoint(draw, folder):
     return loaded
 
 
+def fuzz_resume(draw, folder):
+    """`resume=RUN`: a run that was broken off, with another thing somewhere in the checkpoint that it goes on from."""
+    whole, run = Path(folder) / "run", Path(folder) / "resumed"
+    shutil.rmtree(run, ignore_errors=True)
+    shutil.copytree(whole, run)
+    path = run / "checkpoints" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    for _ in range(draw(st.integers(1, 2))):
+        replace_somewhere(draw, content, JUNK)
+    torch.save(content, path)
+    (run / "status.json").write_text('{"status": "running"}')
+    root, said = logging.getLogger(), io.StringIO()
+    handlers, level, argv = root.handlers[:], root.level, sys.argv
+    sys.argv = ["train.py"]
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(said), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Lightning's, of a checkpoint of another version
+            main([f"resume={run}"])
+    except SystemExit as left:
+        code = left.code
+    finally:
+        for handler in [each for each in root.handlers if each not in handlers]:
+            handler.close()
+        root.handlers[:], root.level, sys.argv = handlers, level, argv
+    under_way = "in advance" in said.getvalue()  # what a schedule keeps is met there
+    assert code in (0, 2) or under_way, said.getvalue()
+    assert {each.name for each in whole.iterdir()} <= {each.name for each in run.iterdir()}
+    return "refused" if code else None
+
+
 def made_run(folder):
-    """Put the checkpoint of a small run where `fuzz_checkpoint` looks for it."""
-    (Path(folder) / "checkpoints").mkdir(parents=True)
+    """Train a small run, and lay it out."""
     words = ["model.hidden_size=3", "model.cell=rnn", "data.window=8", "data.horizon=2", "trainer.max_epochs=2"]
-    with tempfile.TemporaryDirectory() as made:
-        words += ["examine=none", "report=none", "logger=none", f"hydra.run.dir={made}/run"]
-        subprocess.run([sys.executable, ROOT / "train.py", *words], check=True, stdout=subprocess.DEVNULL)
-        held = (Path(made) / "run" / "checkpoints" / "best.ckpt").read_bytes()
-    (Path(folder) / "checkpoints" / "whole").write_bytes(held)
+    words += ["examine=quick", "report=none", "logger=none", f"hydra.run.dir={folder}/made"]
+    subprocess.run([sys.executable, ROOT / "train.py", *words], check=True, stdout=subprocess.DEVNULL)
+    lay_out(Path(folder) / "made", folder)
+
+
+def lay_out(made, folder):
+    """Put what the fuzzers take from a run of two epochs where they look for it."""
+    run = Path(folder) / "run"
+    shutil.copytree(made, run)
+    (Path(folder) / "checkpoints").mkdir()
+    shutil.copy(run / "evidence.jsonl", Path(folder) / "whole.jsonl")
+    shutil.copy(run / "checkpoints" / "best.ckpt", Path(folder) / "checkpoints" / "whole")
+    shutil.copy(run / "checkpoints" / "previous.ckpt", run / "checkpoints" / "last.ckpt")  # as it was before the end
 
 
 FUZZERS = {
@@ -341,4 +395,5 @@ FUZZERS = {
     "settings": fuzz_settings,
     "evidence": fuzz_evidence,
     "checkpoint": fuzz_checkpoint,
+    "resume": fuzz_resume,
 }

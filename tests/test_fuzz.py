@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 import torch
-from fuzzing import FUZZERS, base
+from fuzzing import FUZZERS, base, lay_out
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -25,16 +25,15 @@ SIZES = ("data=sines", "data.steps=200", "data.window=8", "data.horizon=2", "mod
 
 @pytest.fixture(scope="module")
 def held(run_of, tmp_path_factory):
-    """A folder for the fuzzers, with the checkpoint of a small run."""
+    """A folder for the fuzzers, with a small run."""
     folder = tmp_path_factory.mktemp("fuzzed")
-    (folder / "checkpoints").mkdir()
-    shutil.copy(run_of(*SIZES) / "checkpoints" / "last.ckpt", folder / "checkpoints" / "whole")
+    lay_out(run_of(*SIZES, "trainer.max_epochs=2"), folder)
     return folder
 
 
 @pytest.mark.parametrize("name", FUZZERS)
 def test_an_answer_or_a_sentence_and_nothing_else(name, held):
-    @settings(max_examples=40, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=5 if name == "resume" else 40, database=None, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def once(data):
         FUZZERS[name](data.draw, held)

@@ -68,15 +68,31 @@ def test_any_small_run_evaluates_bitwise_to_its_own_figures(small, tmp_path_fact
     found = run.evaluate()
     kept = metrics(done.folder)["test"]
     assert {each: None if math.isnan(value) else value for each, value in found.scores().items()} == kept
-    by_hand = errors_of(run, table(), found)
-    assert by_hand == pytest.approx({each: kept[each] for each in by_hand}, rel=1e-5)
+    own = {each: kept[each] for each in ("mae", "rmse")}
+    assert called_by_hand(run, table(), found) == pytest.approx(own, rel=1e-5)
+    assert of_forecasts(run, table(), found) == pytest.approx(own, rel=1e-5)
 
 
-def errors_of(run, frame, found):
-    """Of the network called window after window, on rows scaled by hand, in float64."""
+def of_forecasts(run, frame, found):
+    """Errors of what `predict` says after each window of the test split, held against the rows that follow."""
+    first, last = first_of(run, found), ROWS - run.known.horizon  # the last seen row, counted from 1
+    told = run.predict(frame, every_origin=True).filter(pl.col("origin").is_between(first, last))
+    told = told.join(frame.with_columns(time=pl.int_range(1, ROWS + 1)), on="time")
+    assert len(told) == len(found.targets) * run.known.horizon
+    errors = (told["forecast"] - told["y"]).to_numpy()
+    return {"mae": float(np.abs(errors).mean()), "rmse": float(np.sqrt(np.square(errors).mean()))}
+
+
+def first_of(run, found):
+    """The row of the test split's first forecast."""
+    return ROWS - len(found.targets) - run.known.horizon + 1
+
+
+def called_by_hand(run, frame, found):
+    """Errors of the network called window after window, on rows scaled by hand, in float64."""
     window, horizon = run.known.window, run.known.horizon
     values = frame.select("y", "x").to_numpy()
-    first = ROWS - len(found.targets) - horizon + 1  # of the test's first forecast
+    first = first_of(run, found)
     state = run.model.input_scaling, run.model.target_scaling
     errors = []
     for at in range(first, ROWS - horizon + 1):

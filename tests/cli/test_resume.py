@@ -195,6 +195,34 @@ def test_a_checkpoint_that_is_not_whole_is_named_and_the_one_before_is_used(
     assert_ends_alike(whole.folder, tmp_path / "run")
 
 
+@pytest.mark.parametrize("harm", ["no version", "weights", "optimizer", "a callback"])
+def test_a_checkpoint_that_holds_another_thing_is_named_and_renamed_the_one_before_is_used(
+    train, resume, monkeypatch, tmp_path, harm
+):
+    """Whole, and not what a run has kept: known as it is restored, or by the first step."""
+    broken_off(train, monkeypatch, tmp_path / "run", "trainer.max_epochs=4", "monitors=default", epoch=3)
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    held = torch.load(last, weights_only=True)
+    if harm == "no version":
+        del held["pytorch-lightning_version"]
+    elif harm == "weights":
+        del held["state_dict"]["network.head.weight"]
+    elif harm == "optimizer":
+        del held["optimizer_states"][0]["state"][0]["exp_avg"]
+    else:
+        held["callbacks"]["FiniteSteps"] = 3
+    torch.save(held, last)
+    code, _, err = resume(f"resume={tmp_path / 'run'}")
+    assert code == 2
+    assert "last.ckpt: the run cannot go on from it: " in err
+    assert "where it is renamed, resume= goes on from the epoch before" in err
+    assert "Traceback" not in err
+    last.rename(last.with_suffix(".other"))
+    code, out, _ = resume(f"resume={tmp_path / 'run'}")
+    assert code == 0
+    assert "goes on after 2 epochs" in out
+
+
 def test_a_folder_that_was_moved_goes_on_where_it_lies(train, resume, monkeypatch, tmp_path):
     whole = train(*LONG, folder=tmp_path / "whole")
     broken_off(train, monkeypatch, tmp_path / "run", *LONG, epoch=3)

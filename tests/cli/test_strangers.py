@@ -1,5 +1,6 @@
 """A run folder that someone else has made runs no code, whatever reads it, and wherever in it the code lies."""
 
+import html
 import json
 import os
 import pickle
@@ -9,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -165,6 +167,28 @@ def test_a_run_that_cannot_go_on_begins_anew_and_keeps_what_was_there(theirs, as
     assert [*theirs.rglob("*.corrupt")]
 
 
+@pytest.mark.parametrize("path", ["/x/..", "..", "../..", "/", "/etc/passwd", "best.ckpt/../../config.yaml"])
+def test_a_path_in_a_checkpoint_leads_nowhere(run_of, asked, tmp_path, path):
+    """Lightning removes the best checkpoint when there is a better one: once, the whole folder, by `x/..`."""
+    theirs, beside = tmp_path / "theirs", tmp_path / "mine.txt"
+    shutil.copytree(run_of("data.window=12", "data.horizon=3", "trainer.max_epochs=3"), theirs)
+    beside.write_text("mine")
+    held = torch.load(theirs / "checkpoints" / "previous.ckpt", weights_only=True)
+    state = next(state for name, state in held["callbacks"].items() if name.startswith("ModelCheckpoint"))
+    bad = torch.tensor(99.0)
+    state |= {"best_k_models": {path: bad}, "kth_value": bad, "best_model_score": bad, "dirpath": path}
+    state |= dict.fromkeys(("best_model_path", "kth_best_model_path", "last_model_path"), path)
+    torch.save(held, theirs / "checkpoints" / "last.ckpt")
+    before = {each.name for each in theirs.iterdir()}
+    code, said = asked("resume", theirs)
+    assert code == 0, said
+    assert "goes on after 2 epochs" in said
+    assert before <= {each.name for each in theirs.iterdir()}
+    assert beside.read_text() == "mine"
+    best = torch.load(theirs / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["epoch"] == 2  # there was a better one
+
+
 def test_a_checkpoint_that_is_a_plain_pickle_is_refused(theirs, asked, tmp_path):
     mark = tmp_path / "it_ran"
     (theirs / "checkpoints" / "best.ckpt").write_bytes(pickle.dumps(Payload(mark)))
@@ -275,6 +299,38 @@ def test_a_name_from_a_file_is_shown_and_nothing_more(train, tmp_path, name):
     assert '<a href="javascript:' not in page
     assert "\x1b" not in page + done.out + done.err
     assert "49" not in re.findall(r"<h1>(.*?)</h1>", page, re.DOTALL)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("what", ["series", "label"])
+def test_a_name_of_a_series_or_a_label_is_shown_and_nothing_more(train, tmp_path, what, name):
+    """In the page, on the terminal, in what is forecast, and in the verdict on other rows."""
+    rng = np.random.default_rng(0)
+    if what == "label":
+        ids, kinds = np.arange(360) // 6, np.array([name, "plain"])[np.arange(360) // 6 % 2]
+        words = ("data.label=y", "model=classifier", "data.target=null", "data.features=[x]", "data.window=null")
+        words = (*words, "data.horizon=null")
+    else:
+        ids, kinds = np.array([name, f"{name} 1", "plain"])[np.arange(360) // 120], ["none"] * 360
+        words = ("data.target=x", "data.time=none")
+    pl.DataFrame({"id": ids, "x": rng.normal(size=360), "y": kinds}).write_csv(tmp_path / "a.csv")
+    done = train("data=csv", "data.path=a.csv", "data.group=id", *words, "report=html", "threads=1")
+    shown = done.out + done.err
+    if "\x1b" in name or "\u202e" in name:
+        assert done.code == 2
+        assert "a.csv" in done.err
+    else:
+        assert done.code == 0, done.err
+        page = (done.folder / "report.html").read_text(encoding="utf-8")
+        assert name in html.unescape(page) or what == "label"  # which stands in a picture
+        assert not re.findall(r"<(?:script|img)\b[^>]*>", page)
+        assert "onerror=alert(1)>" not in page
+        assert '<a href="javascript:' not in page
+        for command in ("evaluate", "predict"):
+            result = CliRunner().invoke(app, [command, str(done.folder)])
+            assert result.exit_code == 0, result.output
+            shown += result.output
+    assert not {"\x1b", "\u202e"} & set(shown)
 
 
 READ_BY = {

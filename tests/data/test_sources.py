@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from flatspot.data import sources
 from flatspot.data.mending import Mending
 from flatspot.data.read import read_rows
 from flatspot.data.roles import choose_roles
@@ -392,3 +393,57 @@ def test_columns_of_other_types_are_refused_by_name_in_every_role(kind):
 def test_text_around_it_is_a_cells_own(folder):
     path = write(folder, "shop,y\n a ,1\na,2\n b,3\n")
     assert read(path, target="y", group="shop").series == ("a", "b")
+
+
+# Compressed bombs
+
+
+@pytest.fixture
+def wary(monkeypatch):
+    """Of files that a test can make in a moment."""
+    monkeypatch.setattr(sources, "FREELY", 2**18)
+
+
+BOMBS = {
+    "rows": b"y\n2\n" + b"1\n" * 2**20,
+    "blank lines": b"y\n2\n" + b"\n" * 2**21,
+    "one long cell": b"y\n1\n2\n" + b"1" * 2**21,
+    "one long quoted cell": b'y\n1\n2\n"' + b"1\n" * 2**20,
+    "many columns": b",".join(b"y%d" % each for each in range(9)) + b"\n" + b"1,1,1,1,1,1,1,1,1\n" * 2**17,
+    "ragged": b"y,z\n1,2\n1\n" + b"1,1\n" * 2**19,
+    "words": b"y\nword\n" + b"1\n" * 2**20,
+}
+
+
+@pytest.mark.usefixtures("wary")
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("missing", ["error", "interpolate"])
+def test_a_gzipped_file_that_would_fill_the_memory_is_refused(folder, bomb, missing, monkeypatch):
+    path = write(folder, gzip.compress(BOMBS[bomb]), "bomb.csv.gz")
+    unpacked = []
+    meant = sources._refuse_inflated
+    monkeypatch.setattr(sources, "_refuse_inflated", lambda path, size: (unpacked.append(size), meant(path, size)))
+    with pytest.raises(BadInput, match=r"bomb.csv.gz: unpacks to more than \d+ MB, [\d,]+ times its size"):
+        read_table(path, target="y" if "many" not in bomb else "y1", mending=Mending(missing=missing))
+    assert max(unpacked) <= 2**18 + sources.STRETCH  # no more of it than was needed to tell
+
+
+@pytest.mark.usefixtures("wary")
+@pytest.mark.parametrize("values", [np.zeros(2**20), np.zeros(2**20, np.int8), ["x"] * 2**20])
+def test_a_parquet_file_that_would_fill_the_memory_is_refused(folder, values):
+    path = folder / "bomb.parquet"
+    pl.DataFrame({"y": values}).write_parquet(path)
+    assert path.stat().st_size < 2**15
+    with pytest.raises(BadInput, match=r"bomb.parquet: unpacks to more than 8 MB, [\d,]+ times its size"):
+        read(path)
+
+
+@pytest.mark.usefixtures("wary")
+def test_measurements_that_are_compressed_well_are_none(folder):
+    """Of 30 times their size, and larger than what any file may come to."""
+    steps = np.arange(2**17)
+    content = "y\n" + "\n".join(f"{value:.1f}" for value in np.round(np.sin(steps / 200), 1)) + "\n"
+    path = write(folder, gzip.compress(content.encode()), "slow.csv.gz")
+    assert 30 < len(content) / path.stat().st_size < sources.INFLATED
+    assert len(content) > sources.FREELY
+    assert read(path).rows == len(steps)

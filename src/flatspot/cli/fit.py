@@ -34,7 +34,7 @@ from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel
 from flatspot.data.split import Part
 from flatspot.diagnosis import not_finite_steps
-from flatspot.errors import BadInput
+from flatspot.errors import BadInput, CannotWrite, reason
 from flatspot.evaluate import batches, reference
 from flatspot.examination.gathering import Gathered
 from flatspot.examination.own import Examination, examine_model, look_for_causes
@@ -189,7 +189,7 @@ def _run(
         if begun is not None:
             log.info("note   goes on after %s epochs, from %s", begun.epochs, shown(begun.path))
     with watched(trainer, folder), _told_when_stopped():
-        trainer.fit(model, datamodule=data, ckpt_path=None if begun is None else begun.path, weights_only=True)
+        _train(trainer, model, data, begun)
         _say_why_it_ended(config, trainer)
         # Asked for before the best checkpoint is loaded, which holds what callbacks knew then.
         fit_seconds, steps = _seconds(trainer), _callback(trainer, FiniteSteps)
@@ -222,6 +222,28 @@ def _run(
     looks = _looks(config, folder)
     log.info("\n%s", summary(metrics, **named, looks=looks))
     return error_of(metrics)
+
+
+def _train(trainer: Trainer, model: SequenceModule, data: SeriesDataModule, begun: Begun | None) -> None:
+    """Fit, from the beginning or from where it was broken off.
+
+    Raises:
+        BadInput: what was kept there is not what this version has kept; it is seen by the first step at the latest.
+    """
+    if begun is None:
+        trainer.fit(model, datamodule=data)
+        return
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=begun.path, weights_only=True)
+    except (BadInput, CannotWrite):
+        raise
+    except Exception as error:
+        if _callback(trainer, EpochKeeper).under_way or trainer.world_size > 1:  # it may be another process's end
+            raise
+        raise BadInput(
+            f"{shown(begun.path)}: the run cannot go on from it: {reason(error)}; where it is renamed, resume= goes on "
+            f"from the epoch before, or begins anew"
+        ) from error
 
 
 def _looks(config: Mapping[str, Any], folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flatspot.data.faults import Faults
 from flatspot.data.roles import DECIMAL_COMMA, OR_IN_ORDER, Roles
-from flatspot.data.sources import MISSING, UNREADABLE, CsvFile, Source, as_text, shown
+from flatspot.data.sources import MISSING, UNREADABLE, CsvFile, Inflated, Source, as_text, shown
 from flatspot.data.stamps import PARTS, as_moments, from_parts, joined, parsed
 from flatspot.errors import BadInput
 
@@ -136,6 +136,8 @@ def gather(source: Source, roles: Roles, *, missing: bool, anew: bool = False) -
                 return _collected(
                     quick, source, roles, _Reader(source.name, str, missing=missing, anew=anew), quick=True
                 )
+            except Inflated:
+                raise
             except (BadInput, *UNREADABLE):
                 pass  # the next way may read it, and the last one says why it cannot be read
     batches = source.as_written([*roles.channels, *roles.others])

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol, final, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, final, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -47,6 +47,12 @@ FEWEST: Final = 100
 LONGEST_LINE: Final = 2**20
 """Bytes of a header line; a longer one is no header."""
 
+FREELY: Final = 2**28
+"""Bytes that any compressed file may unpack to."""
+
+INFLATED: Final = 200
+"""Times its size that a larger one may: tables of measurements come to 3 to 30, a bomb of zeros to 1,000 and more."""
+
 MISSING: Final = ("", "NA", "N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "#N/A", "?", "-")
 """How a missing value may be written."""
 
@@ -69,6 +75,10 @@ IN_QUOTES: Final = "a cell with a quotation mark stands in quotes, and the mark 
 
 UNREADABLE: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 """What polars raises for a file that it cannot read: it panics at a damaged one; OSError for one it cannot unzip."""
+
+
+class Inflated(BadInput):
+    """A compressed file that would fill the memory: in no way can it be read."""
 
 
 @runtime_checkable
@@ -186,9 +196,12 @@ class ParquetFile:
         self.name = str(path)
         self._path = path
         try:
-            self.columns: Sequence[str] = pl.scan_parquet(path, glob=False).collect_schema().names()
+            scanned = pl.scan_parquet(path, glob=False)
+            self.columns: Sequence[str] = scanned.collect_schema().names()
+            rows = scanned.select(pl.len()).collect().item()  # as its end tells; no row is read for it
         except UNREADABLE as error:
             raise self._broken(error) from error
+        _refuse_inflated(path, rows * len(self.columns) * np.dtype(np.float64).itemsize)
 
     def sample(self) -> pl.DataFrame:
         """The first rows."""
@@ -216,6 +229,51 @@ class ParquetFile:
         if not whole:
             return BadInput(f"{self.name}: is cut short: a whole Parquet file ends with PAR1; copy or write it again")
         return BadInput(f"{self.name}: cannot be read as Parquet ({_first_line(error)}); copy or write it again")
+
+
+@final
+class _Unzipped(io.RawIOBase):
+    """What a gzipped file holds, as far as it is one that anybody has written.
+
+    Raises:
+        Inflated: as soon as it has come to more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path, self._size = path, 0
+        self._file = gzip.open(path, "rb")  # noqa: SIM115 - as long as this one
+
+    def readable(self) -> bool:
+        """It is there to be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
+        """The next bytes."""
+        held = self._file.read(len(buffer))
+        self._size += len(held)
+        _refuse_inflated(self._path, self._size)
+        buffer[: len(held)] = held
+        return len(held)
+
+    def close(self) -> None:
+        """Both."""
+        self._file.close()
+        super().close()
+
+
+def _refuse_inflated(path: Path, size: int) -> None:
+    """Refuse a compressed file that comes to so many bytes: it may be made to fill the memory.
+
+    Raises:
+        Inflated: telling the way out, for a file that one trusts.
+    """
+    own = path.stat().st_size
+    if size > max(FREELY, INFLATED * own):
+        raise Inflated(
+            f"{path}: unpacks to more than {size // 2**20:,} MB, {size // own:,} times its size, which no table of "
+            f"measurements does; if it is your own, unpack it, or write it as CSV"
+        )
 
 
 @final
@@ -338,6 +396,8 @@ class CsvFile:
     ) -> pl.LazyFrame:
         """The whole file; or some bytes of it: its start, or rows alone."""
         kinds = [pl.Float64 if name in numbers else pl.String for name in self.columns]
+        if start is None and rows is None and self._zipped:
+            self._refuse_to_unpack_at_once()
         scanned = pl.scan_csv(
             start or rows or self._path,
             has_header=rows is None,
@@ -360,7 +420,13 @@ class CsvFile:
         return names
 
     def _open(self) -> io.BufferedIOBase:
-        return gzip.open(self._path, "rb") if self._zipped else self._path.open("rb")
+        return io.BufferedReader(_Unzipped(self._path)) if self._zipped else self._path.open("rb")
+
+    def _refuse_to_unpack_at_once(self) -> None:
+        """What polars does before it looks at a row: see first what it comes to."""
+        with suppress(OSError, EOFError, zlib.error), self._open() as file:  # polars says what is wrong with it
+            while file.read(STRETCH):
+                pass
 
     def _header_line(self) -> str:
         try:

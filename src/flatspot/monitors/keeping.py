@@ -48,6 +48,10 @@ class WholeFiles(TorchCheckpointIO):
 
         write_whole(Path(path), write)
 
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """A file, and never a folder with all that is in it, as Lightning would."""
+        Path(path).unlink(missing_ok=True)
+
 
 @final
 class EpochKeeper(Callback):
@@ -60,6 +64,9 @@ class EpochKeeper(Callback):
 
     Args:
         folder: of the checkpoints.
+
+    Attributes:
+        under_way: whether a step was taken.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -69,6 +76,7 @@ class EpochKeeper(Callback):
         self._stopped: float | None = None
         self._began = 0
         self._ended = False
+        self.under_way = False
 
     @property
     def seconds(self) -> float:
@@ -110,6 +118,12 @@ class EpochKeeper(Callback):
             trainer.fit_loop.epoch_progress.current.ready += 1
         if trainer.is_global_zero:
             clear_halves(self._folder)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """All that was restored has been used."""
+        self.under_way = True
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep what the epochs so far have come to."""
@@ -242,14 +256,15 @@ def _same(one: object, other: object) -> bool:
 
 
 def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
-    """The state of a ModelCheckpoint whose files lie in this folder now."""
+    """The state of a ModelCheckpoint whose one file lies in this folder now, whatever the state calls it.
 
-    def here(path: str) -> str:
-        return str(Path(folder) / Path(path).name) if path else path
-
-    paths = {name: here(state[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
-    scores = {here(path): score for path, score in state["best_k_models"].items()}
-    return {**state, **paths, "best_k_models": scores, "dirpath": folder}
+    Lightning removes what stands there when there is a better one.
+    """
+    best = str(Path(folder) / BEST)
+    names = ("best_model_path", "kth_best_model_path", "last_model_path")
+    paths = {name: best if state[name] else "" for name in names}
+    scores = list(state["best_k_models"].values())
+    return {**state, **paths, "best_k_models": {best: scores[-1]} if scores else {}, "dirpath": folder}
 
 
 def _same_file(held: Path, place: Path) -> None:
