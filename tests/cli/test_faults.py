@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from filelock import FileLock
@@ -584,6 +585,38 @@ def test_a_file_of_a_thousand_channels(train, tmp_path):
     assert done.code == 0, done.err
     assert (done.folder / "report.html").stat().st_size < 3e6
     assert len(done.out) < 10_000
+
+
+LEAN = """
+import resource, sys
+from flatspot.cli.train import main
+
+try:
+    main()
+finally:
+    print("KiB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@linux
+@pytest.mark.thorough
+def test_a_series_of_ten_million_steps(python, quick, tmp_path):
+    """Its rows take 40 MB as float32; all that is above what any run takes is a few times that."""
+    steps = 10**7
+    y = np.sin(np.arange(steps) / 50).round(3)
+    frames = {"small": pl.DataFrame({"y": y[:2000]}), "large": pl.DataFrame({"y": y})}
+    (tmp_path / "lean.py").write_text(LEAN)
+    held = {}
+    for name, frame in frames.items():
+        frame.write_csv(tmp_path / f"{name}.csv")
+        words = ("data=csv", f"data.path={name}.csv", "data.time=none", "data.target=y", "data.train_windows=1000")
+        few = ("data.val_share=0.01", "data.test_share=0.01", "data.batch_size=4096") if name == "large" else ()
+        done = python.run("lean.py", *quick, *words, *few, f"hydra.run.dir={name}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        held[name] = int(done.stdout.split("KiB")[1]) / 1024
+    assert f"{steps:,} rows" in done.stdout
+    assert held["large"] - held["small"] < 400
+
 
 
 # Ctrl-C in each phase
