@@ -253,8 +253,8 @@ def fuzz_settings(draw, folder):
 # Evidence, and what is made of it
 
 PLAIN = st.one_of(
-    st.none(), st.booleans(), st.integers(-2, 10), st.sampled_from([2**63, 10**400]), st.floats(), st.text(max_size=5),
-    st.lists(st.integers(), max_size=2), st.just({}),
+    st.none(), st.booleans(), st.integers(-2, 10), st.sampled_from([10**6, 10**9, 2**63, 10**400]), st.floats(),
+    st.text(max_size=5), st.lists(st.integers(), max_size=2), st.just({}),
 )  # fmt: skip
 
 
@@ -312,7 +312,9 @@ def fuzz_evidence(draw, folder):
 
 # Checkpoints
 
-JUNK = PLAIN | st.sampled_from([torch.zeros(0), torch.zeros(3), torch.full((2, 2), torch.nan)])
+JUNK = PLAIN | st.sampled_from(
+    [torch.zeros(0), torch.zeros(3), torch.full((2, 2), torch.nan), torch.zeros(1).expand(10**9)]
+)
 
 
 def fuzz_checkpoint(draw, folder):
@@ -332,7 +334,8 @@ def fuzz_checkpoint(draw, folder):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Lightning's, of a checkpoint of another version
-            load(folder).evaluate()
+            run = load(folder)
+            run.predict() if draw(st.booleans()) else run.evaluate()
         loaded = None
     except BadInput as error:
         loaded = sentence(error)

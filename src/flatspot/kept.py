@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from zipfile import ZipFile
 
 from flatspot.errors import BadInput, CannotWrite
@@ -56,6 +56,25 @@ def refuse_inflated(path: Path, most: int | None = None) -> None:
     with ZipFile(path) as held:
         if sum(each.file_size for each in held.infolist()) > allowed:
             raise ValueError("it unpacks to more than any that a run has written")
+
+
+def refuse_expanded(held: Any) -> None:  # noqa: ANN401 - whatever a checkpoint holds
+    """Refuse tensors that say that they are larger than what was kept of them: one number may stand for any many.
+
+    Args:
+        held: what a checkpoint held, tables and lists within each other.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if isinstance(held, Mapping):
+        for each in held.values():
+            refuse_expanded(each)
+    elif isinstance(held, (list, tuple, set, frozenset)):
+        for each in held:
+            refuse_expanded(each)
+    elif hasattr(held, "untyped_storage") and held.numel() * held.element_size() > held.untyped_storage().nbytes():
+        raise ValueError(f"a tensor of {tuple(held.shape)} is larger than what was kept of it")
 
 
 def beside(path: Path) -> Path:

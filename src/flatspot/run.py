@@ -1,6 +1,7 @@
 """A finished run, restored from its folder: forecasts and errors of other rows, in original units."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from math import prod
@@ -25,8 +26,11 @@ from flatspot.data.tables import read_table
 from flatspot.errors import BETWEEN, BadInput, reason
 from flatspot.evaluate import Evaluation, evaluate
 from flatspot.forecast import Forecast, forecast
-from flatspot.kept import own, refuse_inflated, write_whole
+from flatspot.kept import MOST_BYTES, own, refuse_expanded, refuse_inflated, write_whole
+from flatspot.models.classifier import Classifier
+from flatspot.models.forecaster import Forecaster
 from flatspot.models.models import MODELS
+from flatspot.models.regressor import Regressor
 from flatspot.models.sequence_module import SequenceModule
 from flatspot.nn.denormals import flushed
 from flatspot.probes.references import Ridge
@@ -35,6 +39,18 @@ from flatspot.registry import nearest
 CHECKPOINT: Final = "checkpoints/best.ckpt"
 
 REFERENCE: Final = "ridge.npz"
+
+LARGER: Final = 64
+"""Times its checkpoint that a network may be said to take."""
+
+OURS: Final = (Forecaster, Regressor, Classifier)
+"""Models whose settings we know. Another package's is its own."""
+
+SIZES: Final = ("steps", "count", "longest")
+"""What says how many rows a made series has."""
+
+MOST_MADE: Final = 10**8
+"""Rows that are made anew for a run."""
 
 WAY_OUT: Final = "give the rows to evaluate with --data"
 
@@ -64,16 +80,38 @@ def load(folder: str | Path) -> "Run":
     try:
         refuse_inflated(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        refuse_expanded(checkpoint)
         known = Known.of(checkpoint[DATA])
         _ = [dict(known.source["data"])["name"], *(known.source["shaping"][key] for key in ("short", "season"))]
         build = MODELS[str(known.source["model"])]
         # The engine of the training machine may not be here, and any other gives the same numbers.
         engine = {"engine": "auto"} if "engine" in checkpoint["hyper_parameters"] else {}
+        if build in OURS:
+            _refuse_larger(checkpoint["hyper_parameters"], len(checkpoint["state_dict"]), path.stat().st_size)
         model = build.load_from_checkpoint(path, map_location="cpu", weights_only=True, **engine)
     except Exception as error:
         told = reason(error).strip().partition("\n")[0]
         raise BadInput(f"{path}: cannot be read as a checkpoint of this version: {told}") from error
     return Run(folder, model.eval(), known)
+
+
+def _refuse_larger(settings: Mapping[str, Any], tensors: int, size: int) -> None:
+    """Before any memory is taken: the network that a stranger's settings describe must be of the size of its weights.
+
+    Args:
+        settings: hyperparameters. tensors: how many the checkpoint holds. size: its bytes.
+
+    Raises:
+        ValueError: it has more layers than there are weights, or would take far more than they do. Recurrent weights
+            are counted as if each unit read all others; where it does not, some of 256 MB are allowed for it.
+    """
+    layers, units, inputs = (int(settings[name]) for name in ("num_layers", "hidden_size", "inputs"))
+    outputs = int(settings.get("horizon", 1)) * int(settings.get("targets", 1))
+    if layers > tensors:
+        raise ValueError(f"it says that it has {layers:,} layers, and holds {tensors:,} tensors")
+    described = 4 * units * (inputs + units + 2 * units * max(layers - 1, 0) + outputs)
+    if described > max(MOST_BYTES, LARGER * size) or max(inputs, units, outputs) > max(MOST_BYTES, size):
+        raise ValueError("it describes a network that is far larger than its weights")
 
 
 class Mends(TypedDict, total=False):
@@ -185,24 +223,39 @@ class Run:
     def _made(self, mending: Mends) -> Panel:
         """The run's own rows, where these were made and not read."""
         _refuse_mending(mending)
-        keys = dict(self.known.source["data"])
-        return replace(panel_of(DATASETS[str(keys.pop("name"))](**keys)), labels=None)
+        with self._trusting_nothing():
+            return replace(self._own_rows(), labels=None)
 
     def _own_data(self) -> SeriesDataModule:
         """The rows of the run, split and scaled as they were."""
-        keys = dict(self.known.source["data"])
         task: Any = self.known.task
-        try:
-            panel = panel_of(DATASETS[str(keys.pop("name"))](**keys))
-            module = module_from_keys(panel, self._shaping, task=task, source=self.known.source)
-        except BadInput as error:
-            first, *others = str(error).split(BETWEEN)
-            raise BadInput(f"{first}; {WAY_OUT}", *others) from error
-        except (KeyError, TypeError, ValueError) as error:  # keys of a stranger's, of other types than ours
-            raise BadInput(f"{self.folder / CHECKPOINT}: what it says of its data is none of a run's") from error
+        with self._trusting_nothing():
+            module = module_from_keys(self._own_rows(), self._shaping, task=task, source=self.known.source)
         if not self.known.same_rows(module.known):
             raise BadInput(f"{module.panel.name}: its rows are not those of the run any more; {WAY_OUT}")
         return module
+
+    def _own_rows(self) -> Panel:
+        keys = dict(self.known.source["data"])
+        made = prod(max(int(keys.get(name, 1)), 1) for name in SIZES)
+        if made > MOST_MADE:
+            raise BadInput(f"{self.folder / CHECKPOINT}: what it says of its data is {made:,} rows that are to be made")
+        return panel_of(DATASETS[str(keys.pop("name"))](**keys))
+
+    @contextmanager
+    def _trusting_nothing(self) -> Iterator[None]:
+        """What the checkpoint says of its data may be a stranger's.
+
+        Raises:
+            BadInput: with a way out that needs none of it.
+        """
+        try:
+            yield
+        except BadInput as error:
+            first, *others = str(error).split(BETWEEN)
+            raise BadInput(f"{first}; {WAY_OUT}", *others) from error
+        except (KeyError, TypeError, ValueError, OverflowError) as error:  # keys of other types than ours
+            raise BadInput(f"{self.folder / CHECKPOINT}: what it says of its data is none of a run's") from error
 
     def _short(self, mending: Mends) -> str:
         """What is done with series that are too short."""

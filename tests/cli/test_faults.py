@@ -20,9 +20,11 @@ import torch
 from filelock import FileLock
 from lightning.pytorch.callbacks import ModelCheckpoint
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from typer.testing import CliRunner
 
 from flatspot import evidence
 from flatspot.cli import events
+from flatspot.cli.app import app
 from flatspot.cli.loggers import BESIDE, LOGGERS
 from flatspot.cli.train import main
 from flatspot.models.sequence_module import SequenceModule
@@ -203,6 +205,8 @@ def test_an_event_file_and_a_page_that_do_not_fit_are_told_and_cost_nothing_else
     assert "report.html was not written: run/report.html: cannot be written: File too large" in told
     assert "Traceback" not in told
     assert not (tmp_path / "run" / "report.html").exists()
+    assert CliRunner().invoke(app, ["report", str(tmp_path / "run")]).exit_code == 0  # later
+    assert (tmp_path / "run" / "report.html").exists()
     whole = train(*words, folder=tmp_path / "whole")
     metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (tmp_path / "run", whole.folder)]
     assert metrics[0]["test"] == metrics[1]["test"]
@@ -247,14 +251,48 @@ def test_figures_that_can_no_longer_be_kept_are_told_once(train, unwritable, mon
     assert weights(done.folder / "checkpoints" / "last.ckpt")
 
 
+class Full(io.StringIO):
+    """A file on a disk without room."""
+
+    def write(self, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_log_that_can_no_longer_be_written_is_told_once(train, monkeypatch):
+    def fill():
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.FileHandler) and handler.baseFilename.endswith("train.log"):
+                handler.setStream(Full()).close()
+
+    at_epoch(monkeypatch, 1, fill)
+    done = train(*LONG)
+    assert done.code == 0
+    assert (done.out + done.err).count("train.log lacks lines: OSError: [Errno 28] No space left on device") == 1
+    assert "epoch 4/4" in done.out
+    assert "epoch 1/4" in (done.folder / "train.log").read_text()
+
+
 @pytest.mark.parametrize("name", ["ridge.npz", "forecasts.npz", "metrics.json"])
-def test_what_a_run_is_for_is_not_left_out(train, unwritable, name):
+def test_what_a_run_is_for_is_not_left_out(train, unwritable, monkeypatch, tmp_path, name):
     unwritable(name)
     done = train()
     assert done.code == 3
     assert f"error: run/{name}: cannot be written: Read-only file system" in done.err
     assert "Traceback" not in done.err
     assert status(done.folder)["status"] == "failed"
+    go_on(monkeypatch, tmp_path)
+    assert (done.folder / name).exists()
+
+
+def go_on(monkeypatch, tmp_path):
+    """Where all can be written again."""
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(SystemExit) as left:
+        main(["resume=run"])
+    assert left.value.code == 0
+    assert status(tmp_path / "run")["status"] == "done"
 
 
 def test_a_folder_that_can_no_longer_be_written(train, unwritable, monkeypatch, tmp_path):
@@ -265,12 +303,8 @@ def test_a_folder_that_can_no_longer_be_written(train, unwritable, monkeypatch, 
     assert "error: run/checkpoints/best.ckpt: cannot be written: Read-only file system" in done.err
     assert "resume= goes on from it" in done.err
     assert "Traceback" not in done.err
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["train.py"])
-    with pytest.raises(SystemExit) as left:
-        main(["resume=run"])
-    assert left.value.code == 0
+    assert status(done.folder)["status"] == "running"  # nor can that be written
+    go_on(monkeypatch, tmp_path)
     whole = train(*LONG, folder=tmp_path / "whole")
     best = [weights(folder / "checkpoints" / "best.ckpt") for folder in (tmp_path / "run", whole.folder)]
     assert same(*best)
@@ -616,7 +650,6 @@ def test_a_series_of_ten_million_steps(python, quick, tmp_path):
         held[name] = int(done.stdout.split("KiB")[1]) / 1024
     assert f"{steps:,} rows" in done.stdout
     assert held["large"] - held["small"] < 400
-
 
 
 # Ctrl-C in each phase

@@ -221,6 +221,50 @@ def test_a_reference_that_unpacks_to_much_more_is_refused(theirs, asked):
     assert "ridge.npz: cannot be read as the run's reference: it unpacks to more" in said
 
 
+SIZES = [
+    ("hidden_size", 10**5),
+    ("hidden_size", 2**40),
+    ("num_layers", 10**7),
+    ("num_layers", 2**63),
+    ("horizon", 10**10),
+    ("inputs", 10**9),
+]
+
+
+@pytest.mark.parametrize(("name", "size"), SIZES)
+@pytest.mark.parametrize("expanded", [False, True])
+def test_sizes_that_would_fill_the_memory_are_refused_before_any_is_taken(theirs, asked, name, size, expanded):
+    """Also with weights of that size, in the file as one number."""
+    path = theirs / "checkpoints" / "best.ckpt"
+    held = torch.load(path, weights_only=True)
+    held["hyper_parameters"][name] = size
+    if expanded:
+        held["state_dict"]["network.encoder.weight_hh_l0"] = torch.zeros(1).expand(size % 10**9, size % 10**9)
+    torch.save(held, path)
+    for command in ("evaluate", "predict"):
+        code, said = asked(command, theirs)
+        assert code == 2
+        assert "best.ckpt: cannot be read as a checkpoint of this version: ValueError: " in said
+        told = ("far larger than its weights", "it says that it has", "is larger than what was kept of it")
+        assert any(each in said for each in told)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("steps", 10**10), ("steps", "many"), ("steps", None), ("steps", 10**400), ("scales", 3)]
+)
+def test_made_series_of_any_size_are_not_made(run_of, asked, tmp_path, key, value):
+    theirs = tmp_path / "theirs"
+    shutil.copytree(run_of("data=sines", "data.steps=300", "data.window=12", "data.horizon=3"), theirs)
+    path = theirs / "checkpoints" / "best.ckpt"
+    held = torch.load(path, weights_only=True)
+    held["SeriesDataModule"]["source"]["data"][key] = value
+    torch.save(held, path)
+    for command in ("evaluate", "predict"):
+        code, said = asked(command, theirs)
+        assert code == 2, said
+        assert "best.ckpt: what it says of its data is " in said
+
+
 CONFIGS = {
     "a target": ("model:\n  _target_: os.mkdir\n  path: {mark}\n", {"resume"}),
     "a tag": ("model: !!python/object/apply:os.mkdir ['{mark}']\n", {"resume", "report"}),

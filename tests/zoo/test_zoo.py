@@ -88,6 +88,7 @@ CONFUSED = (
 )
 """Causes that look alike."""
 
+
 @pytest.mark.parametrize("cause", PROGRAMS)
 def test_each_cause_is_named_first(cause):
     assert examined(PROGRAMS[cause]).findings[0].cause in SEEN[PROGRAMS[cause]].causes

@@ -17,7 +17,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from flatspot.errors import BadInput, reason
-from flatspot.kept import beside, clear_halves, refuse_inflated, write_whole
+from flatspot.kept import beside, clear_halves, refuse_expanded, refuse_inflated, write_whole
 
 BEST: Final = "best.ckpt"
 LAST: Final = "last.ckpt"
@@ -222,6 +222,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         _refuse_torn(path)
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        refuse_expanded(content)
         _ = Begun.at(path, content), _of_keeper(content)["ended"]
     except (OSError, MemoryError):
         raise  # the file may be as it was

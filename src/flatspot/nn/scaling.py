@@ -32,7 +32,7 @@ class Scaling(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self._rows = torch.tensor([[[0.0] * channels], [[1.0] * channels]], dtype=torch.float64)
+        self._rows = torch.stack([make(1, channels, dtype=torch.float64) for make in (torch.zeros, torch.ones)])
 
     @property
     def per_series(self) -> bool:
