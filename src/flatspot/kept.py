@@ -49,9 +49,11 @@ def refuse_inflated(path: Path, most: int | None = None) -> None:
         most: bytes; None: about as many as the file has, as of archives that are not compressed.
 
     Raises:
-        ValueError: it does.
+        ValueError: it does, or it is no regular file: a pipe would be waited for.
         OSError, BadZipFile: it cannot be read, or is no archive.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no regular file")
     allowed = 2 * path.stat().st_size + SLACK if most is None else most
     with ZipFile(path) as held:
         if sum(each.file_size for each in held.infolist()) > allowed:

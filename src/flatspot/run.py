@@ -218,7 +218,16 @@ class Run:
         own = self.own_file
         if own is not None and not own.exists():
             raise BadInput(f"{own}: the run's own file is not there any more; name rows with --data")
-        return self._read(as_source(own), mending, labelled=False)
+        source = as_source(own)
+        self._refuse_foreign(source)
+        return self._read(source, mending, labelled=False)
+
+    def _refuse_foreign(self, source: Source) -> None:
+        """A stranger's checkpoint may name any file of this machine: nothing is told of one that is not its own."""
+        if not {*self.known.columns} & {*source.columns}:
+            raise BadInput(
+                f"{source.name}: has none of the run's columns, so it is not its file; name rows with --data"
+            )
 
     def _made(self, mending: Mends) -> Panel:
         """The run's own rows, where these were made and not read."""
@@ -229,6 +238,8 @@ class Run:
     def _own_data(self) -> SeriesDataModule:
         """The rows of the run, split and scaled as they were."""
         task: Any = self.known.task
+        if self.own_file is not None and self.own_file.exists():
+            self._refuse_foreign(as_source(self.own_file))
         with self._trusting_nothing():
             module = module_from_keys(self._own_rows(), self._shaping, task=task, source=self.known.source)
         if not self.known.same_rows(module.known):

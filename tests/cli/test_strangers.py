@@ -221,6 +221,74 @@ def test_a_reference_that_unpacks_to_much_more_is_refused(theirs, asked):
     assert "ridge.npz: cannot be read as the run's reference: it unpacks to more" in said
 
 
+@pytest.mark.parametrize("where", ["absolute", "relative"])
+def test_of_a_file_that_is_not_the_runs_own_nothing_is_told(run_of, asked, tmp_path, where):
+    """A checkpoint names the file that its run was trained on; a stranger's, any."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text("root:secret-word:1\nother:2:3\n")
+    theirs = tmp_path / "theirs"
+    shutil.copytree(run_of("data=sines", "data.steps=300", "data.window=12", "data.horizon=3"), theirs)
+    path = theirs / "checkpoints" / "best.ckpt"
+    held = torch.load(path, weights_only=True)
+    name = str(secret) if where == "absolute" else secret.name
+    held["SeriesDataModule"]["source"]["data"] = {"name": "csv", "path": name, "target": "u"}
+    torch.save(held, path)
+    for command in ("evaluate", "predict"):
+        code, said = asked(command, theirs)
+        assert code == 2
+        assert "secret.txt: has none of the run's columns, so it is not its file" in said
+        assert "secret-word" not in said
+
+
+PIPES = ("best.ckpt", "last.ckpt", "previous.ckpt", "train.log", "evidence.jsonl", "metrics.csv", "metrics.json")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+@pytest.mark.parametrize("name", [*PIPES, "status.json", "ridge.npz", "forecasts.npz", "config.yaml"])
+def test_a_pipe_is_not_waited_for(theirs, asked, name):
+    path = theirs / "checkpoints" / name if name.endswith(".ckpt") else theirs / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    for command in COMMANDS:
+        assert asked(command, theirs)[0] in (0, 1, 2)
+    with pytest.raises(SystemExit) as left:
+        main([f"resume={theirs}"])
+    assert left.value.code == 2
+
+
+@pytest.mark.parametrize("name", ["n$SECRET", "it's \\", "a=b,c {d}"])
+def test_a_name_of_a_folder_is_a_name(run_of, asked, tmp_path, name):
+    theirs = tmp_path / name
+    shutil.copytree(run_of("data.window=12", "data.horizon=3"), theirs)
+    (theirs / "metrics.json").unlink()
+    code, said = asked("resume", theirs)
+    assert code == 0, said
+    assert (theirs / "metrics.json").exists()
+    assert {each.name for each in tmp_path.iterdir()} == {name}
+
+
+@pytest.mark.parametrize("name", ["n${oc.env:SECRET}", "${now:%Y}"])
+def test_a_name_of_a_folder_that_is_a_resolver_is_refused(run_of, asked, tmp_path, monkeypatch, name):
+    """Hydra follows it, in the folder of its log too, however it is quoted."""
+    monkeypatch.setenv("SECRET", "secret-word")
+    theirs = tmp_path / name
+    shutil.copytree(run_of("data.window=12", "data.horizon=3"), theirs)
+    code, said = asked("resume", theirs)
+    assert code == 2
+    assert "Hydra would follow the ${ in its name; rename the folder" in said
+    assert "secret-word" not in said
+    assert {each.name for each in tmp_path.iterdir()} == {name}
+
+
+def test_as_many_processes_as_a_config_names_are_not_begun(theirs, asked):
+    config = theirs / "config.yaml"
+    text = re.sub("devices: .*", "devices: 1000", config.read_text()).replace("strategy: auto", "strategy: ddp")
+    config.write_text(re.sub("accelerator: .*", "accelerator: cpu", text))
+    code, said = asked("resume", theirs)
+    assert code == 2
+    assert "trainer.devices=1000: must be at most " in said
+
+
 SIZES = [
     ("hidden_size", 10**5),
     ("hidden_size", 2**40),

@@ -422,8 +422,10 @@ def test_a_gzipped_file_that_would_fill_the_memory_is_refused(folder, bomb, miss
     path = write(folder, gzip.compress(BOMBS[bomb]), "bomb.csv.gz")
     unpacked = []
     meant = sources._refuse_inflated
-    monkeypatch.setattr(sources, "_refuse_inflated", lambda path, size: (unpacked.append(size), meant(path, size)))
-    with pytest.raises(BadInput, match=r"bomb.csv.gz: unpacks to more than \d+ MB, [\d,]+ times its size"):
+    monkeypatch.setattr(
+        sources, "_refuse_inflated", lambda path, size, what="": (unpacked.append(size), meant(path, size, what))
+    )
+    with pytest.raises(BadInput, match=r"bomb.csv.gz: unpacks to more than \d+ MB, [\d,]+ times the file's size"):
         read_table(path, target="y" if "many" not in bomb else "y1", mending=Mending(missing=missing))
     assert max(unpacked) <= 2**18 + sources.STRETCH  # no more of it than was needed to tell
 
@@ -434,8 +436,18 @@ def test_a_parquet_file_that_would_fill_the_memory_is_refused(folder, values):
     path = folder / "bomb.parquet"
     pl.DataFrame({"y": values}).write_parquet(path)
     assert path.stat().st_size < 2**15
-    with pytest.raises(BadInput, match=r"bomb.parquet: unpacks to more than 8 MB, [\d,]+ times its size"):
+    with pytest.raises(BadInput, match=r"bomb.parquet: unpacks to more than 8 MB, [\d,]+ times the file's size"):
         read(path)
+
+
+@pytest.mark.parametrize("cell", ["x" * 2**17, ["x" * 2**10] * 2**7, b"x" * 2**17], ids=["text", "list", "bytes"])
+def test_a_parquet_file_of_few_huge_cells_is_refused(folder, cell):
+    """Of so many rows no number would tell it."""
+    path = folder / "bomb.parquet"
+    pl.DataFrame({"y": np.arange(1500), "note": [cell] * 1500}).write_parquet(path)
+    assert path.stat().st_size < 2**20
+    with pytest.raises(BadInput, match=r"bomb.parquet: its column 'note' unpacks to more than [\d,]+ MB"):
+        read(path, target="y")
 
 
 @pytest.mark.usefixtures("wary")

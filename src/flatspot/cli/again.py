@@ -1,6 +1,8 @@
 """Runs and sweeps that go on where they were stopped: what is done is kept, what is half done is taken up."""
 
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -48,22 +50,43 @@ def _refuse_no_run(folder: Path, value: str) -> None:
     if not folder.is_dir():
         known = [*CHOICES, *(each.name for each in folder.parent.iterdir())] if folder.parent.is_dir() else CHOICES
         raise BadInput(f"resume={value}: there is no such run folder; {nearest(folder.name, known)}")
+    if "${" in str(folder.resolve()):  # a stranger's may be called by a resolver
+        raise BadInput(f"resume={value}: Hydra would follow the ${{ in its name; rename the folder")
     if (folder / "multirun.yaml").exists():
         raise BadInput(
             f"resume={value}: is a sweep, which goes on with its own command and resume=auto hydra.sweep.dir={value}"
         )
-    for each in folder.iterdir():  # what goes on is written to: logs, checkpoints
-        if not each.resolve().is_relative_to(folder.resolve()):
-            raise BadInput(f"resume={value}: {each.name} is a link that leads out of the run folder; put a copy there")
+    _refuse_odd_files(folder, value)
     if _config_of(folder) is None:
         raise BadInput(f"resume={value}: holds no config.yaml, so it is no run folder")
 
 
+def _refuse_odd_files(folder: Path, value: str) -> None:
+    """What goes on reads, and writes to, what stands in the folder."""
+    for each in folder.iterdir():
+        if not each.resolve().is_relative_to(folder.resolve()):
+            raise BadInput(f"resume={value}: {each.name} is a link that leads out of the run folder; put a copy there")
+    for each in folder.rglob("*"):
+        if not (each.is_file() or each.is_dir() or each.is_symlink()) or each.is_fifo():  # a pipe is waited for
+            raise BadInput(f"resume={value}: {each.relative_to(folder)} is no regular file")
+
+
 def as_one_types(folder: Path, typed: Sequence[str]) -> list[str]:
     """What Hydra is told of a run that goes on: to write nothing of its own into the folder but the log."""
-    path = str(folder).replace("'", "\\'")
+    path = _quoted(str(folder))
     beside = [word for word in typed if "=" not in word or word.startswith(("-", "hydra.job.name="))]
-    return [*beside, f"hydra.run.dir='{path}'", f"resume='{path}'", "hydra.output_subdir=null"]
+    return [*beside, f"hydra.run.dir={path}", f"resume={path}", "hydra.output_subdir=null"]
+
+
+def _quoted(text: str) -> str:
+    r"""A value that Hydra takes as it stands, but for a reference in it, which it would follow.
+
+    >>> print(_quoted("it's"))
+    'it\'s'
+    """
+    for ends, kept in (("'", r"\1\1\\'"), ("$", r"\1\1")):
+        text = re.sub(rf"(\\*){ends}", kept, text)
+    return f"'{text}'"
 
 
 def settings_of(folder: Path) -> DictConfig:
@@ -171,7 +194,7 @@ def put_aside(folder: Path) -> Path | None:
     if not [each for each in left if each.name != "status.json"]:
         return None
     attempts = folder / "attempts"
-    aside = next(each for each in (attempts / str(number) for number in count(1)) if not each.exists())
+    aside = next(each for each in (attempts / str(number) for number in count(1)) if not os.path.lexists(each))
     aside.mkdir(parents=True)
     # Checkpoints first: without them nothing is gone on from, should this be broken off. What says how it stood, last.
     for each in sorted(left, key=lambda path: (path.name != "checkpoints", path.name == "status.json")):

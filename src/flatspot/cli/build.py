@@ -1,10 +1,12 @@
 """From a checked configuration to data, model and trainer: names are looked up, values handed over plainly."""
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import torch
 from lightning import Callback, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
@@ -43,6 +45,9 @@ GROUPS: Final = {"monitor": "monitors", "logger": "logger"}
 
 MOST_DEVICES: Final = 1024
 """Lightning makes a list of so many processes before it asks whether there are any."""
+
+FEWEST_PROCESSES: Final = 4
+"""So many may be begun on any CPU, to try what several do."""
 
 
 def build_data(config: Config, panel: Panel) -> SeriesDataModule:
@@ -146,8 +151,12 @@ def _check_trainer(values: Config) -> None:
     for key in ("max_epochs", "accumulate_grad_batches", "log_every_n_steps"):
         if values[key] < 1:
             raise BadInput(f"trainer.{key}={values[key]}: must be at least 1")
-    if str(values["devices"]).isdecimal() and int(values["devices"]) > MOST_DEVICES:
-        raise BadInput(f"trainer.devices={values['devices']}: must be at most {MOST_DEVICES}")
+    on_cpu = values["accelerator"] == "cpu" or not torch.accelerator.is_available()
+    most = max(os.cpu_count() or 1, FEWEST_PROCESSES) if on_cpu else MOST_DEVICES
+    if str(values["devices"]).isdecimal() and int(values["devices"]) > most:
+        raise BadInput(
+            f"trainer.devices={values['devices']}: must be at most {most}" + " on this machine's CPU" * on_cpu
+        )
     clip = values["gradient_clip_val"]
     if clip is not None and not clip > 0:
         raise BadInput(f"trainer.gradient_clip_val={clip}: must be above 0, or null for none")

@@ -236,7 +236,7 @@ def epochs_of(folder: Path) -> int:
     """So many epochs as fit into a try, by the seconds that the run's own took."""
     asked = int(composed(overrides_of(folder))["trainer"]["max_epochs"])
     try:
-        seconds = float(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["fit_seconds"])
+        seconds = float(json.loads(own(folder, "metrics.json").read_text(encoding="utf-8"))["fit_seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return min(asked, FEW)
     from flatspot import evidence

@@ -34,7 +34,7 @@ from flatspot.data.module import SeriesDataModule
 from flatspot.data.panel import Panel
 from flatspot.data.split import Part
 from flatspot.diagnosis import not_finite_steps
-from flatspot.errors import BadInput, CannotWrite, reason
+from flatspot.errors import BadInput, reason
 from flatspot.evaluate import batches, reference
 from flatspot.examination.gathering import Gathered
 from flatspot.examination.own import Examination, examine_model, look_for_causes
@@ -235,7 +235,7 @@ def _train(trainer: Trainer, model: SequenceModule, data: SeriesDataModule, begu
         return
     try:
         trainer.fit(model, datamodule=data, ckpt_path=begun.path, weights_only=True)
-    except (BadInput, CannotWrite):
+    except (BadInput, OSError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         if _callback(trainer, EpochKeeper).under_way or trainer.world_size > 1:  # it may be another process's end

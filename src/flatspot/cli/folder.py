@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import flatspot
-from flatspot.errors import BadInput, CannotWrite, ProcessLost, reason
+from flatspot.errors import BadInput, CannotWrite, reason
 from flatspot.kept import write_whole
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def record_failure(folder: Path, error: BaseException) -> None:
     why = STOPPED if isinstance(error, SystemExit) and error.code == SIGTERM_CODE else reason(error)
     with suppress(CannotWrite):
         write_status(folder, "failed", why)
-    text = why if isinstance(error, BadInput | ProcessLost) else "".join(traceback.format_exception(error))
+    text = why if isinstance(error, BadInput) else "".join(traceback.format_exception(error))
     record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), None)
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from flatspot.cli import STARTED
 from flatspot.cli.again import is_half_done, put_aside
 from flatspot.cli.folder import alone_in, end_at_sigterm, first_process, record_failure, shown, write_status
+from flatspot.cli.processes import follow_first
 from flatspot.cli.schema import SHAPING_KEYS, SOURCE_KEYS, checked
 from flatspot.cli.terminal import paint_logging, waiting
 from flatspot.cli.threads import cores, share
@@ -52,6 +53,7 @@ def run(cfg: DictConfig, *, goes_on: bool = False) -> float | None:
     started = STARTED if HydraConfig.get().mode == RunMode.RUN else time.perf_counter()
     if not goes_on:
         _refuse_finished(folder)
+    follow_first(folder)
     with alone_in(folder):
         _speak_for_one()
         left = _left_in(folder) if goes_on else None

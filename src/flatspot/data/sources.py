@@ -7,6 +7,7 @@ import io
 import os
 import re
 import zlib
+from array import array
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -49,6 +50,9 @@ LONGEST_LINE: Final = 2**20
 
 FREELY: Final = 2**28
 """Bytes that any compressed file may unpack to."""
+
+FEW_CELLS: Final = 4
+"""Rows of a Parquet file that tell how large its cells are."""
 
 INFLATED: Final = 200
 """Times its size that a larger one may: tables of measurements come to 3 to 30, a bomb of zeros to 1,000 and more."""
@@ -205,8 +209,13 @@ class ParquetFile:
 
     def sample(self) -> pl.DataFrame:
         """The first rows."""
+        first = pl.scan_parquet(self._path, glob=False).head(SAMPLE)
         try:
-            return _told(pl.scan_parquet(self._path, glob=False).head(SAMPLE).collect())
+            for name, few in first.head(FEW_CELLS).collect().to_dict().items():
+                _refuse_inflated(
+                    self._path, int(few.estimated_size()) * SAMPLE // max(len(few), 1), f"its column {name!r}"
+                )
+            return _told(first.collect())
         except UNREADABLE as error:
             raise self._broken(error) from error
 
@@ -262,17 +271,21 @@ class _Unzipped(io.RawIOBase):
         super().close()
 
 
-def _refuse_inflated(path: Path, size: int) -> None:
+def _refuse_inflated(path: Path, size: int, what: str = "") -> None:
     """Refuse a compressed file that comes to so many bytes: it may be made to fill the memory.
+
+    Args:
+        what: comes to them; empty: the file.
 
     Raises:
         Inflated: telling the way out, for a file that one trusts.
     """
     own = path.stat().st_size
     if size > max(FREELY, INFLATED * own):
+        subject = f"{path}: {what}" if what else f"{path}:"
         raise Inflated(
-            f"{path}: unpacks to more than {size // 2**20:,} MB, {size // own:,} times its size, which no table of "
-            f"measurements does; if it is your own, unpack it, or write it as CSV"
+            f"{subject} unpacks to more than {size // 2**20:,} MB, {size // own:,} times the file's size, as what is "
+            f"made to fill the memory does; if it is your own, unpack it, or write it as CSV"
         )
 
 
@@ -353,9 +366,9 @@ class CsvFile:
         return f"line {self._lines[row - 1]}" if row <= len(self._lines) else f"row {row} of the data"
 
     @cached_property
-    def _lines(self) -> list[int]:
+    def _lines(self) -> "array[int]":
         """The line that each row begins on, as far as the file can be read."""
-        found: list[int] = []
+        found = array("q")
         with suppress(BadInput):
             found.extend(each.line for each in self._rows(strict=False))
         return found
