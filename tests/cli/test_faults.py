@@ -635,7 +635,7 @@ finally:
 @linux
 @pytest.mark.thorough
 def test_a_series_of_ten_million_steps(python, quick, tmp_path):
-    """Its rows take 40 MB as float32; all that is above what any run takes is a few times that."""
+    """Its rows take 40 MB as float32; what is above a small run's is a few times that (120 MB, measured)."""
     steps = 10**7
     y = np.sin(np.arange(steps) / 50).round(3)
     frames = {"small": pl.DataFrame({"y": y[:2000]}), "large": pl.DataFrame({"y": y})}
@@ -649,7 +649,7 @@ def test_a_series_of_ten_million_steps(python, quick, tmp_path):
         assert done.returncode == 0, done.stderr
         held[name] = int(done.stdout.split("KiB")[1]) / 1024
     assert f"{steps:,} rows" in done.stdout
-    assert held["large"] - held["small"] < 400
+    assert held["large"] - held["small"] < 250
 
 
 # Ctrl-C in each phase

@@ -80,7 +80,7 @@ class FiniteSteps(Callback):
 
     @property
     def taken(self) -> int:
-        """How many optimizer steps the last fit has taken, since the run began."""
+        """Optimizer steps that the run has taken; under `16-mixed` all: what a scaler leaves out is not told."""
         return self._steps - self._left_out
 
     def figures(self) -> dict[str, float]:

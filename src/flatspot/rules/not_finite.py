@@ -32,6 +32,8 @@ WELL: Final = {"finite_bad_inputs": 0.0, "finite_bad_targets": 0.0, "finite_bad_
 MANY: Final = 0.1
 """The share of the steps since the first bad one, from which on they are what is wrong with a network."""
 
+LEFT_OUT: Final = "training blew up; these steps were not taken, so that the weights stayed finite"
+
 CALMER: Final = "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # and a tenth of the learning rate"
 
 
@@ -68,8 +70,7 @@ def judge(
         means = "training blew up, and all outputs are NaN since"
     elif training_left_out:
         seen = f"{steps}; the data and the weights are clean"
-        blew_up = "training blew up; these steps were not taken, so that the weights stayed finite"
-        means = blew_up if blown_up else "these steps were left out, and those that followed were taken"
+        means = LEFT_OUT if blown_up else "these steps were left out, and those that followed were taken"
     else:
         seen = f"{steps}; the data are clean, and so are the weights of the best epoch"
         means = "training blew up after that epoch" if blown_up else "these steps were taken, and training came through"
