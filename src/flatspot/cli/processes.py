@@ -75,7 +75,7 @@ def watched(trainer: "Trainer", folder: Path) -> Iterator[None]:
     finally:
         watch.end()
         if trainer.is_global_zero:
-            del os.environ[FIRST]
+            os.environ.pop(FIRST, None)
 
 
 def _of_an_exchange(error: BaseException) -> bool:
