@@ -108,3 +108,12 @@ def test_a_header_of_byte_order_marks_is_blank(tmp_path, text):
     (tmp_path / "marks.csv").write_bytes(text)
     with pytest.raises(BadInput, match="its first line is blank; it names the columns"):
         read_table(tmp_path / "marks.csv")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the CUDA device that is asked for is here")
+def test_many_devices_of_a_kind_that_is_not_here_are_no_matter_of_the_cpu(tmp_path):
+    config = OmegaConf.create(base())
+    OmegaConf.update(config, "trainer.accelerator", "gpu")
+    OmegaConf.update(config, "trainer.devices", 8)
+    with pytest.raises(BadInput, match=r"trainer\.accelerator=gpu trainer\.devices=8: (?!must be at most)"):
+        build_trainer(OmegaConf.to_container(checked(config), resolve=True), tmp_path)

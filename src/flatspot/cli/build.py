@@ -151,7 +151,8 @@ def _check_trainer(values: Config) -> None:
     for key in ("max_epochs", "accumulate_grad_batches", "log_every_n_steps"):
         if values[key] < 1:
             raise BadInput(f"trainer.{key}={values[key]}: must be at least 1")
-    on_cpu = values["accelerator"] == "cpu" or not torch.accelerator.is_available()
+    chosen = values["accelerator"]
+    on_cpu = chosen == "cpu" or (chosen == "auto" and not torch.accelerator.is_available())
     most = max(os.cpu_count() or 1, FEWEST_PROCESSES) if on_cpu else MOST_DEVICES
     if str(values["devices"]).isdecimal() and int(values["devices"]) > most:
         raise BadInput(
